@@ -1,0 +1,94 @@
+"""The app: the routes, how errors come out, the OpenAPI description; `create_app` puts the door in front."""
+
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Litestar, Request, Response, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from innerd import __version__
+from innerd.api import admin, user
+from innerd.api.compat import Door
+from innerd.api.services import Services
+from innerd.api.sessions import peer_at
+from innerd.domain.errors import Refused
+from innerd.domain.network import INFRA
+from innerd.wire import problems
+
+_log = structlog.get_logger("api")
+
+Asgi = Request[Any, Any, Any]
+
+
+@get("/healthz", operation_id="Health", summary="Whether the coordinator serves", media_type="text/plain")
+async def healthz() -> str:
+    return "ok\n"
+
+
+@get("/metrics", operation_id="Metrics", summary="Prometheus metrics, for allowed peers")
+async def metrics(request: Asgi, services: Services) -> Response[bytes]:
+    client = request.scope["client"]
+    if client is None:
+        raise Refused("unauthorized", "there is no source address")
+    if not client[0].startswith("local:"):
+        peer = peer_at(services, client[0])
+        in_infra = services.writer.view.class_of(peer) == INFRA
+        if not peer.is_active or not (in_infra or services.may_read_metrics(peer)):
+            raise Refused("unauthorized", "this peer may not read metrics", "see [metrics] allow in the configuration")
+    return Response(services.render_metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@get("/openapi.json", operation_id="OpenApi", summary="This description", include_in_schema=False)
+async def openapi(request: Asgi) -> Response[bytes]:
+    return Response(describe(request.app), media_type="application/json")
+
+
+def describe(app: Litestar) -> bytes:
+    """The OpenAPI document: Litestar's, with the request bodies, which we decode ourselves (see `wire`)."""
+    schema: dict[str, Any] = app.openapi_schema.to_schema()
+    bodies = [handler for handler in (*admin.ROUTES, *user.ROUTES) if "body" in handler.opt]
+    schemas, components = msgspec.json.schema_components(
+        [handler.opt["body"] for handler in bodies], ref_template="#/components/schemas/{name}"
+    )
+    schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    by_id = {str(h.operation_id): body for h, body in zip(bodies, schemas, strict=True)}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            body = by_id.get(operation.get("operationId", ""))
+            if body is not None:
+                operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return msgspec.json.encode(schema)
+
+
+def _refused(request: Asgi, refused: Refused) -> Response[bytes]:
+    return _problem(problems.problem(refused))
+
+
+def _http_error(request: Asgi, error: HTTPException) -> Response[bytes]:
+    return _problem(problems.Problem(title=error.detail, status=error.status_code, code="invalid_request"))
+
+
+def _bug(request: Asgi, error: Exception) -> Response[bytes]:
+    """A bug of ours: the cause goes to the log, the client gets no inside."""
+    _log.exception("internal error", method=request.method, path=request.scope["path"], exc_info=error)
+    return _problem(problems.Problem(title="internal error", status=500, code="internal", hint="see the log"))
+
+
+def _problem(what: problems.Problem) -> Response[bytes]:
+    return Response(problems.encode(what), status_code=what.status, media_type=problems.MEDIA_TYPE)
+
+
+def create_app(services: Services) -> Door:
+    """The ASGI app of a coordinator."""
+    app = Litestar(
+        route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES],
+        dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+        exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _bug},
+        openapi_config=OpenAPIConfig(title="innerd", version=__version__, enabled_endpoints=set()),
+        logging_config=None,
+        signature_types=[Services],
+    )
+    return Door(app, services)

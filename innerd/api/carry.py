@@ -1,0 +1,86 @@
+"""What every route does the same way: read the body, carry out a command, answer.
+
+A changing route takes `?dry_run=true` (answers what would change), `Idempotency-Key` (a repeated request answers as
+the first did) and `If-Match: "<revision>"`.
+"""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+
+from innerd.api.asgi import SESSION
+from innerd.api.services import Services
+from innerd.coordinator.writer import Asked, Render, digest_of, nothing
+from innerd.domain.commands import Command
+from innerd.domain.errors import Refused
+from innerd.domain.network import Peer
+from innerd.wire.innernet import decode
+
+Asgi = Request[Any, Any, Any]
+
+_JSON = "application/json"
+
+
+def session_of(request: Asgi) -> Any:
+    return request.scope[SESSION]  # type: ignore[literal-required]
+
+
+def peer_of(request: Asgi) -> Peer:
+    """The peer that asks. Raises Refused for local users, who are no peer."""
+    peer = session_of(request).peer
+    if peer is None:
+        raise Refused("unauthorized", "this route is for peers")
+    assert isinstance(peer, Peer)  # noqa: S101 - for the type checker
+    return peer
+
+
+async def body_of(request: Asgi, type_: Any) -> Any:
+    return decode(await request.body(), type_)
+
+
+def json(content: Any, revision: int | None = None, status: int = 200) -> Response[bytes]:
+    headers = {} if revision is None else {"ETag": f'"{revision}"'}
+    return Response(msgspec.json.encode(content), media_type=_JSON, status_code=status, headers=headers)
+
+
+def empty(status: int) -> Response[bytes]:
+    """A status without a body or a content type, as innernet answers."""
+    return Response(b"", status_code=status, media_type="")
+
+
+async def carry_out(request: Asgi, services: Services, command: Command, render: Render = nothing) -> Response[bytes]:
+    """Submit a command, wait for the device, answer."""
+    if request.query_params.get("dry_run") == "true":
+        every = request.query_params.get("all_pairs") == "true"
+        return json(services.writer.preview(command, None if every else 100))
+    reply = await services.writer.submit(
+        command,
+        session_of(request).who,
+        asked=await _asked(request),
+        expect=_expected(request),
+        render=render,
+    )
+    await services.settle(reply.revision)
+    headers = {"X-Innerd-Revision": str(reply.revision)}
+    return Response(reply.body, status_code=reply.status, media_type=_JSON if reply.body else "", headers=headers)
+
+
+async def _asked(request: Asgi) -> Asked | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 8 <= len(key) <= 128 or not key.isascii() or not key.isprintable():
+        raise Refused("invalid_request", "an Idempotency-Key has 8 to 128 printable ASCII characters")
+    method, path = request.method.encode(), request.scope["path"].encode()
+    return Asked(key, digest_of(method, path, await request.body()))
+
+
+def _expected(request: Asgi) -> int | None:
+    match = request.headers.get("if-match")
+    if match is None:
+        return None
+    revision = match.strip().strip('"')
+    if not revision.isdigit():
+        raise Refused("invalid_request", f"If-Match must be a quoted revision, not {match[:40]!r}")
+    return int(revision)

@@ -1,0 +1,35 @@
+"""What the routes work with. Built once, by the composition root; in-process use has no device and no streams."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct, field
+
+from innerd.api.stream import Hub
+from innerd.coordinator.writer import Writer
+from innerd.domain.network import Peer
+from innerd.domain.values import Address, PublicKey
+from innerd.presence import Presence
+
+
+async def _no_device(revision: int) -> None:
+    """There is no device to wait for."""
+
+
+class Services(Struct, kw_only=True):
+    writer: Writer
+    presence: Presence
+    hub: Hub
+    server_key: PublicKey
+    hosts: frozenset[str]  # what the Host header may say
+    suffix: str = "wg"
+    proof_required: bool = True
+    shared_secret: Callable[[PublicKey], bytes] = lambda key: b""
+    settle: Callable[[int], Awaitable[None]] = _no_device
+    is_redeeming: Callable[[Peer], bool] = lambda peer: False
+    may_read_metrics: Callable[[Peer], bool] = lambda peer: peer.is_admin
+    render_metrics: Callable[[], bytes] = lambda: b""
+    own_address: Address | None = None
+    device_errors: Callable[[], int] = lambda: 0
+    started: float = field(default_factory=time.time)
+    clock: Callable[[], float] = time.time

@@ -1,0 +1,120 @@
+"""Who is asking, and what may they: identity by source address, rights as small predicates, the admin proof.
+
+Identity is the source address of a connection that came through the WireGuard device, and nothing else: no header,
+no body. WireGuard has authenticated it. On the control socket the kernel says who the local user is.
+"""
+
+import pwd
+from base64 import b64decode
+from binascii import Error as Base64Error
+from hmac import compare_digest
+from ipaddress import ip_address
+
+from msgspec import Struct
+
+from innerd.api.services import Services
+from innerd.domain.errors import Refused
+from innerd.domain.network import COORDINATOR, Peer
+from innerd.domain.values import key_bytes
+from innerd.log.codec import Who
+from innerd.wire.proof import HEADER, NonceMemory, Request, check, derive_key
+
+LOCAL = "local:"  # what the control socket writes before the uid, in place of an address
+
+Headers = dict[bytes, bytes]
+
+
+class Session(Struct, frozen=True):
+    """One request's identity. `peer` is None for local users of the coordinator's host."""
+
+    who: Who
+    peer: Peer | None
+    redeeming: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        return self.peer is None
+
+    def redeemable(self) -> bool:
+        """May redeem: again too, as the first answer may have been lost."""
+        return self.peer is not None
+
+    def user_capable(self) -> bool:
+        return self.peer is not None and self.peer.is_redeemed and not self.redeeming
+
+    def admin_capable(self) -> bool:
+        return self.peer is None or (self.user_capable() and self.peer.is_admin)
+
+
+def unauthorized(message: str, code: str = "unauthorized", hint: str | None = None) -> Refused:
+    return Refused(code, message, hint)
+
+
+def has_server_key(services: Services, headers: Headers) -> bool:
+    """innernet's header: our public key in standard base64, `=` optional, compared in constant time."""
+    given = headers.get(b"x-innernet-server-key", b"").strip()
+    try:
+        raw = b64decode(given + b"=" if len(given) == 43 else given, validate=True)
+    except (Base64Error, ValueError):
+        return False
+    return compare_digest(raw, key_bytes(services.server_key)) and len(given) <= 44
+
+
+def identify(services: Services, client: tuple[str, int] | None, headers: Headers) -> Session:
+    """The session of a request below /v1. Raises Refused (401)."""
+    if client is None:
+        raise unauthorized("there is no source address")
+    request = headers.get(b"idempotency-key", b"").decode("latin-1") or None
+    if client[0].startswith(LOCAL):
+        return Session(Who(f"local:{_user(client[0])}", "socket", request), None)
+    if not has_server_key(services, headers):
+        raise unauthorized("X-Innernet-Server-Key is missing or not this network's")
+    peer = peer_at(services, client[0])
+    redeeming = services.is_redeeming(peer)
+    return Session(Who(f"peer:{peer.id}", client[0], request), peer, redeeming)
+
+
+def peer_at(services: Services, host: str) -> Peer:
+    """The enabled peer that owns a source address. Raises Refused."""
+    address = ip_address(host)
+    # A device-bound socket answers local connections too; the coordinator's own peer is admin, its users are not.
+    if address == services.own_address:
+        raise unauthorized("requests of the coordinator's own host go through its control socket")
+    peer = services.writer.network.peer_at(address)
+    if peer is None or peer.is_disabled or peer.id == COORDINATOR:
+        raise unauthorized("the source address belongs to no enabled peer")
+    return peer
+
+
+def _user(client: str) -> str:
+    number = int(client.removeprefix(LOCAL))
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+class ProofCheck:
+    """Checks admin proofs; remembers nonces and derived keys."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._nonces = NonceMemory()
+        self._keys: dict[str, bytes] = {}
+
+    def check(self, peer: Peer, header: bytes | None, request: Request) -> None:
+        """Raises Refused `proof_required` or `proof_invalid`."""
+        if header is None:
+            if self._services.proof_required:
+                raise unauthorized(
+                    f"admin requests of this network must carry {HEADER}",
+                    "proof_required",
+                    'use inn, or set admin-proof = "optional" on the coordinator for innernet\'s client',
+                )
+            return
+        key = self._keys.get(peer.public_key)
+        if key is None:
+            network_id = self._services.writer.network.id
+            key = derive_key(self._services.shared_secret(peer.public_key), network_id)
+            self._keys[peer.public_key] = key
+        check(header.decode("latin-1"), key, request, peer.id, self._services.clock(), self._nonces)

@@ -1,0 +1,170 @@
+"""The coordinator's own interface: it holds exactly the enabled peers and the open invitations, always.
+
+`wanted_device` says what should be there; the loop compares and applies after every change, every few seconds
+(somebody may have edited the device by hand), and more often while a redeem is under way.
+
+The redeem transition. The answer to a redeem travels through the temporary key, and an address belongs to one key
+on a device. So after a redeem the new key is there at once, without the address, and its handshake succeeds; the
+temporary key keeps the address until that first handshake, or for a minute; then the address moves.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import structlog
+
+from innerd.coordinator.feed import Change
+from innerd.domain.events import KeyPinned
+from innerd.domain.invitations import is_open
+from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.values import KEEPALIVE, PublicKey
+from innerd.presence import Observed, Presence
+from innerd.wireguard.backend import Backend
+from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer
+from innerd.wireguard.plan import RemovePeer, plan
+
+_log = structlog.get_logger("device")
+
+TRANSITION = 60.0  # seconds a temporary key may keep the address
+_POLL = 2.0
+_POLL_TRANSITION = 0.02
+_SETTLE = 3.0  # seconds a request waits for the device at most
+
+
+def in_transition(peer: Peer, device: Device, now: float) -> bool:
+    """Whether a redeemed peer has not yet shown itself with its own key."""
+    if peer.redeemed_at is None or peer.invitation_key is None or abs(now - peer.redeemed_at) >= TRANSITION:
+        return False
+    own = device.peers.get(peer.public_key)
+    return own is None or own.last_handshake is None
+
+
+def wanted_device(network: Network, device: Device, private_key: str, port: int, now: float) -> Wanted:
+    """What the coordinator's interface should be at this moment."""
+    peers: dict[PublicKey, WantedPeer] = {}
+
+    def add(key: PublicKey, ips: frozenset[str]) -> None:
+        peers[key] = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE)
+
+    for peer in network.peers.values():
+        if peer.id == COORDINATOR or peer.is_disabled:
+            continue
+        own_address = frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"})
+        if not peer.is_redeemed:
+            if is_open(peer, now):
+                add(peer.public_key, own_address)
+        elif peer.invitation_key is not None and in_transition(peer, device, now):
+            add(peer.public_key, frozenset())
+            add(peer.invitation_key, own_address)
+        else:
+            add(peer.public_key, own_address)
+    return Wanted(private_key=private_key, listen_port=port, peers=peers)
+
+
+class DeviceSync:
+    """Keeps one interface in step. `bring_up` makes it where it is missing, and is called again if it vanishes."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        interface: str,
+        private_key: str,
+        port: int,
+        network: Callable[[], Network],
+        presence: Presence,
+        bring_up: Callable[[], None],
+    ) -> None:
+        self.backend = backend
+        self.interface = interface
+        self.device = Device()
+        self.errors = 0
+        self.remade: Callable[[], None] = lambda: None  # told when the interface had to be made anew
+        self._private_key, self._port = private_key, port
+        self._network = network
+        self._presence = presence
+        self._bring_up = bring_up
+        self._wake = asyncio.Event()
+        self._synced = 0
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._watch: set[int] = set()
+
+    def follow(self, change: Change) -> None:
+        """A follower of the feed."""
+        self._watch |= {event.peer for event in change.events if isinstance(event, KeyPinned)}
+        self._wake.set()
+
+    def is_redeeming(self, peer: Peer) -> bool:
+        """Whether the peer's requests still come through its temporary key."""
+        return peer.id in self._watch and in_transition(peer, self.device, time.time())
+
+    async def settle(self, revision: int) -> None:
+        """Return when the device is at a revision, or after three seconds: the change is committed either way."""
+        if self._synced >= revision:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiters.append((revision, future))
+        self._wake.set()
+        try:
+            await asyncio.wait_for(future, _SETTLE)
+        except TimeoutError:
+            _log.warning("the device is behind", revision=revision, synced=self._synced)
+
+    async def run(self) -> None:
+        # A redeem may have been under way when the coordinator stopped.
+        self._watch = {peer.id for peer in self._network().peers.values() if peer.redeemed_at is not None}
+        while True:
+            try:
+                await self.sync()
+            except DeviceError as error:
+                self.errors += 1
+                _log.error("device", interface=self.interface, error=error.message, code=error.code)
+            pause = _POLL_TRANSITION if self._watch else _POLL
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+            self._wake.clear()
+
+    async def sync(self) -> None:
+        """One look and, if need be, one change."""
+        network = self._network()
+        self.device = await asyncio.to_thread(self._look)
+        self._watch = {n for n in self._watch if self._transits(network, n)}
+        changes = plan(self.device, wanted_device(network, self.device, self._private_key, self._port, time.time()))
+        if changes:
+            strangers = [
+                c.public_key for c in changes if isinstance(c, RemovePeer) and c.public_key not in network.keys
+            ]
+            if strangers:
+                _log.warning("peers that nobody added were on the device", keys=strangers)
+            await asyncio.to_thread(self.backend.apply, self.interface, changes)
+            self.device = await asyncio.to_thread(self.backend.get, self.interface)
+        self._observe(network)
+        self._release(network.revision)
+
+    def _transits(self, network: Network, number: int) -> bool:
+        peer = network.peers.get(number)
+        return peer is not None and in_transition(peer, self.device, time.time())
+
+    def _look(self) -> Device:
+        if not self.backend.exists(self.interface):
+            _log.warning("the interface is gone: making it anew", interface=self.interface)
+            self._bring_up()
+            self.remade()
+        return self.backend.get(self.interface)
+
+    def _observe(self, network: Network) -> None:
+        for peer in network.peers.values():
+            entry = self.device.peers.get(peer.public_key)
+            # Only who shook hands was seen: an endpoint without a handshake is somebody's claim.
+            if entry is not None and entry.last_handshake is not None and peer.is_active:
+                seen = Observed(entry.endpoint, entry.last_handshake, entry.rx_bytes, entry.tx_bytes)
+                self._presence.observe(peer.id, seen)
+
+    def _release(self, revision: int) -> None:
+        self._synced = revision
+        ready = [waiter for waiter in self._waiters if waiter[0] <= revision]
+        self._waiters = [waiter for waiter in self._waiters if waiter[0] > revision]
+        for _, future in ready:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,309 @@
+"""The single writer: decide, append, publish.
+
+ 1. A command is decided on the head, the newest network, committed or not; its records are hashed onto the head's
+    chain and it waits.
+ 2. One committer gathers all that is waiting into one transaction (group commit).
+ 3. After the commit the committed view moves, followers hear of each command in order, and each is answered.
+
+If a commit fails, everything that waits is answered `store_unavailable`, the head falls back to what is committed,
+and writing resumes when a probe succeeds. If nobody knows whether it happened, `fatal` is called: the process must
+end, and replay decides.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from hashlib import sha256
+
+import structlog
+from msgspec import Struct
+
+from innerd.coordinator.feed import Change, Feed
+from innerd.domain.commands import Command, CreateNetwork
+from innerd.domain.decide import decide
+from innerd.domain.diff import Diff, diff
+from innerd.domain.errors import Refused
+from innerd.domain.events import AnyEvent, NetworkCreated
+from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.visibility import View
+from innerd.log import chain, codec
+from innerd.log.codec import Who
+from innerd.log.projection import Rows, merge, project
+from innerd.log.store import Answer, Store, StoreCorrupt, Stored, StoreError, StoreUncertain
+
+_log = structlog.get_logger("writer")
+
+ANSWERS_KEPT = 7 * 86_400  # seconds
+
+
+class Asked(Struct, frozen=True):
+    """A request's own id (Idempotency-Key) and a digest of what it asks."""
+
+    id: str
+    digest: bytes
+
+
+class Reply(Struct, frozen=True):
+    """The answer of a command: HTTP status and body, and the revision it is true at."""
+
+    status: int
+    body: bytes
+    revision: int
+    repeated: bool = False
+
+
+Render = Callable[[Network, tuple[AnyEvent, ...]], tuple[int, bytes]]
+
+
+def nothing(network: Network, happened: tuple[AnyEvent, ...]) -> tuple[int, bytes]:
+    """The rendering of commands that answer without a body."""
+    return 204, b""
+
+
+class _Head(Struct, frozen=True):
+    view: View
+    chain: bytes
+    at: float
+
+
+class _Waiting(Struct):
+    records: list[Stored]
+    rows: Rows
+    answer: Answer | None
+    change: Change
+    head: _Head
+    done: "asyncio.Future[None]"
+
+
+class Loaded(Struct, frozen=True):
+    """A log that was read and verified: the network, the chain's head, the time of the last event."""
+
+    network: Network
+    chain: bytes
+    at: float
+    recent: tuple[Network, ...] = ()
+
+
+async def load(store: Store) -> Loaded:
+    """Replay the log, verifying the chain. Raises StoreCorrupt and codec.UnknownEvent, naming the record."""
+    network, link, at = EMPTY, b"", 0.0
+    async for page in store.read():
+        events: list[AnyEvent] = []
+        for stored in page:
+            event = codec.decode(stored.record)
+            if not link:
+                if not isinstance(event, NetworkCreated):
+                    raise StoreCorrupt("the log does not begin with network.created")
+                link = chain.genesis(event.id)
+            expected = network.revision + len(events) + 1
+            link = chain.link(link, stored.salt, stored.record)
+            if stored.seq != expected or link != stored.chain:
+                raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")
+            events.append(event)
+        network = fold(network, events)
+        at = codec.envelope(page[-1].record).time
+    return Loaded(network, link, at)
+
+
+class Writer:
+    def __init__(
+        self,
+        store: Store,
+        loaded: Loaded,
+        clock: Callable[[], float],
+        fatal: Callable[[str], None],
+        salt: Callable[[], bytes] = lambda: os.urandom(16),
+    ) -> None:
+        view = View.of(loaded.network)
+        self.store = store
+        self.feed = Feed(view)
+        self.appended: dict[str, int] = {}  # event type -> count, for metrics
+        self.commits = 0
+        self._committed = self._head = _Head(view, loaded.chain, loaded.at)
+        self._clock = clock
+        self._fatal = fatal
+        self._salt = salt
+        self._queue: list[_Waiting] = []
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        self._committer: asyncio.Task[None] | None = None
+        self._broken = False
+        self._committing = False
+
+    @property
+    def view(self) -> View:
+        """The committed view: what readers see."""
+        return self._committed.view
+
+    @property
+    def network(self) -> Network:
+        return self._committed.view.network
+
+    @property
+    def head_hash(self) -> str:
+        return self._committed.chain.hex()
+
+    def now(self) -> float:
+        """The coordinator's time: never before the last event's."""
+        return max(self._head.at, self._clock())
+
+    def preview(self, command: Command, most: int | None = 100) -> Diff:
+        """What a command would do, by deciding it and comparing."""
+        network = self._head.view.network
+        return diff(network, fold(network, decide(network, command, self.now())), most)
+
+    async def submit(
+        self,
+        command: Command,
+        who: Who,
+        *,
+        asked: Asked | None = None,
+        expect: int | None = None,
+        render: Render = nothing,
+    ) -> Reply:
+        """Carry out a command. Raises Refused; returns when it is durable and published."""
+        if asked is None:
+            return await self._submit(command, who, None, expect, render)
+        turn = self._turns.setdefault((who.actor, asked.id), asyncio.Lock())
+        try:
+            async with turn:  # a retry that overtakes its first try waits for that one's answer
+                first = await self._first_answer(who.actor, asked)
+                return first or await self._submit(command, who, asked, expect, render)
+        finally:
+            if not turn.locked():
+                self._turns.pop((who.actor, asked.id), None)
+
+    async def _submit(
+        self, command: Command, who: Who, asked: Asked | None, expect: int | None, render: Render
+    ) -> Reply:
+        if self._broken:
+            await self._probe()
+        if expect is not None and expect != self._head.view.network.revision:
+            raise Refused(
+                "revision_mismatch",
+                f"the network is at revision {self._head.view.network.revision}, not {expect}",
+                "look again, then repeat the change",
+            )
+        waiting, status, body = self._decide(command, who, asked, render)
+        if waiting is not None:
+            await self._commit(waiting)
+        return Reply(status, body, self.network.revision if waiting is None else waiting.head.view.network.revision)
+
+    def _decide(
+        self, command: Command, who: Who, asked: Asked | None, render: Render
+    ) -> tuple[_Waiting | None, int, bytes]:
+        before, now = self._head, self.now()
+        happened = decide(before.view.network, command, now)
+        network = before.view.network
+        link = before.chain or chain.genesis(command.id if isinstance(command, CreateNetwork) else "")
+        records = []
+        for event in happened:
+            network = evolve(network, event)
+            record, salt = codec.encode(event, network.revision, now, who), self._salt()
+            link = chain.link(link, salt, record)
+            records.append(Stored(network.revision, record, salt, link))
+        status, body = render(network, happened)
+        if not happened and asked is None and before is self._committed:
+            return None, status, body
+        after = before.view.advance(network, happened) if happened else before.view
+        answer = None if asked is None else Answer(who.actor, asked.id, asked.digest, status, body, int(now))
+        head = _Head(after, link, now) if happened else before
+        waiting = _Waiting(
+            records,
+            project(before.view, after, happened),
+            answer,
+            Change(before.view, after, happened, now),
+            head,
+            asyncio.get_running_loop().create_future(),
+        )
+        self._head = head
+        return waiting, status, body
+
+    async def _commit(self, waiting: _Waiting) -> None:
+        self._queue.append(waiting)
+        if not self._committing:
+            self._committing = True
+            self._committer = asyncio.get_running_loop().create_task(self._drain())
+            self._committer.add_done_callback(self._drained)
+        # A caller that goes away must not take the others' commit with it.
+        await asyncio.shield(waiting.done)
+
+    def _drained(self, task: "asyncio.Task[None]") -> None:
+        self._committing = False
+        if not task.cancelled() and task.exception() is not None:
+            self._fatal(f"the committer failed: {task.exception()!r}")
+
+    async def _drain(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue, []
+            try:
+                await self.store.append(
+                    [record for waiting in batch for record in waiting.records],
+                    merge(waiting.rows for waiting in batch),
+                    [waiting.answer for waiting in batch if waiting.answer is not None],
+                )
+            except StoreError as error:
+                self._fall_back(batch, error)
+            except StoreUncertain as error:
+                self._fall_back(batch, error)
+                self._fatal(str(error))
+                return
+            else:
+                self._publish(batch)
+
+    def _fall_back(self, batch: list[_Waiting], error: Exception) -> None:
+        # What was queued meanwhile was decided on a head that never came to be.
+        failed, self._queue = batch + self._queue, []
+        self._head = self._committed
+        self._broken = True
+        _log.error("commit failed", error=str(error), commands=len(failed))
+        for waiting in failed:
+            if not waiting.done.done():
+                waiting.done.set_exception(_unavailable(error))
+                waiting.done.exception()  # seen: nobody may be waiting for it any more
+
+    def _publish(self, batch: list[_Waiting]) -> None:
+        self.commits += 1
+        for waiting in batch:
+            self._committed = waiting.head
+            if waiting.change.events:
+                for stored in waiting.records:
+                    name = codec.envelope(stored.record).type
+                    self.appended[name] = self.appended.get(name, 0) + 1
+                self.feed.publish(waiting.change)
+            if not waiting.done.done():
+                waiting.done.set_result(None)
+
+    async def _probe(self) -> None:
+        try:
+            await self.store.probe()
+        except StoreError as error:
+            raise _unavailable(error) from error
+        self._broken = False
+
+    async def _first_answer(self, actor: str, asked: Asked) -> Reply | None:
+        answer = await self.store.answer(actor, asked.id)
+        if answer is None:
+            return None
+        if answer.digest != asked.digest:
+            raise Refused(
+                "idempotency_mismatch",
+                f"the Idempotency-Key {asked.id} was used for another request",
+                "use a new key for a new request",
+            )
+        return Reply(answer.status, answer.result, self.network.revision, repeated=True)
+
+
+def digest_of(*parts: bytes) -> bytes:
+    """A digest of a request: every part with its length before it."""
+    total = sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "big") + part)
+    return total.digest()
+
+
+def _unavailable(error: Exception) -> Refused:
+    return Refused(
+        "store_unavailable",
+        f"the log can't be written: {error}",
+        "nothing was changed; see to the coordinator's disk and repeat",
+    )

@@ -1,0 +1,83 @@
+"""What one peer is told: its netmap at one revision, and the delta between two netmaps.
+
+All members of a class are told the same. CIDRs are known to all. A peer that disappears from sight is told as
+gone, by id and nothing else: not why, not what became of it.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from innerd.domain.network import Cidr, Peer
+from innerd.domain.visibility import Class, View
+
+
+class Netmap(Struct, frozen=True):
+    revision: int
+    peers: tuple[Peer, ...]  # by id
+    cidrs: tuple[Cidr, ...]
+
+
+class Delta(Struct, frozen=True):
+    """`peers` and `cidrs` are new or changed; `gone` and `cidrs_gone` are ids."""
+
+    revision: int
+    peers: tuple[Peer, ...] = ()
+    gone: tuple[int, ...] = ()
+    cidrs: tuple[Cidr, ...] = ()
+    cidrs_gone: tuple[int, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.peers or self.gone or self.cidrs or self.cidrs_gone)
+
+
+def netmap(view: View, class_: Class) -> Netmap:
+    """The netmap of the members of a class."""
+    peers = tuple(sorted(view.seen_by(class_), key=lambda peer: peer.id))
+    cidrs = tuple(sorted(view.network.cidrs.values(), key=lambda cidr: cidr.id))
+    return Netmap(view.network.revision, peers, cidrs)
+
+
+def delta(before: View, was: Class, after: View, is_: Class, only: Iterable[int] | None = None) -> Delta:
+    """What a peer that moved from one view (and class) to another must be told.
+
+    `only` names the peers that can have changed where the tree did not; without it all are compared.
+    """
+    peers: list[Peer] = []
+    gone: list[int] = []
+    if only is None:
+        old = {peer.id: peer for peer in before.seen_by(was)}
+        new = {peer.id: peer for peer in after.seen_by(is_)}
+    else:
+        old, new = _among(before, was, only), _among(after, is_, only)
+    for number, peer in new.items():
+        if old.get(number) != peer:
+            peers.append(peer)
+    gone = [number for number in old if number not in new]
+    cidrs, cidrs_gone = _cidr_changes(before, after)
+    return Delta(
+        after.network.revision,
+        tuple(sorted(peers, key=lambda peer: peer.id)),
+        tuple(sorted(gone)),
+        cidrs,
+        cidrs_gone,
+    )
+
+
+def _among(view: View, class_: Class, numbers: Iterable[int]) -> dict[int, Peer]:
+    seen = view.topology.seen(class_)
+    found = {}
+    for number in numbers:
+        peer = view.network.peers.get(number)
+        if peer is not None and peer.is_active and (peer.id == 1 or view.class_of(peer) in seen):
+            found[number] = peer
+    return found
+
+
+def _cidr_changes(before: View, after: View) -> tuple[tuple[Cidr, ...], tuple[int, ...]]:
+    old, new = before.network.cidrs, after.network.cidrs
+    if old is new:
+        return (), ()
+    changed = tuple(sorted((c for c in new.values() if old.get(c.id) != c), key=lambda c: c.id))
+    return changed, tuple(sorted(number for number in old if number not in new))

@@ -1,0 +1,56 @@
+"""A store in memory: a real implementation under the same contract suite, for tests and simulations."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from innerd.log.projection import Row, Rows
+from innerd.log.store import Answer, Stored, StoreError
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.records: list[Stored] = []
+        self.rows: dict[str, dict[int, Row]] = {"cidrs": {}, "peers": {}, "associations": {}}
+        self.answers: dict[tuple[str, str], Answer] = {}
+        self.broken: StoreError | None = None  # set by a test: the disk is full from here on
+
+    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
+        if self.broken is not None:
+            raise self.broken
+        if batch and batch[0].seq != len(self.records) + 1:
+            raise StoreError(f"append at {batch[0].seq}, but the log ends at {len(self.records)}")
+        self.records.extend(batch)
+        self._write(rows)
+        self.answers.update({(a.actor, a.id): a for a in answers})
+
+    def _write(self, rows: Rows) -> None:
+        for table, numbers in rows.deletes.items():
+            for number in numbers:
+                self.rows[table].pop(number, None)
+        for table, upserts in rows.upserts.items():
+            for row in upserts:
+                self.rows[table][int(row[0] or 0)] = row
+
+    async def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
+        while page := self.records[after : after + limit]:
+            yield page
+            after += len(page)
+
+    async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
+        return self.answers.get((actor, id))
+
+    async def forget_answers(self, before: int) -> None:
+        self.answers = {key: answer for key, answer in self.answers.items() if answer.at >= before}
+
+    async def probe(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+    async def replace_rows(self, rows: Rows) -> None:
+        self.rows = {"cidrs": {}, "peers": {}, "associations": {}}
+        self._write(rows)
+
+    async def size(self) -> tuple[int, int]:
+        return sum(len(stored.record) for stored in self.records), 0
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,129 @@
+"""Soft state: who is online, where peers were seen, what they say of themselves, which revision they have applied.
+
+Nothing of this is in the log. It is lost at a restart and rebuilt within a second from the coordinator's device
+and the agents' reconnects.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, split_endpoint
+
+_RECENT_HANDSHAKE = 180.0  # seconds; WireGuard gives a session up after that
+
+
+class Observed(Struct, frozen=True):
+    """What the coordinator's device knows of a peer. `handshake` is seconds since 1970."""
+
+    endpoint: Endpoint | None
+    handshake: float | None
+    rx_bytes: int
+    tx_bytes: int
+
+
+class Receipt(Struct, frozen=True):
+    """A peer's word that its device matches a revision; `refused` are the peers whose keys it did not take."""
+
+    revision: int
+    at: float
+    refused: tuple[tuple[int, str], ...] = ()
+
+
+class Presence:
+    def __init__(self) -> None:
+        self.observed: dict[int, Observed] = {}
+        self.candidates: dict[int, tuple[Endpoint, ...]] = {}
+        self.receipts: dict[int, Receipt] = {}
+        self.told: dict[int, int] = {}  # the revision of the last frame that a streaming peer was sent
+        self.streaming: set[int] = set()
+        self._learned: dict[int, deque[Endpoint]] = {}
+        self._changed: set[int] = set()
+        self.stirred: Callable[[], None] = lambda: None  # told at every change worth telling others
+
+    def _stir(self, peer: int) -> None:
+        self._changed.add(peer)
+        self.stirred()
+
+    def observe(self, peer: int, seen: Observed) -> None:
+        """Note what the device says. Only a new endpoint is worth telling others."""
+        before = self.observed.get(peer)
+        self.observed[peer] = seen
+        if seen.endpoint is not None and (before is None or before.endpoint != seen.endpoint):
+            self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
+            self._stir(peer)
+
+    def report_candidates(self, peer: int, candidates: tuple[Endpoint, ...]) -> None:
+        if self.candidates.get(peer, ()) != candidates:
+            self.candidates[peer] = candidates
+            self._stir(peer)
+
+    def report_applied(self, peer: int, receipt: Receipt) -> None:
+        self.receipts[peer] = receipt
+
+    def stream_opened(self, peer: int) -> None:
+        self.streaming.add(peer)
+        self._stir(peer)
+
+    def stream_closed(self, peer: int) -> None:
+        self.streaming.discard(peer)
+        self._stir(peer)
+
+    def forget(self, peer: int) -> None:
+        """The peer is gone for good."""
+        for known in (self.observed, self.candidates, self.receipts, self.told, self._learned):
+            known.pop(peer, None)
+        self.streaming.discard(peer)
+        self._changed.discard(peer)
+
+    def drain(self) -> set[int]:
+        """The peers whose soft state changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def learned(self, peer: int) -> Endpoint | None:
+        """Where the peer was seen last."""
+        seen = self.observed.get(peer)
+        return None if seen is None else seen.endpoint
+
+    def handshake(self, peer: int) -> float | None:
+        seen = self.observed.get(peer)
+        return None if seen is None else seen.handshake
+
+    def applied(self, peer: int) -> int | None:
+        """The revision that the peer's device is known to match."""
+        receipt = self.receipts.get(peer)
+        return None if receipt is None else receipt.revision
+
+    def was_learned(self, peer: int, endpoint: Endpoint) -> bool:
+        """Whether an endpoint is one that we told of this peer lately: innernet's clients put it back."""
+        return endpoint in self._learned.get(peer, ())
+
+    def is_online(self, peer: int, now: float) -> bool:
+        """It holds a stream, or (a polling client) has shaken hands within three minutes."""
+        seen = self.observed.get(peer)
+        return peer in self.streaming or (
+            seen is not None and seen.handshake is not None and now - seen.handshake < _RECENT_HANDSHAKE
+        )
+
+    def shown_endpoint(self, peer: int, override: Endpoint | None) -> Endpoint | None:
+        """innernet's rule (its 4.4): an override wins; one with an unspecified address takes the learned address
+        with its own port; without an override, what was learned."""
+        learned = self.learned(peer)
+        if override is None:
+            return learned
+        address = endpoint_address(override)
+        if address is None or not address.is_unspecified:
+            return override
+        if learned is None:
+            return None
+        return endpoint_of(split_endpoint(learned)[0], split_endpoint(override)[1])
+
+    def shown_candidates(self, peer: int, shown: Endpoint | None) -> tuple[Endpoint, ...]:
+        """What the peer reported, and last (so tried first) where it was seen, if that is not told already."""
+        candidates = self.candidates.get(peer, ())
+        learned = self.learned(peer)
+        if learned is None or learned == shown or learned in candidates:
+            return candidates
+        return (*candidates, learned)

@@ -1,0 +1,158 @@
+"""innernet's JSON shapes (its REST API, section 1.3 of the wire format) and their way to and from the domain.
+
+Field order on output is innernet's. On input unknown fields are ignored, options may be left out.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from innerd.domain.errors import Refused
+from innerd.domain.network import Association, Cidr, Network, Peer
+from innerd.domain.values import KEEPALIVE, MAX_CANDIDATES, Endpoint, parse_endpoint
+from innerd.domain.visibility import View
+from innerd.wire.soft import SoftState
+
+U64 = Annotated[int, Meta(ge=0)]
+U16 = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class SystemTime(Struct, forbid_unknown_fields=True):
+    """Rust's SystemTime: both keys are required, others are errors."""
+
+    secs_since_epoch: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    nanos_since_epoch: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+class PeerContents(Struct, kw_only=True):
+    """A peer without its id. Ours: `ip` may be null, then the first free address of the CIDR is taken."""
+
+    name: str
+    ip: str | None = None
+    cidr_id: int
+    public_key: str
+    endpoint: str | None = None
+    persistent_keepalive_interval: U16 | None = None
+    is_admin: bool
+    is_disabled: bool
+    is_redeemed: bool
+    invite_expires: SystemTime | None = None
+    candidates: list[str] = field(default_factory=list)
+
+
+class PeerJson(Struct, kw_only=True):
+    id: int
+    name: str
+    ip: str
+    cidr_id: int
+    public_key: str
+    endpoint: str | None
+    persistent_keepalive_interval: int | None
+    is_admin: bool
+    is_disabled: bool
+    is_redeemed: bool
+    invite_expires: SystemTime | None
+    candidates: list[str]
+
+
+class CidrContents(Struct, kw_only=True):
+    name: str
+    cidr: str
+    parent: int | None = None
+
+
+class CidrJson(Struct, kw_only=True):
+    id: int
+    name: str
+    cidr: str
+    parent: int | None
+
+
+class AssociationContents(Struct, kw_only=True):
+    cidr_id_1: int
+    cidr_id_2: int
+
+
+class AssociationJson(Struct, kw_only=True):
+    id: int
+    cidr_id_1: int
+    cidr_id_2: int
+
+
+class State(Struct, kw_only=True):
+    peers: list[PeerJson]
+    cidrs: list[CidrJson]
+
+
+class RedeemContents(Struct, kw_only=True):
+    public_key: str
+
+
+class EndpointContents(Struct, kw_only=True):
+    """Adjacently tagged: {"option":"Set","content":"host:port"} or {"option":"Unset"}."""
+
+    option: str
+    content: str | None = None
+
+    def endpoint(self) -> Endpoint | None:
+        """The endpoint to set, or None to unset. Raises Refused."""
+        if self.option == "Set" and self.content is not None:
+            return parse_endpoint(self.content)
+        if self.option == "Unset" and self.content is None:
+            return None
+        raise Refused("invalid_request", 'option must be "Set" with a content, or "Unset" without one')
+
+
+def candidates_of(texts: list[str], most: int = MAX_CANDIDATES) -> tuple[Endpoint, ...]:
+    """Candidates as a peer reports them: parsed, ten at most, in its order, each once. Raises Refused."""
+    if len(texts) > most:
+        raise Refused("too_many_candidates", f"{len(texts)} candidates, but {most} are the limit")
+    return tuple(dict.fromkeys(parse_endpoint(text) for text in texts))
+
+
+def cidr_json(cidr: Cidr) -> CidrJson:
+    return CidrJson(id=cidr.id, name=cidr.name, cidr=str(cidr.range), parent=cidr.parent)
+
+
+def association_json(association: Association) -> AssociationJson:
+    return AssociationJson(id=association.id, cidr_id_1=association.cidr_id_1, cidr_id_2=association.cidr_id_2)
+
+
+def peer_json(view: View, peer: Peer, presence: SoftState | None = None) -> PeerJson:
+    """A peer as innernet tells of it; with presence, learned endpoint and candidates are put in (its 4.4)."""
+    endpoint = peer.endpoint if presence is None else presence.shown_endpoint(peer.id, peer.endpoint)
+    candidates = () if presence is None else presence.shown_candidates(peer.id, endpoint)
+    expires = None if peer.invite_expires is None else SystemTime(peer.invite_expires, 0)
+    return PeerJson(
+        id=peer.id,
+        name=peer.name,
+        ip=str(peer.ip),
+        cidr_id=view.class_of(peer),
+        public_key=peer.public_key,
+        endpoint=endpoint,
+        persistent_keepalive_interval=KEEPALIVE,
+        is_admin=peer.is_admin,
+        is_disabled=peer.is_disabled,
+        is_redeemed=peer.is_redeemed,
+        invite_expires=expires,
+        candidates=list(candidates),
+    )
+
+
+def cidrs_json(network: Network) -> list[CidrJson]:
+    return [cidr_json(network.cidrs[number]) for number in sorted(network.cidrs)]
+
+
+def state_json(view: View, peer: Peer, presence: SoftState) -> State:
+    """What a peer may see, itself included."""
+    peers = [peer_json(view, seen, presence) for seen in view.visible_to(peer)]
+    return State(peers=sorted(peers, key=lambda seen: seen.id), cidrs=cidrs_json(view.network))
+
+
+def decode(body: bytes, type_: Any) -> Any:
+    """A request body as a shape. Raises Refused with the path of what is wrong."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused("invalid_request", f"the body can't be read: {error}") from None

@@ -1,0 +1,212 @@
+"""The shapes of the routes that we add to innernet's."""
+
+from typing import Any
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from innerd.domain.network import Association, Cidr, Peer
+from innerd.domain.visibility import View
+from innerd.wire import PROTOCOL
+from innerd.wire.soft import SoftState
+
+
+class Capabilities(Struct, kw_only=True):
+    """`GET /v1/user/capabilities`: innernet's flag, and what a client of ours must know before it begins."""
+
+    unspecified_ip_in_override_endpoint: bool = True
+    protocol: int = PROTOCOL
+    events: bool = True
+    network: str
+    network_id: str
+    suffix: str
+    admin_proof: str  # "required" or "optional"
+    version: str
+
+
+class PeerChange(Struct, kw_only=True):
+    """`PATCH /v1/admin/peers/{id}`: what is left out stays; `endpoint` null clears the override."""
+
+    name: str | None = None
+    is_admin: bool | None = None
+    is_disabled: bool | None = None
+    endpoint: str | UnsetType | None = UNSET
+
+
+class Reissue(Struct, kw_only=True):
+    """`POST /v1/admin/peers/{id}/reissue`: the new temporary key; expiry in seconds since 1970 or null."""
+
+    public_key: str
+    invite_expires: int | None
+
+
+class EndpointChange(Struct, kw_only=True):
+    """`PUT /v1/admin/endpoint`."""
+
+    endpoint: str
+
+
+class Applied(Struct, kw_only=True):
+    """`PUT /v1/user/applied`, the receipt: my device matches this revision, but for the refused peers."""
+
+    revision: int
+    refused: list["RefusedPeer"] = []
+
+
+class RefusedPeer(Struct, kw_only=True):
+    peer: int
+    reason: str
+
+
+class NetworkPeer(Struct, kw_only=True):
+    """A peer as administrators see it. Times are seconds since 1970."""
+
+    id: int
+    name: str
+    ip: str
+    cidr: str
+    public_key: str
+    is_admin: bool
+    is_disabled: bool
+    is_redeemed: bool
+    invite_expires: int | None
+    endpoint: str | None  # override
+    learned_endpoint: str | None = None
+    is_online: bool | None = None
+    last_handshake: float | None = None
+    applied: int | None = None
+
+
+class NetworkCidr(Struct, kw_only=True):
+    id: int
+    name: str
+    cidr: str
+    parent: str | None
+    peers: int  # members: narrowest CIDR is this one
+
+
+class NetworkAssociation(Struct, kw_only=True):
+    id: int
+    cidr1: str
+    cidr2: str
+
+
+class NetworkJson(Struct, kw_only=True):
+    """`GET /v1/network`: everything, at one revision."""
+
+    name: str
+    id: str
+    generation: int
+    revision: int
+    peers: list[NetworkPeer]
+    cidrs: list[NetworkCidr]
+    associations: list[NetworkAssociation]
+
+
+class Status(Struct, kw_only=True):
+    """`GET /v1/admin/status`."""
+
+    network: str
+    id: str
+    generation: int
+    revision: int
+    head: str
+    version: str
+    started: float
+    peers: int
+    online: int
+    streams: int
+    lagging: list[str]
+    endpoint: str | None
+    device_errors: int
+    follower_errors: dict[str, int]
+
+
+class PeerConvergence(Struct, kw_only=True):
+    """How far one peer is: `state` is current, behind, offline or polling."""
+
+    id: int
+    name: str
+    state: str
+    applied: int | None
+    applied_at: float | None
+    refused: list[RefusedPeer]
+
+
+class Convergence(Struct, kw_only=True):
+    revision: int
+    peers: list[PeerConvergence]
+
+
+class AuditRecord(Struct, kw_only=True):
+    """One record of the log as the audit shows it."""
+
+    seq: int
+    type: str
+    version: int
+    at: str
+    actor: str
+    actor_name: str
+    origin: str
+    request: str | None
+    subject: str
+    data: Raw
+    chain: str
+
+
+class Audit(Struct, kw_only=True):
+    revision: int
+    events: list[AuditRecord]
+    next: int | None  # pass as `after` to go on
+
+
+def network_json(view: View, presence: SoftState | None, now: float) -> NetworkJson:
+    network = view.network
+    counts: dict[int, int] = {}
+    for peer in network.peers.values():
+        class_ = view.class_of(peer)
+        counts[class_] = counts.get(class_, 0) + 1
+    return NetworkJson(
+        name=network.name,
+        id=network.id,
+        generation=network.generation,
+        revision=network.revision,
+        peers=[_peer(view, network.peers[n], presence, now) for n in sorted(network.peers)],
+        cidrs=[_cidr(view, network.cidrs[n], counts.get(n, 0)) for n in sorted(network.cidrs)],
+        associations=[_association(view, network.associations[n]) for n in sorted(network.associations)],
+    )
+
+
+def _peer(view: View, peer: Peer, presence: SoftState | None, now: float) -> NetworkPeer:
+    shown = NetworkPeer(
+        id=peer.id,
+        name=peer.name,
+        ip=str(peer.ip),
+        cidr=view.network.cidrs[view.class_of(peer)].name,
+        public_key=peer.public_key,
+        is_admin=peer.is_admin,
+        is_disabled=peer.is_disabled,
+        is_redeemed=peer.is_redeemed,
+        invite_expires=peer.invite_expires,
+        endpoint=peer.endpoint,
+    )
+    if presence is not None:
+        shown.learned_endpoint = presence.learned(peer.id)
+        shown.last_handshake = presence.handshake(peer.id)
+        shown.is_online = presence.is_online(peer.id, now)
+        shown.applied = presence.applied(peer.id)
+    return shown
+
+
+def _cidr(view: View, cidr: Cidr, peers: int) -> NetworkCidr:
+    parent = None if cidr.parent is None else view.network.cidrs[cidr.parent].name
+    return NetworkCidr(id=cidr.id, name=cidr.name, cidr=str(cidr.range), parent=parent, peers=peers)
+
+
+def _association(view: View, association: Association) -> NetworkAssociation:
+    cidrs = view.network.cidrs
+    return NetworkAssociation(
+        id=association.id, cidr1=cidrs[association.cidr_id_1].name, cidr2=cidrs[association.cidr_id_2].name
+    )
+
+
+JsonObject = dict[str, Any]

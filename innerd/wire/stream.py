@@ -1,0 +1,179 @@
+"""The frames of the event stream (`GET /v1/user/events`), server-sent events (WHATWG HTML 9.2).
+
+A cursor is `<generation>.<revision>`. `snapshot` and `delta` move it and carry it as `id`; `hello`, `presence` and
+`bye` do not. One frame is one `event:` with one line of JSON as `data:`; a line that begins with `:` keeps the
+connection alive. Frames are encoded once for all members of a class.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from innerd.domain.netmap import Delta, Netmap
+from innerd.domain.values import Endpoint
+from innerd.domain.visibility import View
+from innerd.wire.innernet import CidrJson, PeerJson, cidr_json, peer_json
+from innerd.wire.soft import SoftState
+
+KEEPALIVE = b": \n\n"
+KEEPALIVE_INTERVAL = 20  # seconds
+
+_encode = msgspec.json.Encoder().encode
+_CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,15})")
+
+
+class Hello(Struct, kw_only=True):
+    """The first frame. `head` is the log's newest revision and `head_hash` its chain hash; `cursor_hash` is the
+    chain hash at the client's cursor, null without one."""
+
+    protocol: int
+    network: str
+    network_id: str
+    generation: int
+    head: int
+    head_hash: str
+    cursor_hash: str | None
+    peer: int  # who you are to the coordinator
+    time: float  # the server's, seconds since 1970
+    keepalive: int  # seconds between keep-alive comments
+
+
+class Snapshot(Struct, kw_only=True):
+    """The whole visible state at a revision."""
+
+    revision: int
+    peers: list[PeerJson]
+    cidrs: list[CidrJson]
+
+
+class DeltaJson(Struct, kw_only=True):
+    """What changed for you since the frame before: new or changed, and gone by id."""
+
+    revision: int
+    peers: list[PeerJson] = []
+    gone: list[int] = []
+    cidrs: list[CidrJson] = []
+    cidrs_gone: list[int] = []
+
+
+class PeerPresence(Struct, kw_only=True):
+    """Soft state of one peer: where it may be reached, and whether it is online."""
+
+    peer: int
+    endpoint: str | None
+    candidates: list[str]
+    online: bool
+
+
+class PresenceJson(Struct, kw_only=True):
+    """`whole`: everything about everybody visible; else only what changed."""
+
+    whole: bool
+    peers: list[PeerPresence]
+
+
+class Bye(Struct, kw_only=True):
+    """Why the stream ends: disabled, retired, replaced or shutting_down."""
+
+    reason: str
+
+
+class Cursor(Struct, frozen=True):
+    generation: int
+    revision: int
+
+    def __str__(self) -> str:
+        return f"{self.generation}.{self.revision}"
+
+
+def parse_cursor(text: str | None) -> Cursor | None:
+    """A cursor as a client sends it; anything malformed is no cursor, and gets a snapshot."""
+    match = _CURSOR.fullmatch(text or "")
+    return Cursor(int(match[1]), int(match[2])) if match else None
+
+
+def frame(event: str, data: Struct, cursor: Cursor | None = None) -> bytes:
+    head = f"id: {cursor}\nevent: {event}\ndata: " if cursor else f"event: {event}\ndata: "
+    return head.encode() + _encode(data) + b"\n\n"
+
+
+def snapshot_frame(view: View, netmap: Netmap) -> bytes:
+    peers = [peer_json(view, peer) for peer in netmap.peers]
+    data = Snapshot(revision=netmap.revision, peers=peers, cidrs=[cidr_json(cidr) for cidr in netmap.cidrs])
+    return frame("snapshot", data, Cursor(view.network.generation, netmap.revision))
+
+
+def delta_frame(view: View, delta: Delta) -> bytes:
+    data = DeltaJson(
+        revision=delta.revision,
+        peers=[peer_json(view, peer) for peer in delta.peers],
+        gone=list(delta.gone),
+        cidrs=[cidr_json(cidr) for cidr in delta.cidrs],
+        cidrs_gone=list(delta.cidrs_gone),
+    )
+    return frame("delta", data, Cursor(view.network.generation, delta.revision))
+
+
+def presence_of(peer: int, override: Endpoint | None, presence: SoftState, now: float) -> PeerPresence:
+    shown = presence.shown_endpoint(peer, override)
+    return PeerPresence(
+        peer=peer,
+        endpoint=shown,
+        candidates=list(presence.shown_candidates(peer, shown)),
+        online=presence.is_online(peer, now),
+    )
+
+
+class Event(Struct, frozen=True):
+    """A frame as a client reads it. `data` is the JSON text."""
+
+    event: str
+    data: bytes
+    id: str | None
+
+
+DECODERS: dict[str, Any] = {
+    name: msgspec.json.Decoder(type_)
+    for name, type_ in {
+        "hello": Hello,
+        "snapshot": Snapshot,
+        "delta": DeltaJson,
+        "presence": PresenceJson,
+        "bye": Bye,
+    }.items()
+}
+
+
+class FrameParser:
+    """Bytes in, frames out (WHATWG HTML 9.2.6, for one `data` line a frame). Raises ValueError past `most` bytes:
+    a coordinator that sends an endless line must not take a client's memory."""
+
+    def __init__(self, most: int = 64 << 20) -> None:
+        self._buffer = bytearray()
+        self._most = most
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        self._buffer += chunk
+        if len(self._buffer) > self._most:
+            raise ValueError(f"a frame of more than {self._most} bytes")
+        *whole, rest = bytes(self._buffer).split(b"\n\n")
+        self._buffer = bytearray(rest)
+        return [event for block in whole if (event := _parse(block)) is not None]
+
+
+def _parse(block: bytes) -> Event | None:
+    fields: dict[bytes, bytes] = {}
+    for line in block.split(b"\n"):
+        name, colon, value = line.partition(b":")
+        if colon and name:
+            fields[name] = value.removeprefix(b" ")
+    if b"data" not in fields:
+        return None
+    identity = fields.get(b"id")
+    return Event(
+        fields.get(b"event", b"message").decode("ascii", "replace"),
+        fields[b"data"],
+        None if identity is None else identity.decode("ascii", "replace"),
+    )

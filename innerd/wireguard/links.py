@@ -1,0 +1,97 @@
+"""Links, addresses and routes, through pyroute2 (blocking: call it from a thread, never on uvloop).
+
+IPv6 addresses are added without duplicate address detection: for a second or two of it an address is tentative,
+binding to it fails and first packets leave from a link-local address.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_interface
+from typing import Any
+
+from innerd.domain.values import Address
+from innerd.wireguard.device import DeviceError
+
+_IFA_F_NODAD = 0x02
+_SCOPE_LINK = 253
+
+
+@contextmanager
+def route_socket() -> Iterator[Any]:
+    """A netlink socket; its errors come out as DeviceError."""
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as error:
+        raise refusal(error.code, f"netlink: {error.args[1] if len(error.args) > 1 else error}") from error
+    except OSError as error:
+        raise refusal(error.errno or 0, f"netlink: {error}") from error
+
+
+def refusal(code: int, message: str) -> DeviceError:
+    """The DeviceError of an errno."""
+    if code in (errno.EPERM, errno.EACCES):
+        return DeviceError("not_root", f"{message}: CAP_NET_ADMIN is missing", "run it as root")
+    if code == errno.EADDRINUSE:
+        return DeviceError("port_in_use", message, "choose another listen port, or stop what uses this one")
+    return DeviceError("device_failed", message)
+
+
+def find(ip: Any, interface: str) -> int | None:
+    """The index of a link, or None."""
+    found = ip.link_lookup(ifname=interface)
+    return int(found[0]) if found else None
+
+
+def kind_of(interface: str) -> str | None:
+    """The kind of a link ("wireguard", "tun", …; "" for a plain one), None where there is no such link."""
+    with route_socket() as ip:
+        index = find(ip, interface)
+        if index is None:
+            return None
+        info = ip.get_links(index)[0].get_attr("IFLA_LINKINFO")
+        return (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
+
+
+def configure(interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
+    """Address, MTU, up and the route to the network, each only if it isn't so already; stale addresses go."""
+    with route_socket() as ip:
+        index = find(ip, interface)
+        if index is None:
+            raise DeviceError("device_failed", f"there is no link {interface}")
+        wanted = (str(address), prefix)
+        have = _addresses(ip, index, address.version)
+        for old in have - {wanted}:
+            ip.addr("del", index=index, address=old[0], prefixlen=old[1])
+        link = ip.get_links(index)[0]
+        if link.get_attr("IFLA_MTU") != mtu:
+            ip.link("set", index=index, mtu=mtu)
+        if wanted not in have:
+            flags = {"flags": _IFA_F_NODAD} if address.version == 6 else {}
+            ip.addr("replace", index=index, address=str(address), prefixlen=prefix, **flags)
+        if not link["flags"] & 1:
+            ip.link("set", index=index, state="up")
+        if routing:
+            network = ip_interface(f"{address}/{prefix}").network
+            family = {"family": 10} if address.version == 6 else {"scope": _SCOPE_LINK}
+            ip.route("replace", dst=str(network), oif=index, **family)
+
+
+def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
+    family = 2 if version == 4 else 10
+    return {
+        (a.get_attr("IFA_ADDRESS"), a["prefixlen"])
+        for a in ip.get_addr(index=index, family=family)
+        if a["scope"] != _SCOPE_LINK  # the kernel's own fe80:: stays
+    }
+
+
+def delete(interface: str) -> None:
+    with route_socket() as ip:
+        index = find(ip, interface)
+        if index is not None:
+            ip.link("del", index=index)

@@ -1,0 +1,85 @@
+"""WireGuard in memory: a real backend under the same contract suite, for tests and simulations.
+
+It behaves as the kernel does: an allowed IP given to one peer is taken from the other, unknown peers to remove are
+no error.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from innerd.domain.values import Address
+from innerd.wireguard.device import Device, DevicePeer, NoSuchDevice
+from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
+
+
+class MemoryBackend:
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.devices: dict[str, Device] = {}
+        self.links: dict[str, tuple[str, int, bool]] = {}
+        self.applied: list[Change] = []  # every change ever, for tests that count
+
+    def exists(self, interface: str) -> bool:
+        return interface in self.devices
+
+    def create(self, interface: str) -> None:
+        self.devices.setdefault(interface, Device())
+
+    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
+        self.get(interface)
+        self.links[interface] = (f"{address}/{prefix}", mtu, routing)
+
+    def get(self, interface: str) -> Device:
+        if interface not in self.devices:
+            raise NoSuchDevice(interface)
+        return self.devices[interface]
+
+    def apply(self, interface: str, changes: Sequence[Change]) -> None:
+        device = self.get(interface)
+        for change in changes:
+            device = _apply(device, change)
+        self.devices[interface] = device
+        self.applied.extend(changes)
+
+    def delete(self, interface: str) -> None:
+        self.devices.pop(interface, None)
+        self.links.pop(interface, None)
+
+    def hear(self, interface: str, public_key: str, now: float, endpoint: str | None = None) -> None:
+        """Pretend that a peer shook hands."""
+        device = self.get(interface)
+        peers = {
+            key: replace(peer, last_handshake=now, endpoint=endpoint or peer.endpoint) if key == public_key else peer
+            for key, peer in device.peers.items()
+        }
+        self.devices[interface] = replace(device, peers=peers)
+
+
+def _apply(device: Device, change: Change) -> Device:
+    match change:
+        case SetKey():
+            return replace(device, private_key=change.private_key)
+        case SetPort():
+            return replace(device, listen_port=change.listen_port)
+        case RemovePeer():
+            return replace(device, peers={k: p for k, p in device.peers.items() if k != change.public_key})
+        case SetPeer():
+            return replace(device, peers=_set_peer(device.peers, change))
+
+
+def _set_peer(peers: dict, change: SetPeer) -> dict:  # type: ignore[type-arg]
+    now = peers.get(change.public_key) or DevicePeer(public_key=change.public_key)
+    peer = replace(
+        now,
+        allowed_ips=now.allowed_ips if change.allowed_ips is None else change.allowed_ips,
+        endpoint=change.endpoint or now.endpoint,
+        keepalive=now.keepalive if change.keepalive is None else change.keepalive,
+    )
+    others = {
+        key: replace(other, allowed_ips=other.allowed_ips - peer.allowed_ips)
+        for key, other in peers.items()
+        if key != change.public_key
+    }
+    return {**others, change.public_key: peer}

@@ -1,0 +1,81 @@
+"""The difference between a device and what it should be, as changes in a safe order.
+
+1. Peers that should not be there go first: their addresses are free then.
+2. Peers that lose addresses come before those that gain: an address given to a second peer would silently be
+   taken from the first, and a later change of the first must not take it back.
+"""
+
+from msgspec import Struct
+
+from innerd.domain.values import Endpoint, PublicKey
+from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, clamped
+
+
+class SetKey(Struct, frozen=True):
+    private_key: str
+
+    def __repr__(self) -> str:
+        return "SetKey()"
+
+
+class SetPort(Struct, frozen=True):
+    listen_port: int
+
+
+class RemovePeer(Struct, frozen=True):
+    public_key: PublicKey
+
+
+class SetPeer(Struct, frozen=True, kw_only=True):
+    """Add or change a peer. None leaves a property as it is; `allowed_ips` replaces the whole set."""
+
+    public_key: PublicKey
+    is_new: bool
+    allowed_ips: frozenset[str] | None = None
+    endpoint: Endpoint | None = None
+    keepalive: int | None = None
+
+
+Change = SetKey | SetPort | RemovePeer | SetPeer
+
+
+def plan(current: Device, wanted: Wanted) -> tuple[Change, ...]:
+    """The changes that turn `current` into `wanted`; none if it is so already."""
+    changes: list[Change] = []
+    if clamped(current.private_key) != clamped(wanted.private_key):
+        changes.append(SetKey(wanted.private_key))
+    if wanted.listen_port is not None and current.listen_port != wanted.listen_port:
+        changes.append(SetPort(wanted.listen_port))
+    changes += [RemovePeer(key) for key in current.peers if key not in wanted.peers]
+    losing: list[Change] = []
+    others: list[Change] = []
+    for key, peer in wanted.peers.items():
+        now = current.peers.get(key)
+        change = _peer_change(now, peer)
+        if change is not None:
+            loses = now is not None and bool(now.allowed_ips - peer.allowed_ips)
+            (losing if loses else others).append(change)
+    return (*changes, *losing, *others)
+
+
+def _peer_change(now: DevicePeer | None, peer: WantedPeer) -> SetPeer | None:
+    if now is None:
+        return SetPeer(
+            public_key=peer.public_key,
+            is_new=True,
+            allowed_ips=peer.allowed_ips,
+            endpoint=peer.endpoint,
+            keepalive=peer.keepalive,
+        )
+    sets_endpoint = peer.endpoint is not None and (
+        now.endpoint is None or (peer.force_endpoint and now.endpoint != peer.endpoint)
+    )
+    change = SetPeer(
+        public_key=peer.public_key,
+        is_new=False,
+        allowed_ips=None if now.allowed_ips == peer.allowed_ips else peer.allowed_ips,
+        endpoint=peer.endpoint if sets_endpoint else None,
+        keepalive=None if now.keepalive == peer.keepalive else peer.keepalive,
+    )
+    nothing = change.allowed_ips is None and change.endpoint is None and change.keepalive is None
+    return None if nothing else change

@@ -1,0 +1,192 @@
+"""WireGuard by wireguard-go, over its UAPI socket (https://www.wireguard.com/xplatform/#cross-platform-userspace-implementation).
+
+Keys are lower-case hex there, an operation ends with an empty line, the answer with `errno=N`. wireguard-go
+daemonises; it outlives us, and we find it again by its socket.
+"""
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from innerd.domain.values import Address, Endpoint, PublicKey
+from innerd.wireguard import links
+from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice
+from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
+
+_TIMEOUT = 10.0  # seconds for one operation; 5,000 peers take one
+
+
+def _hex(key: str) -> str:
+    return b64decode(key).hex()
+
+
+def _base64(key: str) -> str:
+    return b64encode(bytes.fromhex(key)).decode()
+
+
+class UserspaceBackend:
+    name = "userspace"
+
+    def __init__(self, sockets: Path = Path("/var/run/wireguard")) -> None:
+        self.sockets = sockets
+
+    def _socket(self, interface: str) -> Path:
+        return self.sockets / f"{interface}.sock"
+
+    def exists(self, interface: str) -> bool:
+        """Whether a daemon answers for this interface (a socket left by a killed one does not)."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.connect(str(self._socket(interface)))
+        except OSError:
+            return False
+        return True
+
+    def create(self, interface: str) -> None:
+        if self.exists(interface):
+            return
+        if not Path("/dev/net/tun").exists():
+            raise DeviceError(
+                "no_tun", "there is no /dev/net/tun, which userspace WireGuard needs", "load the module: modprobe tun"
+            )
+        program = shutil.which("wireguard-go")
+        if program is None:
+            raise DeviceError(
+                "no_wireguard",
+                "this kernel has no WireGuard and there is no wireguard-go",
+                "install one: apt install wireguard (kernel module) or wireguard-go (userspace)",
+            )
+        if links.kind_of(interface) is not None:
+            raise DeviceError(
+                "interface_taken", f"another interface is named {interface}", "choose another name, or remove that one"
+            )
+        # A session of its own: a Ctrl-C on our terminal must not end the tunnel.
+        done = subprocess.run(
+            [program, interface],
+            env={**os.environ, "LOG_LEVEL": "error"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            check=False,
+            timeout=30,
+        )
+        if done.returncode or not self.exists(interface):
+            raise DeviceError(
+                "device_failed",
+                f"wireguard-go could not make {interface} (status {done.returncode})",
+                f"try it by hand: LOG_LEVEL=verbose wireguard-go -f {interface}",
+            )
+
+    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
+        links.configure(interface, address, prefix, mtu, routing=routing)
+
+    def get(self, interface: str) -> Device:
+        return parse_device(self._ask(interface, "get=1\n\n"))
+
+    def apply(self, interface: str, changes: Sequence[Change]) -> None:
+        if changes:
+            self._ask(interface, "set=1\n" + "".join(f"{line}\n" for c in changes for line in _lines(c)) + "\n")
+
+    def delete(self, interface: str) -> None:
+        if self.exists(interface):
+            links.delete(interface)
+        self._socket(interface).unlink(missing_ok=True)
+
+    def _ask(self, interface: str, question: str) -> str:
+        try:
+            answer = _exchange(self._socket(interface), question.encode())
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise NoSuchDevice(interface) from None
+        except OSError as error:
+            raise DeviceError("device_failed", f"wireguard-go of {interface}: {error}") from error
+        body, _, status = answer.rpartition("errno=")
+        if status.strip() != "0":
+            number = abs(int(status)) if status.strip().lstrip("-").isdigit() else errno.EIO
+            raise links.refusal(number, f"wireguard-go of {interface}: {os.strerror(number)}")
+        return body
+
+
+def _exchange(path: Path, question: bytes) -> str:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_TIMEOUT)
+        connection.connect(str(path))
+        connection.sendall(question)
+        answer = bytearray()
+        while not answer.endswith(b"\n\n"):
+            chunk = connection.recv(1 << 20)
+            if not chunk:
+                break
+            answer += chunk
+    return answer.decode()
+
+
+def _lines(change: Change) -> Iterator[str]:
+    match change:
+        case SetKey():
+            yield f"private_key={_hex(change.private_key)}"
+        case SetPort():
+            yield f"listen_port={change.listen_port}"
+        case RemovePeer():
+            yield f"public_key={_hex(change.public_key)}"
+            yield "remove=true"
+        case SetPeer():
+            yield f"public_key={_hex(change.public_key)}"
+            if not change.is_new:  # never bring back a peer that went meanwhile
+                yield "update_only=true"
+            if change.endpoint is not None:
+                yield f"endpoint={change.endpoint}"
+            if change.keepalive is not None:
+                yield f"persistent_keepalive_interval={change.keepalive}"
+            if change.allowed_ips is not None:
+                yield "replace_allowed_ips=true"
+                yield from (f"allowed_ip={ip}" for ip in sorted(change.allowed_ips))
+
+
+def parse_device(text: str) -> Device:
+    """The device of a UAPI `get` answer."""
+    private_key, port = "", 0
+    peers: dict[PublicKey, DevicePeer] = {}
+    at: dict[str, str] = {}
+    ips: list[str] = []
+
+    def finish() -> None:
+        if at:
+            peer = _peer(at, ips)
+            peers[peer.public_key] = peer
+
+    for line in text.splitlines():
+        name, _, value = line.partition("=")
+        if name == "public_key":
+            finish()
+            at, ips = {"public_key": value}, []
+        elif at:
+            if name == "allowed_ip":
+                ips.append(value)
+            else:
+                at[name] = value
+        elif name == "private_key":
+            private_key = _base64(value)
+        elif name == "listen_port":
+            port = int(value)
+    finish()
+    return Device(private_key=private_key, listen_port=port, peers=peers)
+
+
+def _peer(at: dict[str, str], ips: list[str]) -> DevicePeer:
+    shook = int(at.get("last_handshake_time_sec", 0)) + int(at.get("last_handshake_time_nsec", 0)) / 1e9
+    endpoint = at.get("endpoint")
+    return DevicePeer(
+        public_key=PublicKey(_base64(at["public_key"])),
+        allowed_ips=frozenset(ips),
+        endpoint=Endpoint(endpoint) if endpoint else None,
+        keepalive=int(at.get("persistent_keepalive_interval", 0)),
+        last_handshake=shook or None,
+        rx_bytes=int(at.get("rx_bytes", 0)),
+        tx_bytes=int(at.get("tx_bytes", 0)),
+    )
