@@ -7,7 +7,7 @@ from litestar import Request, Response, delete, get, patch, post, put
 from innerd import __version__
 from innerd.api.carry import body_of, carry_out, empty, json
 from innerd.api.reports import audit_page, convergence_of
-from innerd.api.services import Services
+from innerd.api.services import Services, Wired
 from innerd.coordinator.writer import Render
 from innerd.domain import commands as c
 from innerd.domain import events as e
@@ -29,7 +29,7 @@ def _cidr_name(text: str) -> Any:
 
 
 @get("/v1/admin/peers", operation_id="ListPeers", summary="All peers")
-async def list_peers(services: Services) -> Response[bytes]:
+async def list_peers(services: Wired) -> Response[bytes]:
     view = services.writer.view
     peers = [innernet.peer_json(view, view.network.peers[n], services.presence) for n in sorted(view.network.peers)]
     return json(peers, view.network.revision)
@@ -42,7 +42,7 @@ async def list_peers(services: Services) -> Response[bytes]:
     opt={"body": innernet.PeerContents},
     status_code=201,
 )
-async def add_peer(request: Asgi, services: Services) -> Response[bytes]:
+async def add_peer(request: Asgi, services: Wired) -> Response[bytes]:
     contents: innernet.PeerContents = await body_of(request, innernet.PeerContents)
     innernet.candidates_of(contents.candidates, most=1000)
     command = c.AddPeer(
@@ -93,9 +93,9 @@ def _added_peer(contents: innernet.PeerContents) -> Render:
     operation_id="PutPeer",
     summary="Name, endpoint, admin and disabled of a peer, as innernet's clients write them",
     opt={"body": innernet.PeerContents},
-    status_code=204,
+    status_code=200,
 )
-async def put_peer(request: Asgi, services: Services, id: int) -> Response[bytes]:  # noqa: A002
+async def put_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     """innernet's clients put back what they listed, learned endpoints included: those change nothing."""
     contents: innernet.PeerContents = await body_of(request, innernet.PeerContents)
     peer = find_peer(services.writer.network, id)
@@ -119,9 +119,9 @@ async def put_peer(request: Asgi, services: Services, id: int) -> Response[bytes
     operation_id="ChangePeer",
     summary="Change what is given of a peer",
     opt={"body": ours.PeerChange},
-    status_code=204,
+    status_code=200,
 )
-async def patch_peer(request: Asgi, services: Services, id: int) -> Response[bytes]:  # noqa: A002
+async def patch_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     change: ours.PeerChange = await body_of(request, ours.PeerChange)
     command = c.ChangePeer(
         id=id,
@@ -137,9 +137,9 @@ async def patch_peer(request: Asgi, services: Services, id: int) -> Response[byt
     "/v1/admin/peers/{id:int}",
     operation_id="RemovePeer",
     summary="Disable a peer (innernet's meaning); with remove=true delete or retire it",
-    status_code=204,
+    status_code=200,
 )
-async def delete_peer(request: Asgi, services: Services, id: int) -> Response[bytes]:  # noqa: A002
+async def delete_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     remove = request.query_params.get("remove") == "true"
     return await carry_out(request, services, c.RemovePeer(id) if remove else c.DisablePeer(id))
 
@@ -149,9 +149,9 @@ async def delete_peer(request: Asgi, services: Services, id: int) -> Response[by
     operation_id="ReissueInvitation",
     summary="A new temporary key for a peer that has not redeemed",
     opt={"body": ours.Reissue},
-    status_code=204,
+    status_code=200,
 )
-async def reissue(request: Asgi, services: Services, id: int) -> Response[bytes]:  # noqa: A002
+async def reissue(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     contents: ours.Reissue = await body_of(request, ours.Reissue)
     command = c.ReissueInvitation(id, parse_public_key(contents.public_key), contents.invite_expires)
     return await carry_out(request, services, command)
@@ -161,7 +161,7 @@ async def reissue(request: Asgi, services: Services, id: int) -> Response[bytes]
 
 
 @get("/v1/admin/cidrs", operation_id="ListCidrs", summary="All CIDRs")
-async def list_cidrs(services: Services) -> Response[bytes]:
+async def list_cidrs(services: Wired) -> Response[bytes]:
     network = services.writer.network
     return json(innernet.cidrs_json(network), network.revision)
 
@@ -173,7 +173,7 @@ async def list_cidrs(services: Services) -> Response[bytes]:
     opt={"body": innernet.CidrContents},
     status_code=201,
 )
-async def add_cidr(request: Asgi, services: Services) -> Response[bytes]:
+async def add_cidr(request: Asgi, services: Wired) -> Response[bytes]:
     contents: innernet.CidrContents = await body_of(request, innernet.CidrContents)
     command = c.AddCidr(_cidr_name(contents.name), parse_range(contents.cidr), contents.parent)
 
@@ -189,16 +189,16 @@ async def add_cidr(request: Asgi, services: Services) -> Response[bytes]:
     operation_id="RenameCidr",
     summary="Rename a CIDR (nothing else of it can change)",
     opt={"body": innernet.CidrContents},
-    status_code=204,
+    status_code=200,
 )
-async def put_cidr(request: Asgi, services: Services, id: int) -> Response[bytes]:  # noqa: A002
+async def put_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     contents: innernet.CidrContents = await body_of(request, innernet.CidrContents)
     find_cidr(services.writer.network, id)
     return await carry_out(request, services, c.RenameCidr(id, _cidr_name(contents.name)))
 
 
-@delete("/v1/admin/cidrs/{id:int}", operation_id="DeleteCidr", summary="Delete an empty CIDR", status_code=204)
-async def delete_cidr(request: Asgi, services: Services, id: int) -> Response[bytes]:  # noqa: A002
+@delete("/v1/admin/cidrs/{id:int}", operation_id="DeleteCidr", summary="Delete an empty CIDR", status_code=200)
+async def delete_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     if id not in services.writer.network.cidrs:
         return empty(204)  # innernet: what should be gone is gone
     return await carry_out(request, services, c.DeleteCidr(id))
@@ -208,7 +208,7 @@ async def delete_cidr(request: Asgi, services: Services, id: int) -> Response[by
 
 
 @get("/v1/admin/associations", operation_id="ListAssociations", summary="All associations")
-async def list_associations(services: Services) -> Response[bytes]:
+async def list_associations(services: Wired) -> Response[bytes]:
     network = services.writer.network
     found = [innernet.association_json(network.associations[n]) for n in sorted(network.associations)]
     return json(found, network.revision)
@@ -221,7 +221,7 @@ async def list_associations(services: Services) -> Response[bytes]:
     opt={"body": innernet.AssociationContents},
     status_code=201,
 )
-async def add_association(request: Asgi, services: Services) -> Response[bytes]:
+async def add_association(request: Asgi, services: Wired) -> Response[bytes]:
     contents: innernet.AssociationContents = await body_of(request, innernet.AssociationContents)
     network = services.writer.network
     for number in (contents.cidr_id_1, contents.cidr_id_2):
@@ -241,9 +241,9 @@ def _unknown_end(number: int) -> Exception:
     "/v1/admin/associations/{id:int}",
     operation_id="DeleteAssociation",
     summary="Delete an association",
-    status_code=204,
+    status_code=200,
 )
-async def delete_association(request: Asgi, services: Services, id: int) -> Response[bytes]:  # noqa: A002
+async def delete_association(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     return await carry_out(request, services, c.DeleteAssociation(id))
 
 
@@ -255,21 +255,22 @@ async def delete_association(request: Asgi, services: Services, id: int) -> Resp
     operation_id="SetNetworkEndpoint",
     summary="Where peers reach the coordinator from now on",
     opt={"body": ours.EndpointChange},
-    status_code=204,
+    status_code=200,
 )
-async def set_endpoint(request: Asgi, services: Services) -> Response[bytes]:
+async def set_endpoint(request: Asgi, services: Wired) -> Response[bytes]:
     contents: ours.EndpointChange = await body_of(request, ours.EndpointChange)
     return await carry_out(request, services, c.SetNetworkEndpoint(parse_endpoint(contents.endpoint)))
 
 
 @get("/v1/network", operation_id="Network", summary="Everything, at the newest revision")
-async def network(services: Services) -> Response[bytes]:
+async def network(services: Wired) -> Response[bytes]:
     view = services.writer.view
-    return json(ours.network_json(view, services.presence, services.clock()), view.network.revision)
+    shown = ours.network_json(view, services.presence, services.clock(), services.internal_endpoint)
+    return json(shown, view.network.revision)
 
 
 @get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
-async def status(services: Services) -> Response[bytes]:
+async def status(services: Wired) -> Response[bytes]:
     return json(_status(services, services.writer.view))
 
 
@@ -284,6 +285,7 @@ def _status(services: Services, view: View) -> ours.Status:
         revision=network.revision,
         head=services.writer.head_hash,
         version=__version__,
+        is_serving=services.is_serving,
         started=services.started,
         peers=len(active),
         online=sum(services.presence.is_online(peer.id, now) for peer in active),
@@ -296,14 +298,14 @@ def _status(services: Services, view: View) -> ours.Status:
 
 
 @get("/v1/admin/convergence", operation_id="Convergence", summary="Which peers have applied which revision")
-async def convergence(services: Services) -> Response[bytes]:
+async def convergence(services: Wired) -> Response[bytes]:
     view = services.writer.view
     peers = convergence_of(view, services.presence, services.writer.feed, services.clock())
     return json(ours.Convergence(revision=view.network.revision, peers=peers), view.network.revision)
 
 
 @get("/v1/admin/events", operation_id="Audit", summary="The log: who did what, when, to what")
-async def audit(request: Asgi, services: Services) -> Response[bytes]:
+async def audit(request: Asgi, services: Wired) -> Response[bytes]:
     page = await audit_page(services.writer, dict(request.query_params))
     return json(page, page.revision)
 

@@ -11,6 +11,7 @@
 
 import re
 from collections.abc import Iterable
+from time import perf_counter
 
 from litestar import Litestar
 
@@ -23,7 +24,8 @@ from innerd.wire import problems
 from innerd.wire.proof import Request
 
 MAX_BODY = 64 * 1024
-
+_ROUTE = "innerd.route"  # in the scope: the route's template, for metrics
+_STREAM = "/v1/user/events"
 
 _OPEN = {"metrics", "healthz", "openapi.json"}
 _I64 = re.compile(r"[+-]?[0-9]+")
@@ -46,14 +48,14 @@ class Routes:
         every = {template for templates in self._templates.values() for template in templates}
         self._with_ids = {template[:-1] for template in every if template[-1] == _ID}
 
-    def resolve(self, method: str, parts: list[str]) -> str | None:
-        """The canonical path of a request, or None (404)."""
+    def resolve(self, method: str, parts: list[str]) -> tuple[str, str] | None:
+        """The route template and the canonical path of a request, or None (404)."""
         templates = self._templates.get(method, set())
         for length in range(len(parts), 0, -1):
             head = parts[:length]
             for template in templates:
                 if (path := _fill(template, head)) is not None:
-                    return path
+                    return "/" + "/".join(template), path
             if tuple(head[:-1]) in self._with_ids:
                 return None  # an id stood here, and nothing takes it
         return None
@@ -87,10 +89,22 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        began, method, status = perf_counter(), scope["method"], 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        scope[_ROUTE] = "none"
         try:
-            await self._enter(scope, receive, send)
+            await self._enter(scope, receive, counted)
         except Refused as refused:
-            await _answer(send, refused)
+            await _answer(counted, refused)
+        finally:
+            if scope[_ROUTE] != _STREAM:  # a stream lasts as long as it lasts
+                self._services.observe_request(scope[_ROUTE], method, status, perf_counter() - began)
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = scope["path"].lstrip("/").split("/") if not scope.get("raw_path") else _raw_parts(scope)
@@ -100,6 +114,7 @@ class Door:
         if parts[0] in _OPEN and len(parts) == 1:
             self._guard(scope, headers)
             scope[SESSION] = None
+            scope[_ROUTE] = "/" + parts[0]
             await self._forward(scope, "/" + parts[0], b"", receive, send)
             return
         if parts[0] != "v1":
@@ -110,13 +125,15 @@ class Door:
         body = await _read_body(scope, headers, receive) if scope["method"] in _WITH_BODY else b""
         if parts[1:2] in (["admin"], ["network"]) and session.peer is not None:
             self._proofs.check(session.peer, headers.get(b"x-innerd-proof"), _bound(scope, headers, body))
-        path = self._routes.resolve(scope["method"], parts)
-        if path is None:
+        found = self._routes.resolve(scope["method"], parts)
+        if found is None:
             if parts[1:3] == ["user", "events"] and scope["method"] == "GET":
+                scope[_ROUTE] = _STREAM
                 await serve_stream(self._services.hub, session.peer, scope, headers, receive, send)
                 return
             raise Refused("not_found", "there is no such route")
         scope[SESSION] = session
+        scope[_ROUTE], path = found
         await self._forward(scope, path, body, receive, send)
 
     def _guard(self, scope: Scope, headers: Headers) -> None:
@@ -125,7 +142,7 @@ class Door:
             raise Refused("foreign_origin", "requests from web pages are refused")
         host = headers.get(b"host")
         local = scope["client"] is not None and scope["client"][0].startswith("local:")
-        if host is not None and not local and host.decode("latin-1") not in self._services.hosts:
+        if host is not None and not local and host.decode("latin-1") != self._services.internal_endpoint:
             raise Refused("wrong_host", "the Host header names another server")
 
     def _allow(self, session: Session, parts: list[str]) -> None:
@@ -147,11 +164,25 @@ class Door:
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, replay, send)
+        await self._app(scope, replay, _bare(send))
+
+
+def _bare(send: Send) -> Send:
+    """Empty answers without a content type, as innernet's are; a framework always writes one."""
+
+    async def plain(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message["headers"]
+            if (b"content-length", b"0") in headers:
+                message["headers"] = [header for header in headers if header[0] != b"content-type"]
+        await send(message)
+
+    return plain
 
 
 def _raw_parts(scope: Scope) -> list[str]:
-    return scope["raw_path"].partition(b"?")[0].decode("latin-1").lstrip("/").split("/")
+    raw: bytes = scope["raw_path"]
+    return raw.partition(b"?")[0].decode("latin-1").lstrip("/").split("/")
 
 
 def _bound(scope: Scope, headers: Headers, body: bytes) -> Request:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
+from litestar.params import Dependency
 from msgspec import Struct, field
 
 from innerd.api.stream import Hub
@@ -21,15 +23,21 @@ class Services(Struct, kw_only=True):
     presence: Presence
     hub: Hub
     server_key: PublicKey
-    hosts: frozenset[str]  # what the Host header may say
+    internal_endpoint: str  # address:port in the tunnel, and what the Host header must say
     suffix: str = "wg"
+    is_serving: bool = False
     proof_required: bool = True
     shared_secret: Callable[[PublicKey], bytes] = lambda key: b""
     settle: Callable[[int], Awaitable[None]] = _no_device
     is_redeeming: Callable[[Peer], bool] = lambda peer: False
     may_read_metrics: Callable[[Peer], bool] = lambda peer: peer.is_admin
     render_metrics: Callable[[], bytes] = lambda: b""
+    observe_request: Callable[[str, str, int, float], None] = lambda route, method, code, seconds: None
+    store_size: Callable[[], tuple[int, int]] = lambda: (0, 0)
     own_address: Address | None = None
     device_errors: Callable[[], int] = lambda: 0
     started: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.time
+
+
+Wired = Annotated[Services, Dependency(skip_validation=True)]  # how a route asks for them

@@ -16,7 +16,7 @@ from innerd.api.asgi import Receive, Scope, Send
 from innerd.coordinator.feed import Change
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
-from innerd.domain.netmap import delta, netmap
+from innerd.domain.netmap import Delta, delta, netmap
 from innerd.domain.network import COORDINATOR, Peer
 from innerd.domain.visibility import Class, View, structural, touched
 from innerd.presence import Presence
@@ -99,14 +99,23 @@ class Hub:
                 continue
             pair = (before.class_of(was), after.class_of(now))
             if pair not in frames:
-                difference = delta(before, pair[0], after, pair[1], only)
-                frames[pair] = None if difference.is_empty else delta_frame(after, difference)
+                frames[pair] = self._delta(after, delta(before, pair[0], after, pair[1], only))
             if frames[pair] is not None:
                 self._presence.told[stream.peer] = after.network.revision
             self._put(stream, frames[pair])
         for number in touched(change.events):
             if number not in after.network.peers:
                 self._presence.forget(number)
+
+    def _delta(self, view: View, difference: Delta) -> bytes | None:
+        """A delta, behind the soft state of the peers that come with it: a device that has both at once begins
+        its handshake at once."""
+        if difference.is_empty:
+            return None
+        known = [self._presence_of(peer) for peer in difference.peers if peer.id != COORDINATOR]
+        told = [state for state in known if state.endpoint is not None or state.candidates]
+        before = frame("presence", PresenceJson(whole=False, peers=told)) if told else b""
+        return before + delta_frame(view, difference)
 
     def _put(self, stream: Stream, data: bytes | None) -> None:
         if data is None:

@@ -6,7 +6,7 @@ from litestar import Request, Response, get, post, put
 
 from innerd import __version__
 from innerd.api.carry import body_of, carry_out, empty, json, peer_of
-from innerd.api.services import Services
+from innerd.api.services import Wired
 from innerd.domain.commands import OverrideEndpoint, Redeem
 from innerd.domain.values import parse_public_key
 from innerd.presence import Receipt
@@ -17,14 +17,14 @@ Asgi = Request[Any, Any, Any]
 
 
 @get("/v1/user/state", operation_id="UserState", summary="What the peer may see, itself included")
-async def state(request: Asgi, services: Services) -> Response[bytes]:
+async def state(request: Asgi, services: Wired) -> Response[bytes]:
     view = services.writer.view
     peer = view.network.peers[peer_of(request).id]
     return json(state_json(view, peer, services.presence), view.network.revision)
 
 
 @get("/v1/user/capabilities", operation_id="UserCapabilities", summary="What this coordinator can do")
-async def capabilities(services: Services) -> Response[bytes]:
+async def capabilities(services: Wired) -> Response[bytes]:
     network = services.writer.network
     return json(
         ours.Capabilities(
@@ -42,9 +42,9 @@ async def capabilities(services: Services) -> Response[bytes]:
     operation_id="Redeem",
     summary="Swap the invitation's key for the peer's own",
     opt={"body": RedeemContents},
-    status_code=204,
+    status_code=200,
 )
-async def redeem(request: Asgi, services: Services) -> Response[bytes]:
+async def redeem(request: Asgi, services: Wired) -> Response[bytes]:
     """The new key is on the device before the answer: clients swap keys the moment they have it."""
     contents = await body_of(request, RedeemContents)
     return await carry_out(request, services, Redeem(peer_of(request).id, parse_public_key(contents.public_key)))
@@ -55,9 +55,9 @@ async def redeem(request: Asgi, services: Services) -> Response[bytes]:
     operation_id="OverrideOwnEndpoint",
     summary="Override or clear the peer's own endpoint",
     opt={"body": EndpointContents},
-    status_code=204,
+    status_code=200,
 )
-async def endpoint(request: Asgi, services: Services) -> Response[bytes]:
+async def endpoint(request: Asgi, services: Wired) -> Response[bytes]:
     contents = await body_of(request, EndpointContents)
     return await carry_out(request, services, OverrideEndpoint(peer_of(request).id, contents.endpoint()))
 
@@ -67,9 +67,9 @@ async def endpoint(request: Asgi, services: Services) -> Response[bytes]:
     operation_id="ReportCandidates",
     summary="Report addresses where the peer may be reached",
     opt={"body": list[str]},
-    status_code=204,
+    status_code=200,
 )
-async def candidates(request: Asgi, services: Services) -> Response[bytes]:
+async def candidates(request: Asgi, services: Wired) -> Response[bytes]:
     reported = candidates_of(await body_of(request, list[str]))
     services.presence.report_candidates(peer_of(request).id, reported)
     return empty(204)
@@ -80,9 +80,9 @@ async def candidates(request: Asgi, services: Services) -> Response[bytes]:
     operation_id="ReportApplied",
     summary="The receipt: this peer's device matches a revision",
     opt={"body": ours.Applied},
-    status_code=204,
+    status_code=200,
 )
-async def applied(request: Asgi, services: Services) -> Response[bytes]:
+async def applied(request: Asgi, services: Wired) -> Response[bytes]:
     receipt = await body_of(request, ours.Applied)
     revision = min(receipt.revision, services.writer.network.revision)
     refused = tuple((told.peer, told.reason) for told in receipt.refused)

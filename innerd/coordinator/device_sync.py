@@ -11,7 +11,7 @@ temporary key keeps the address until that first handshake, or for a minute; the
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -63,6 +63,10 @@ def wanted_device(network: Network, device: Device, private_key: str, port: int,
     return Wanted(private_key=private_key, listen_port=port, peers=peers)
 
 
+async def _nothing() -> None:
+    """Nobody minds."""
+
+
 class DeviceSync:
     """Keeps one interface in step. `bring_up` makes it where it is missing, and is called again if it vanishes."""
 
@@ -75,16 +79,19 @@ class DeviceSync:
         network: Callable[[], Network],
         presence: Presence,
         bring_up: Callable[[], None],
+        farewells: Callable[[], Awaitable[None]],
     ) -> None:
         self.backend = backend
         self.interface = interface
         self.device = Device()
         self.errors = 0
-        self.remade: Callable[[], None] = lambda: None  # told when the interface had to be made anew
+        self.remade: Callable[[], Awaitable[None]] = _nothing  # told when the interface is another one than before
         self._private_key, self._port = private_key, port
         self._network = network
         self._presence = presence
         self._bring_up = bring_up
+        self._farewells = farewells
+        self._index = 0
         self._wake = asyncio.Event()
         self._synced = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -128,7 +135,10 @@ class DeviceSync:
     async def sync(self) -> None:
         """One look and, if need be, one change."""
         network = self._network()
-        self.device = await asyncio.to_thread(self._look)
+        self.device, index = await asyncio.to_thread(self._look)
+        if self._index not in (0, index):
+            await self.remade()
+        self._index = index
         self._watch = {n for n in self._watch if self._transits(network, n)}
         changes = plan(self.device, wanted_device(network, self.device, self._private_key, self._port, time.time()))
         if changes:
@@ -137,6 +147,8 @@ class DeviceSync:
             ]
             if strangers:
                 _log.warning("peers that nobody added were on the device", keys=strangers)
+            if any(isinstance(change, RemovePeer) for change in changes):
+                await self._farewells()
             await asyncio.to_thread(self.backend.apply, self.interface, changes)
             self.device = await asyncio.to_thread(self.backend.get, self.interface)
         self._observe(network)
@@ -146,12 +158,12 @@ class DeviceSync:
         peer = network.peers.get(number)
         return peer is not None and in_transition(peer, self.device, time.time())
 
-    def _look(self) -> Device:
+    def _look(self) -> tuple[Device, int]:
+        """The device and its index, which tells whether it was made anew (by us or by somebody)."""
         if not self.backend.exists(self.interface):
             _log.warning("the interface is gone: making it anew", interface=self.interface)
             self._bring_up()
-            self.remade()
-        return self.backend.get(self.interface)
+        return self.backend.get(self.interface), self.backend.index(self.interface)
 
     def _observe(self, network: Network) -> None:
         for peer in network.peers.values():

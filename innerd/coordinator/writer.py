@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from hashlib import sha256
+from time import perf_counter
 
 import structlog
 from msgspec import Struct
@@ -81,7 +82,6 @@ class Loaded(Struct, frozen=True):
     network: Network
     chain: bytes
     at: float
-    recent: tuple[Network, ...] = ()
 
 
 async def load(store: Store) -> Loaded:
@@ -119,6 +119,7 @@ class Writer:
         self.feed = Feed(view)
         self.appended: dict[str, int] = {}  # event type -> count, for metrics
         self.commits = 0
+        self.observe_commit: Callable[[float], None] = lambda seconds: None
         self._committed = self._head = _Head(view, loaded.chain, loaded.at)
         self._clock = clock
         self._fatal = fatal
@@ -235,6 +236,7 @@ class Writer:
     async def _drain(self) -> None:
         while self._queue:
             batch, self._queue = self._queue, []
+            began = perf_counter()
             try:
                 await self.store.append(
                     [record for waiting in batch for record in waiting.records],
@@ -248,6 +250,7 @@ class Writer:
                 self._fatal(str(error))
                 return
             else:
+                self.observe_commit(perf_counter() - began)
                 self._publish(batch)
 
     def _fall_back(self, batch: list[_Waiting], error: Exception) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from innerd.domain.network import Cidr, Peer
+from innerd.domain.network import COORDINATOR, Cidr, Peer
 from innerd.domain.visibility import Class, View
 
 
@@ -70,7 +70,7 @@ def _among(view: View, class_: Class, numbers: Iterable[int]) -> dict[int, Peer]
     found = {}
     for number in numbers:
         peer = view.network.peers.get(number)
-        if peer is not None and peer.is_active and (peer.id == 1 or view.class_of(peer) in seen):
+        if peer is not None and peer.is_active and (peer.id == COORDINATOR or view.class_of(peer) in seen):
             found[number] = peer
     return found
 

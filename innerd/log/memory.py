@@ -49,7 +49,7 @@ class MemoryStore:
         self.rows = {"cidrs": {}, "peers": {}, "associations": {}}
         self._write(rows)
 
-    async def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int]:
         return sum(len(stored.record) for stored in self.records), 0
 
     async def close(self) -> None:

@@ -133,7 +133,7 @@ class SqliteStore:
             await self._roll_back()
             raise StoreError(f"{self.path}: {error}") from error
 
-    async def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int]:
         wal = self.path.with_name(self.path.name + "-wal")
         return self.path.stat().st_size, wal.stat().st_size if wal.exists() else 0
 

@@ -68,7 +68,7 @@ class Store(Protocol):
         """Empty the read models and write these rows."""
         ...
 
-    async def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int]:
         """Bytes of the database and of its write-ahead log."""
         ...
 

@@ -1,7 +1,5 @@
 """The shapes of the routes that we add to innernet's."""
 
-from typing import Any
-
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from innerd.domain.network import Association, Cidr, Peer
@@ -70,10 +68,10 @@ class NetworkPeer(Struct, kw_only=True):
     is_redeemed: bool
     invite_expires: int | None
     endpoint: str | None  # override
-    learned_endpoint: str | None = None
-    is_online: bool | None = None
-    last_handshake: float | None = None
-    applied: int | None = None
+    learned_endpoint: str | None
+    is_online: bool
+    last_handshake: float | None
+    applied: int | None  # the revision that its device is known to match
 
 
 class NetworkCidr(Struct, kw_only=True):
@@ -97,6 +95,7 @@ class NetworkJson(Struct, kw_only=True):
     id: str
     generation: int
     revision: int
+    internal_endpoint: str  # where the API listens, in the tunnel
     peers: list[NetworkPeer]
     cidrs: list[NetworkCidr]
     associations: list[NetworkAssociation]
@@ -111,6 +110,7 @@ class Status(Struct, kw_only=True):
     revision: int
     head: str
     version: str
+    is_serving: bool  # false where a command opened the log by itself
     started: float
     peers: int
     online: int
@@ -159,7 +159,7 @@ class Audit(Struct, kw_only=True):
     next: int | None  # pass as `after` to go on
 
 
-def network_json(view: View, presence: SoftState | None, now: float) -> NetworkJson:
+def network_json(view: View, presence: SoftState, now: float, internal_endpoint: str) -> NetworkJson:
     network = view.network
     counts: dict[int, int] = {}
     for peer in network.peers.values():
@@ -170,14 +170,15 @@ def network_json(view: View, presence: SoftState | None, now: float) -> NetworkJ
         id=network.id,
         generation=network.generation,
         revision=network.revision,
+        internal_endpoint=internal_endpoint,
         peers=[_peer(view, network.peers[n], presence, now) for n in sorted(network.peers)],
         cidrs=[_cidr(view, network.cidrs[n], counts.get(n, 0)) for n in sorted(network.cidrs)],
         associations=[_association(view, network.associations[n]) for n in sorted(network.associations)],
     )
 
 
-def _peer(view: View, peer: Peer, presence: SoftState | None, now: float) -> NetworkPeer:
-    shown = NetworkPeer(
+def _peer(view: View, peer: Peer, presence: SoftState, now: float) -> NetworkPeer:
+    return NetworkPeer(
         id=peer.id,
         name=peer.name,
         ip=str(peer.ip),
@@ -188,13 +189,11 @@ def _peer(view: View, peer: Peer, presence: SoftState | None, now: float) -> Net
         is_redeemed=peer.is_redeemed,
         invite_expires=peer.invite_expires,
         endpoint=peer.endpoint,
+        learned_endpoint=presence.learned(peer.id),
+        is_online=presence.is_online(peer.id, now),
+        last_handshake=presence.handshake(peer.id),
+        applied=presence.applied(peer.id),
     )
-    if presence is not None:
-        shown.learned_endpoint = presence.learned(peer.id)
-        shown.last_handshake = presence.handshake(peer.id)
-        shown.is_online = presence.is_online(peer.id, now)
-        shown.applied = presence.applied(peer.id)
-    return shown
 
 
 def _cidr(view: View, cidr: Cidr, peers: int) -> NetworkCidr:
@@ -207,6 +206,3 @@ def _association(view: View, association: Association) -> NetworkAssociation:
     return NetworkAssociation(
         id=association.id, cidr1=cidrs[association.cidr_id_1].name, cidr2=cidrs[association.cidr_id_2].name
     )
-
-
-JsonObject = dict[str, Any]

@@ -21,10 +21,10 @@ _BY_KIND: dict[Kind, int] = {
 _BY_CODE = {"idempotency_mismatch": 422, "foreign_origin": 403, "wrong_host": 403}
 
 
-class Problem(Struct, kw_only=True):
-    """RFC 9457. `title` is the sentence for a person, `code` is stable, `hint` says what to do."""
+class Problem(Struct, kw_only=True, omit_defaults=True):
+    """RFC 9457. `title` is the sentence for a person, `code` is stable, `hint` says what to do, if
+    anything (no `type` is the RFC's about:blank)."""
 
-    type: str = "about:blank"
     title: str
     status: int
     code: str

@@ -22,6 +22,10 @@ class Backend(Protocol):
         """Whether a WireGuard interface of this backend has this name."""
         ...
 
+    def index(self, interface: str) -> int:
+        """The link's number, another one when it is made anew. Raises NoSuchDevice."""
+        ...
+
     def create(self, interface: str) -> None:
         """Make the interface, down and bare. Raises `interface_taken` where the name is somebody else's."""
         ...

@@ -28,6 +28,9 @@ class KernelBackend:
     def exists(self, interface: str) -> bool:
         return links.kind_of(interface) == "wireguard"
 
+    def index(self, interface: str) -> int:
+        return links.index_of(interface)
+
     def create(self, interface: str) -> None:
         kind = links.kind_of(interface)
         if kind == "wireguard":

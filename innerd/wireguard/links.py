@@ -5,13 +5,14 @@ binding to it fails and first packets leave from a link-local address.
 """
 
 import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_interface
 from typing import Any
 
 from innerd.domain.values import Address
-from innerd.wireguard.device import DeviceError
+from innerd.wireguard.device import DeviceError, NoSuchDevice
 
 _IFA_F_NODAD = 0x02
 _SCOPE_LINK = 253
@@ -88,6 +89,14 @@ def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
         for a in ip.get_addr(index=index, family=family)
         if a["scope"] != _SCOPE_LINK  # the kernel's own fe80:: stays
     }
+
+
+def index_of(interface: str) -> int:
+    """The number of a link, which is another one when it is made anew."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        raise NoSuchDevice(interface) from None
 
 
 def delete(interface: str) -> None:

@@ -19,13 +19,21 @@ class MemoryBackend:
     def __init__(self) -> None:
         self.devices: dict[str, Device] = {}
         self.links: dict[str, tuple[str, int, bool]] = {}
+        self._made = 0
+        self._indexes: dict[str, int] = {}
         self.applied: list[Change] = []  # every change ever, for tests that count
 
     def exists(self, interface: str) -> bool:
         return interface in self.devices
 
+    def index(self, interface: str) -> int:
+        self.get(interface)
+        return self._indexes[interface]
+
     def create(self, interface: str) -> None:
-        self.devices.setdefault(interface, Device())
+        if interface not in self.devices:
+            self.devices[interface] = Device()
+            self._indexes[interface] = self._made = self._made + 1
 
     def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
         self.get(interface)

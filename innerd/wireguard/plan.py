@@ -39,13 +39,19 @@ class SetPeer(Struct, frozen=True, kw_only=True):
 Change = SetKey | SetPort | RemovePeer | SetPeer
 
 
+def identity(current: Device, private_key: str, listen_port: int | None) -> list[Change]:
+    """The changes of key and port alone; no port asked for leaves the one that it has."""
+    changes: list[Change] = []
+    if clamped(current.private_key) != clamped(private_key):
+        changes.append(SetKey(private_key))
+    if listen_port is not None and current.listen_port != listen_port:
+        changes.append(SetPort(listen_port))
+    return changes
+
+
 def plan(current: Device, wanted: Wanted) -> tuple[Change, ...]:
     """The changes that turn `current` into `wanted`; none if it is so already."""
-    changes: list[Change] = []
-    if clamped(current.private_key) != clamped(wanted.private_key):
-        changes.append(SetKey(wanted.private_key))
-    if wanted.listen_port is not None and current.listen_port != wanted.listen_port:
-        changes.append(SetPort(wanted.listen_port))
+    changes = identity(current, wanted.private_key, wanted.listen_port)
     changes += [RemovePeer(key) for key in current.peers if key not in wanted.peers]
     losing: list[Change] = []
     others: list[Change] = []

@@ -47,6 +47,9 @@ class UserspaceBackend:
             return False
         return True
 
+    def index(self, interface: str) -> int:
+        return links.index_of(interface)
+
     def create(self, interface: str) -> None:
         if self.exists(interface):
             return

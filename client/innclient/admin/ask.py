@@ -1,0 +1,71 @@
+"""Questions to a person: only when stdin and stderr are terminals; each has a flag, which is named if not."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from innclient.failures import Failure, usage
+from innerd.domain.errors import Refused
+
+
+def is_interactive() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _missing(flag: str) -> Failure:
+    return usage(f"{flag} is missing, and there is no terminal to ask on", f"give {flag}", "missing_flag")
+
+
+def _ask(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    from prompt_toolkit.output import create_output
+
+    answer = make(*args, output=create_output(stdout=sys.stderr), **kwargs).unsafe_ask()
+    if answer is None:
+        raise KeyboardInterrupt
+    return answer
+
+
+def text(question: str, flag: str, default: str = "", check: Callable[[str], object] | None = None) -> str:
+    """A line of text that `check` accepts (it raises Refused or Failure)."""
+    if not is_interactive():
+        raise _missing(flag)
+    import questionary
+
+    def validate(answer: str) -> bool | str:
+        try:
+            if check is not None:
+                check(answer)
+        except (Refused, Failure) as error:
+            return error.message
+        return True
+
+    return str(_ask(questionary.text, question, default=default, validate=validate))
+
+
+def choose(question: str, flag: str, choices: Sequence[tuple[str, str]]) -> str:
+    """One of several; `choices` are (value, label)."""
+    if not is_interactive():
+        raise _missing(flag)
+    if not choices:
+        raise usage(f"there is nothing to choose for {flag}")
+    import questionary
+
+    return str(
+        _ask(questionary.select, question, choices=[questionary.Choice(label, value) for value, label in choices])
+    )
+
+
+def yes_no(question: str, flag: str, *, default: bool = False) -> bool:
+    if not is_interactive():
+        raise _missing(flag)
+    import questionary
+
+    return bool(_ask(questionary.confirm, question, default=default))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on, or end with nothing done."""
+    if yes:
+        return
+    if not yes_no(question, "--yes"):
+        raise Failure(130, "cancelled", "nothing was changed")

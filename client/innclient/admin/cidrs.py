@@ -1,0 +1,155 @@
+"""The verbs for CIDRs and associations."""
+
+import rich_click as click
+
+from innclient.admin import ask, render
+from innclient.admin.verb import Call, verb
+from innclient.failures import not_found
+from innerd.domain.values import parse_name, parse_range
+from innerd.wire.innernet import CidrJson
+from innerd.wire.ours import NetworkAssociation, NetworkCidr
+
+_INFRA = 2
+
+
+async def _choose(call: Call, question: str, flag: str) -> str:
+    cidrs = [cidr for cidr in (await call.network()).cidrs if cidr.id != _INFRA]
+    return ask.choose(question, flag, [(cidr.name, f"{cidr.name} ({cidr.cidr})") for cidr in cidrs])
+
+
+def _cidr_name(text: str) -> str:
+    return parse_name(text, "CIDR name")
+
+
+@verb(
+    "add-cidr",
+    click.option("--name", help="Name of the new CIDR."),
+    click.option("--cidr", help="Its range, such as 10.42.1.0/24."),
+    click.option("--parent", help="The CIDR around it."),
+    changes=True,
+)
+async def add_cidr(call: Call, name: str | None, cidr: str | None, parent: str | None) -> None:
+    """Add a CIDR. Peers whose addresses lie in it belong to it from then on."""
+    if name is not None:
+        _cidr_name(name)
+    if cidr is not None:
+        parse_range(cidr)
+    asked = None in (name, cidr, parent)
+    parent = parent or await _choose(call, "Parent CIDR", "--parent")
+    name = name or ask.text("Name", "--name", check=_cidr_name)
+    cidr = cidr or ask.text("CIDR", "--cidr", check=parse_range)
+    around = await call.cidr(parent)
+    if asked:
+        call.confirm(f'Add CIDR "{name}" ({cidr}) to {parent}?')
+    reply = await call.change("POST", "/v1/admin/cidrs", {"name": name, "cidr": cidr, "parent": around.id})
+    if reply:
+        made = reply.read(CidrJson)
+        shown = {"id": made.id, "name": made.name, "cidr": made.cidr, "parent": parent}
+        call.tell({"cidr": shown, "revision": reply.revision}, f'CIDR "{made.name}" ({made.cidr}) added to {parent}.')
+
+
+@verb(
+    "rename-cidr",
+    click.option("--name", help="Its name now."),
+    click.option("--new-name", help="Its name from now on."),
+    changes=True,
+)
+async def rename_cidr(call: Call, name: str | None, new_name: str | None) -> None:
+    """Rename a CIDR."""
+    asked = name is None or new_name is None
+    cidr = await call.cidr(name or await _choose(call, "CIDR to rename", "--name"))
+    new_name = new_name or ask.text("New name", "--new-name", cidr.name, _cidr_name)
+    if asked:
+        call.confirm(f'Rename CIDR "{cidr.name}" to "{new_name}"?')
+    body = {"name": new_name, "cidr": cidr.cidr, "parent": None}
+    reply = await call.change("PUT", f"/v1/admin/cidrs/{cidr.id}", body)
+    if reply:
+        shown = _shown(cidr) | {"name": new_name}
+        call.tell({"cidr": shown, "revision": reply.revision}, f'CIDR "{cidr.name}" is "{new_name}" now.')
+
+
+def _shown(cidr: NetworkCidr) -> dict[str, object]:
+    return {"id": cidr.id, "name": cidr.name, "cidr": cidr.cidr, "parent": cidr.parent}
+
+
+@verb("delete-cidr", click.option("--name", help="The CIDR."), changes=True)
+async def delete_cidr(call: Call, name: str | None) -> None:
+    """Delete a CIDR that holds no peers, no CIDRs, and has no associations."""
+    cidr = await call.cidr(name or await _choose(call, "CIDR to delete", "--name"))
+    call.confirm(f'Delete CIDR "{cidr.name}" ({cidr.cidr})?')
+    reply = await call.change("DELETE", f"/v1/admin/cidrs/{cidr.id}")
+    if reply:
+        call.tell({"cidr": _shown(cidr), "revision": reply.revision}, f'CIDR "{cidr.name}" is deleted.')
+
+
+@verb("list-cidrs", click.option("-t", "--tree", is_flag=True, help="As a tree."))
+async def list_cidrs(call: Call, tree: bool) -> None:
+    """All CIDRs of the network."""
+    network = await call.network()
+    if call.as_json:
+        render.document({"cidrs": network.cidrs, "revision": network.revision})
+    elif tree:
+        render.tree(network, peers=False)
+    else:
+        rows = [(c.name, c.cidr, c.parent or "", str(c.peers)) for c in network.cidrs]
+        render.table(("NAME", "CIDR", "PARENT", "PEERS"), rows)
+
+
+@verb("add-association", click.argument("cidr1", required=False), click.argument("cidr2", required=False), changes=True)
+async def add_association(call: Call, cidr1: str | None, cidr2: str | None) -> None:
+    """Let the peers of two CIDRs reach each other."""
+    asked = cidr1 is None or cidr2 is None
+    one = await call.cidr(cidr1 or await _choose(call, "First CIDR", "CIDR1"))
+    other = await call.cidr(cidr2 or await _choose(call, "Second CIDR", "CIDR2"))
+    if asked:
+        call.confirm(f"Associate {one.name} and {other.name}?")
+    reply = await call.change("POST", "/v1/admin/associations", {"cidr_id_1": one.id, "cidr_id_2": other.id})
+    if reply:
+        made = {"cidr1": one.name, "cidr2": other.name}
+        call.tell({"association": made, "revision": reply.revision}, f"{one.name} and {other.name} are associated.")
+
+
+@verb(
+    "delete-association", click.argument("cidr1", required=False), click.argument("cidr2", required=False), changes=True
+)
+async def delete_association(call: Call, cidr1: str | None, cidr2: str | None) -> None:
+    """End the association of two CIDRs."""
+    associations = (await call.network()).associations
+    if cidr1 is None or cidr2 is None:
+        choices = [(str(a.id), f"{a.cidr1} - {a.cidr2}") for a in associations]
+        number = ask.choose("Association to delete", "CIDR1 CIDR2", choices)
+        found: NetworkAssociation | None = next(a for a in associations if str(a.id) == number)
+    else:
+        for name in (cidr1, cidr2):
+            await call.cidr(name)
+        found = next((a for a in associations if {a.cidr1, a.cidr2} == {cidr1, cidr2}), None)
+    if found is None:
+        raise not_found("association_not_found", f"{cidr1} and {cidr2} are not associated")
+    call.confirm(f"End the association of {found.cidr1} and {found.cidr2}?")
+    reply = await call.change("DELETE", f"/v1/admin/associations/{found.id}")
+    if reply:
+        ended = {"id": found.id, "cidr1": found.cidr1, "cidr2": found.cidr2}
+        sentence = f"{found.cidr1} and {found.cidr2} are no longer associated."
+        call.tell({"association": ended, "revision": reply.revision}, sentence)
+
+
+@verb("list-associations")
+async def list_associations(call: Call) -> None:
+    """All associations of the network."""
+    network = await call.network()
+    if call.as_json:
+        render.document({"associations": network.associations, "revision": network.revision})
+        return
+    for association in network.associations:
+        render.line(f"{association.id}: {association.cidr1} <=> {association.cidr2}")
+
+
+VERBS = [
+    add_cidr,
+    rename_cidr,
+    delete_cidr,
+    list_cidrs,
+    add_association,
+    delete_association,
+    list_associations,
+]

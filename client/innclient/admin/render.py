@@ -1,0 +1,127 @@
+"""How answers look on a terminal and in JSON. One place for tables, trees, times and sizes."""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+
+from innerd.domain.diff import Diff
+from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
+
+
+def line(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+
+
+def document(content: Any) -> None:
+    """One JSON document on stdout."""
+    line(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as they need; no borders, so that cut and awk work. Heads are bold on a terminal."""
+    cells = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for number, row in enumerate(cells):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        line(styled(text, "1") if number == 0 else text)
+
+
+def styled(text: str, code: str) -> str:
+    """Text in a colour or weight (ECMA-48), where somebody looks at it."""
+    import os
+
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        return f"\x1b[{code}m{text}\x1b[0m"
+    return text
+
+
+def moment(seconds: float | None) -> str:
+    """A point in time, local, to the second; "never" for None."""
+    return "never" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago(seconds: float | None, now: float | None = None) -> str:
+    """How long ago, as innernet says it."""
+    if seconds is None:
+        return "never"
+    past = int((time.time() if now is None else now) - seconds)
+    if past < 1:
+        return "just now"
+    if past < 60:
+        return f"{past} seconds ago"
+    minutes, rest = divmod(past, 60)
+    if minutes < 60:
+        return f"{_count(minutes, 'minute')}, {rest} seconds ago"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{_count(hours, 'hour')}, {_count(minutes, 'minute')} ago"
+    return f"{hours // 24} days ago"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def size(number: int) -> str:
+    """Bytes in binary units; the unit changes at twice its size, as innernet's."""
+    value = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 2048:
+            return f"{int(value)} B" if unit == "B" else f"{value:.2f} {unit}"
+        value /= 1024
+    return f"{value:.2f} TiB"
+
+
+def state_of(peer: NetworkPeer, now: float) -> str:
+    """A peer's place in its life, in a word or two."""
+    if peer.is_disabled:
+        return "disabled"
+    if peer.is_redeemed:
+        return "active"
+    if peer.invite_expires is not None and peer.invite_expires <= now:
+        return "invitation expired"
+    return "invited"
+
+
+def by_address(peers: Iterable[NetworkPeer]) -> list[NetworkPeer]:
+    return sorted(peers, key=lambda peer: int(ip_address(peer.ip)))
+
+
+def tree(network: NetworkJson, peers: bool = True) -> None:
+    """The CIDRs as a tree, narrower ones below, peers where they belong."""
+
+    def walk(cidr: NetworkCidr, depth: int) -> None:
+        line("  " * depth + styled(f"{cidr.cidr} {cidr.name}", "34"))
+        for child in network.cidrs:
+            if child.parent == cidr.name:
+                walk(child, depth + 1)
+        if peers:
+            for peer in by_address(p for p in network.peers if p.cidr == cidr.name):
+                note = state_of(peer, time.time())
+                flags = ", admin" if peer.is_admin else ""
+                line("  " * (depth + 1) + f"| {'◉' if peer.is_online else '◯'} {peer.ip}: {peer.name} ({note}{flags})")
+
+    for cidr in network.cidrs:
+        if cidr.parent is None:
+            walk(cidr, 0)
+
+
+def difference(diff: Diff) -> None:
+    """What a change would do, in words."""
+    line(f"pairs that would see each other: {diff.pairs_gained}")
+    for a, b in diff.gained:
+        line(f"  + {a} - {b}")
+    line(f"pairs that would lose sight of each other: {diff.pairs_lost}")
+    for a, b in diff.lost:
+        line(f"  - {a} - {b}")
+    for title, names in (("names that would appear", diff.names_added), ("names that would go", diff.names_removed)):
+        if names:
+            line(f"{title}: {', '.join(names)}")
+    for moved in diff.moved:
+        line(f"{moved.peer} would move from {moved.was} to {moved.now}")
+    line("nothing was changed")

@@ -1,0 +1,125 @@
+"""The client's config file `/etc/inn/<interface>.toml`, and where everything of an interface lies."""
+
+from ipaddress import IPv4Interface, IPv6Interface
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from innclient import files, toml
+from innclient.failures import USAGE, Failure, not_found
+from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
+from innerd.domain.errors import Refused
+from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_range
+
+Interface = IPv4Interface | IPv6Interface
+
+
+class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True):
+    nat_traversal: bool = True
+    exclude_nat_candidates: list[str] = []
+    hosts_path: str = "/etc/hosts"
+    write_hosts: bool = True
+    host_suffix: str | None = None  # None: <network>.wg
+    mtu: int | None = None
+
+
+class _Interface(InterfaceSection, rename="kebab", kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Server(ServerSection, rename="kebab", kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Config(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    interface: _Interface
+    server: _Server
+    peer_endpoint_overrides: dict[str, str] = {}
+    agent: AgentSection = field(default_factory=AgentSection)
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """A config with its values checked."""
+
+    config: Config
+    values: Parsed
+    overrides: dict[Address, Endpoint]
+
+
+class Paths(Struct, frozen=True):
+    """Where the files of one interface are."""
+
+    interface: str
+    config_dir: Path
+    data_dir: Path
+    runtime_dir: Path
+
+    @property
+    def config(self) -> Path:
+        return self.config_dir / f"{self.interface}.toml"
+
+    @property
+    def data(self) -> Path:
+        return self.data_dir / self.interface
+
+    @property
+    def joining(self) -> Path:
+        """The new key of an installation under way."""
+        return self.data / "joining.toml"
+
+    @property
+    def netmap(self) -> Path:
+        return self.data / "netmap.json"
+
+    @property
+    def pins(self) -> Path:
+        return self.data / "pins.json"
+
+    @property
+    def socket(self) -> Path:
+        return self.runtime_dir / f"{self.interface}.sock"
+
+    @property
+    def lock(self) -> Path:
+        return self.runtime_dir / f"{self.interface}.lock"
+
+
+def load(paths: Paths) -> Loaded:
+    """The config of an interface. Raises Failure."""
+    try:
+        config = toml.read(paths.config, Config)
+    except FileNotFoundError:
+        raise not_found(
+            "network_not_found",
+            f'there is no network "{paths.interface}" here ({paths.config})',
+            "inn install INVITATION joins one",
+        ) from None
+    try:
+        for text in config.agent.exclude_nat_candidates:
+            parse_range(text)
+        overrides = {parse_address(ip): parse_endpoint(to) for ip, to in config.peer_endpoint_overrides.items()}
+        return Loaded(config=config, values=check(config.interface, config.server), overrides=overrides)
+    except (Refused, ValueError) as error:
+        raise Failure(USAGE, "config_invalid", f"{paths.config}: {error}") from None
+
+
+def document(interface: InterfaceSection, server: ServerSection, private_key: str) -> Config:
+    """The config that an invitation becomes, with the peer's own key."""
+    return Config(
+        interface=_Interface(
+            network_name=interface.network_name,
+            address=interface.address,
+            private_key=private_key,
+            listen_port=interface.listen_port,
+        ),
+        server=_Server(
+            public_key=server.public_key,
+            external_endpoint=server.external_endpoint,
+            internal_endpoint=server.internal_endpoint,
+        ),
+    )
+
+
+def save(paths: Paths, config: Config) -> None:
+    files.make_private(paths.config_dir)
+    files.write_atomically(paths.config, toml.write(config))

@@ -1,0 +1,79 @@
+"""Files that must not be lost, torn or seen: written beside, synced, renamed, synced again; private from the start."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def make_private(folder: Path) -> None:
+    """A folder for files with keys: 0700, created so, never widened."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file in one step that survives a power cut. The old one stays if anything goes wrong."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write(beside, data, mode)
+        os.replace(beside, path)
+        sync_folder(path.parent)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def create(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """A new file, synced. Raises FileExistsError rather than touch one that is there."""
+    _write(path, data, mode)
+    sync_folder(path.parent)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)  # whatever the umask
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> bool:
+    """Remove a file, synced. Whether there was one."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    sync_folder(path.parent)
+    return True
+
+
+class Locked(Exception):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file. Raises Locked at once if another process does. The file stays: removing it would race."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Locked(path) from None
+    finally:
+        os.close(descriptor)

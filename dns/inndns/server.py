@@ -1,0 +1,147 @@
+"""Questions in, answers out: UDP and TCP on sockets that the caller has bound to the WireGuard device.
+
+One event loop serves both. UDP is read in runs of up to 64 datagrams a wake-up, which costs a third less than one
+a time. A TCP connection may hold several questions (RFC 7766), has ten seconds for each, and only so many are
+open at once and per asker. Nobody but enabled peers of the network gets an answer.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from time import perf_counter
+
+import structlog
+
+from inndns import message as m
+from inndns.message import Question
+from inndns.zone import Zone
+
+_log = structlog.get_logger("dns")
+
+_RUN = 64
+_IDLE = 10.0  # seconds for one question on a TCP connection
+_MAX_CONNECTIONS = 256
+_MAX_PER_ASKER = 8
+
+_TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 65: "HTTPS"}
+_TYPES[255] = "ANY"
+BUCKETS = (20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3)
+
+
+class Counters:
+    """Plain numbers, counted on the hot path; metrics make families of them."""
+
+    def __init__(self) -> None:
+        self.responses: dict[tuple[str, str, str], int] = {}  # transport, type, rcode
+        self.dropped = {"malformed": 0, "unknown_source": 0, "connections": 0}
+        self.durations = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+
+    def count(self, transport: str, question: Question, rcode: int, seconds: float) -> None:
+        key = (transport, _TYPES.get(question.qtype, "other"), m.RCODES[rcode])
+        self.responses[key] = self.responses.get(key, 0) + 1
+        self.seconds += seconds
+        slot = 0
+        while slot < len(BUCKETS) and seconds > BUCKETS[slot]:
+            slot += 1
+        self.durations[slot] += 1
+
+
+class DnsServer:
+    """Serves the zone that `zone()` gives at the moment of each question."""
+
+    def __init__(self, zone: Callable[[], Zone], *, log_queries: bool = False) -> None:
+        self.counters = Counters()
+        self._zone = zone
+        self._log_queries = log_queries
+        self._udp: list[socket.socket] = []
+        self._tcp: list[asyncio.Server] = []
+        self._connections: dict[str, int] = {}
+
+    async def listen(self, udp: socket.socket, tcp: socket.socket) -> None:
+        """Serve on one more pair of sockets, bound by the caller; they are ours from here on."""
+        udp.setblocking(False)
+        asyncio.get_running_loop().add_reader(udp.fileno(), self._readable, udp)
+        self._udp.append(udp)
+        self._tcp.append(await asyncio.start_server(self._connected, sock=tcp))
+
+    async def close(self) -> None:
+        for udp in self._udp:
+            asyncio.get_running_loop().remove_reader(udp.fileno())
+            udp.close()
+        for server in self._tcp:
+            server.close()
+        self._udp, self._tcp = [], []
+
+    def respond(self, packet: bytes, source: str, transport: str) -> bytes | None:
+        """The answer to a packet from a source address, or None where silence is the answer."""
+        began = perf_counter()
+        zone = self._zone()
+        asker = zone.asker(source)
+        if asker is None:
+            self.counters.dropped["unknown_source"] += 1
+            return None
+        question = m.parse(packet)
+        if question is None:
+            self.counters.dropped["malformed"] += 1
+            return None
+        answer = zone.answer(question, asker)
+        written = m.write(question, answer, tcp=transport == "tcp")
+        self.counters.count(transport, question, answer.rcode, perf_counter() - began)
+        if self._log_queries:
+            _log.info("query", peer=asker.name, name=repr(question.name), type=question.qtype, rcode=answer.rcode)
+        return written
+
+    def _readable(self, udp: socket.socket) -> None:
+        for _ in range(_RUN):
+            try:
+                packet, source = udp.recvfrom(4096)
+            except BlockingIOError:
+                return
+            except OSError as error:  # the interface went away: whoever watches it binds anew
+                _log.warning("udp socket", error=str(error))
+                return
+            answer = self.respond(packet, source[0], "udp")
+            if answer is not None:
+                with contextlib.suppress(OSError):
+                    udp.sendto(answer, source)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        source = writer.get_extra_info("peername")[0]
+        try:
+            if not self._admit(source):
+                self.counters.dropped["connections"] += 1
+                return
+            try:
+                await self._converse(reader, writer, source)
+            finally:
+                self._leave(source)
+        except (OSError, EOFError, TimeoutError):
+            pass  # gone, or too slow
+        finally:
+            writer.close()
+
+    def _admit(self, source: str) -> bool:
+        mine = self._connections.get(source, 0)
+        if mine >= _MAX_PER_ASKER or sum(self._connections.values()) >= _MAX_CONNECTIONS:
+            return False
+        self._connections[source] = mine + 1
+        return True
+
+    def _leave(self, source: str) -> None:
+        self._connections[source] -= 1
+        if not self._connections[source]:
+            del self._connections[source]
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str) -> None:
+        while True:
+            async with asyncio.timeout(_IDLE):  # for the whole question: a byte a minute gets nobody anywhere
+                length = int.from_bytes(await reader.readexactly(2), "big")
+                packet = await reader.readexactly(length)
+            answer = self.respond(packet, source, "tcp")
+            if answer is None:
+                return
+            writer.write(len(answer).to_bytes(2, "big") + answer)
+            async with asyncio.timeout(_IDLE):
+                await writer.drain()

@@ -1,0 +1,286 @@
+"""The command `innerd`: the verbs that are the coordinator's alone, and every admin verb over the control socket or,
+where nobody serves, in this process."""
+
+import contextlib
+import os
+import pwd
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import rich_click as click
+
+from innclient.admin import ask, cidrs, peers, render, reports
+from innclient.admin.transport import Api, in_process, over_socket
+from innclient.admin.verb import CONNECT, Call, verb
+from innclient.completions import completions
+from innclient.failures import Failure, usage
+from innclient.options import Command, Settings, finish, global_flags, json_flag, require_root, settings_of
+from innerd import __version__
+from innerd.config import Config, Paths, load
+from innerd.domain.errors import Refused
+from innerd.domain.values import (
+    Endpoint,
+    Range,
+    endpoint_of,
+    first_address,
+    parse_endpoint,
+    parse_interface,
+    parse_range,
+)
+from innerd.wire.ours import Status
+
+
+def _paths(settings: Settings, network: str) -> Paths:
+    return Paths(parse_interface(network), settings.config_dir, settings.data_dir, settings.runtime_dir)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+@contextlib.asynccontextmanager
+async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
+    """The way to a network on this host: through who serves it, else through its log."""
+    require_root("innerd")
+    paths = _paths(settings, network)
+    config = load(paths)
+    if _answers(paths.socket):
+        api = over_socket(paths.socket)
+        try:
+            yield api
+        finally:
+            await api.close()
+        return
+    async with _alone(settings, paths, config) as api:
+        yield api
+
+
+def _answers(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(str(path))
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _alone(settings: Settings, paths: Paths, config: Config) -> AsyncIterator[Api]:
+    import asyncio
+
+    from innerd.api.app import create_app
+    from innerd.wiring import opened, sync_device_once
+
+    def fatal(why: str) -> None:
+        raise SystemError(why)
+
+    async with opened(paths, config, fatal) as network:
+        revision = network.writer.network.revision
+        api = in_process(create_app(network.services), os.getuid())
+        try:
+            yield api
+        finally:
+            await api.close()
+        if network.writer.network.revision != revision:
+            await asyncio.to_thread(sync_device_once, network, paths, settings.backend)
+
+
+@click.group(
+    cls=click.RichGroup,
+    params=global_flags(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="innerd", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """The coordinator of a private WireGuard network.
+
+    `innerd new` makes a network, `innerd serve` serves it; the other verbs change it and look at it, whether it is
+    being served or not.
+    """
+    context.meta[CONNECT] = _connect
+
+
+def _network_name(text: str) -> str:
+    return parse_interface(text)
+
+
+def _network_range(text: str) -> Range:
+    block = parse_range(text)
+    if block.num_addresses < 4:
+        raise Refused("invalid_range", f"{block} is too small for a network", "take a /30 (IPv6 /126) or wider")
+    if text.partition("/")[0] not in (str(block.network_address),) and block.version == 4:
+        raise Refused("invalid_range", f"{text} has host bits set", f"did you mean {block}?")
+    return block
+
+
+@cli.command("new", cls=Command)
+@click.option("--network-name", help="Name of the network and of its interface.")
+@click.option("--network-cidr", help="Its range, such as 10.42.0.0/16.")
+@click.option("--external-endpoint", help="Where peers reach this host: host:port.")
+@click.option("--auto-external-endpoint", is_flag=True, help="Find the public address out (asks 9.9.9.9).")
+@click.option("--listen-port", type=click.IntRange(1, 65535), help="UDP port of WireGuard here.")
+@json_flag()
+@click.pass_context
+def new(
+    context: click.Context,
+    network_name: str | None,
+    network_cidr: str | None,
+    external_endpoint: str | None,
+    auto_external_endpoint: bool,
+    listen_port: int | None,
+) -> None:
+    """Make a new network."""
+    from innerd.founding import found
+
+    settings = settings_of(context)
+    if external_endpoint is not None and auto_external_endpoint:
+        raise usage("--external-endpoint and --auto-external-endpoint exclude each other")
+    require_root("innerd new")
+    name = network_name or ask.text("Network name", "--network-name", check=_network_name)
+    paths = _paths(settings, name)
+    block = _network_range(
+        network_cidr or ask.text("Network CIDR", "--network-cidr", "10.42.0.0/16", check=_network_range)
+    )
+    port = listen_port or int(ask.text("Listen port", "--listen-port", "51820", check=_port))
+    endpoint = _endpoint(external_endpoint, auto_external_endpoint, port)
+    found(paths, block, endpoint, port, _user())
+    if settings.as_json:
+        made = {"name": name, "cidr": str(block), "endpoint": endpoint, "address": str(first_address(block))}
+        render.document({"network": made, "config": str(paths.config), "database": str(paths.database)})
+        return
+    render.line(f'Network "{name}" ({block}) made. The coordinator is {first_address(block)}, reached at {endpoint}.')
+    render.line(f"  config    {paths.config}")
+    render.line(f"  database  {paths.database}")
+    render.line(f"Next: innerd add-cidr {name}, innerd add-peer {name}, innerd serve {name}")
+
+
+def _port(text: str) -> None:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise usage(f'"{text}" is not a port')
+
+
+def _endpoint(given: str | None, auto: bool, port: int) -> Endpoint:
+    """Where peers reach the coordinator. Without a port, the listen port is meant."""
+    if auto or (
+        given is None
+        and ask.is_interactive()
+        and ask.yes_no("Find the public address out?", "--auto-external-endpoint")
+    ):
+        from innclient.publicip import public_address
+
+        return endpoint_of(str(public_address()), port)
+    text = given or ask.text(
+        "External endpoint", "--external-endpoint or --auto-external-endpoint", check=parse_endpoint
+    )
+    return parse_endpoint(text)
+
+
+@cli.command("serve", cls=Command)
+@click.argument("network")
+@click.option("--hosts-path", type=click.Path(path_type=Path), help="The hosts file (default /etc/hosts).")
+@click.option("--no-write-hosts", is_flag=True, help="Leave the hosts file alone.")
+@click.option("--host-suffix", help="Suffix of names in the hosts file (default <network>.wg).")
+@click.pass_context
+def serve(
+    context: click.Context, network: str, hosts_path: Path | None, no_write_hosts: bool, host_suffix: str | None
+) -> None:
+    """Serve a network until SIGTERM or SIGINT. The tunnel stays up after that."""
+    import uvloop
+
+    from innclient import logs
+    from innerd import wiring
+
+    settings = settings_of(context)
+    if hosts_path is not None and no_write_hosts:
+        raise usage("--hosts-path and --no-write-hosts exclude each other")
+    require_root("innerd serve")
+    paths = _paths(settings, network)
+    config = load(paths)
+    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose)
+    options = wiring.Options(
+        backend=settings.backend,
+        mtu=settings.mtu_or(None),
+        routing=not settings.no_routing,
+        write_hosts=not no_write_hosts,
+        hosts_path=hosts_path,
+        host_suffix=host_suffix,
+    )
+
+    def ready(addresses: list[str]) -> None:
+        render.line(f'innerd {__version__} serves "{network}"')
+        for address in addresses:
+            render.line(f"  {address}")
+        sys.stdout.flush()
+
+    uvloop.run(wiring.serve(paths, config, options, ready))
+
+
+@cli.command("uninstall", cls=Command)
+@click.argument("network")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.pass_context
+def uninstall(context: click.Context, network: str, yes: bool) -> None:
+    """Remove a network from this host for good: interface, log, key, names."""
+    from innerd import founding
+    from innerd.wireguard.backend import choose
+
+    settings = settings_of(context)
+    require_root("innerd uninstall")
+    paths = _paths(settings, network)
+    hosts = Path("/etc/hosts")
+    with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
+        hosts = Path(load(paths).names.hosts_path)
+    if paths.config.exists() or paths.database.exists():
+        ask.confirm(f'Remove network "{network}" with its log and its key, for good?', yes=yes)
+    founding.uninstall(paths, choose(settings.backend, network), hosts)
+    render.line(f'Network "{network}" is removed from this host.')
+
+
+@verb("show")
+async def show(call: Call) -> None:
+    """The whole network: CIDRs, peers, associations."""
+    network = await call.network()
+    if call.as_json:
+        render.document(network)
+        return
+    render.line(f"network: {network.name} (revision {network.revision}, {len(network.peers)} peers)")
+    render.tree(network)
+    for association in network.associations:
+        render.line(f"association: {association.cidr1} <=> {association.cidr2}")
+
+
+@verb("status")
+async def status(call: Call) -> None:
+    """How the coordinator is."""
+    found = (await call.api.get("/v1/admin/status")).read(Status)
+    if call.as_json:
+        render.document(found)
+        return
+    render.line(f"network: {found.network} ({found.id})")
+    render.line(f"  serving: {'yes, since ' + render.moment(found.started) if found.is_serving else 'no'}")
+    render.line(f"  endpoint: {found.endpoint}")
+    render.line(f"  revision: {found.revision} (generation {found.generation}, head {found.head[:16]}…)")
+    if not found.is_serving:
+        return
+    render.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
+    render.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
+    if found.device_errors:
+        render.line(f"  device errors since start: {found.device_errors} (see the log)")
+    for name, count in found.follower_errors.items():
+        if count:
+            render.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
+
+
+cli.add_command(completions("innerd", cli))
+for command in (show, status, reports.set_endpoint, *peers.VERBS, *cidrs.VERBS, *reports.VERBS):
+    cli.add_command(command)
+
+
+def main() -> None:
+    finish("innerd", cli, lambda: Settings("innerd", "/etc/innerd", "/var/lib/innerd", "/run/innerd"))

@@ -1,0 +1,129 @@
+"""The coordinator's config file `/etc/innerd/<network>.toml`, and where everything of a network lies."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from innclient import files, toml
+from innclient.failures import USAGE, Failure, not_found
+from innerd.domain.errors import Refused
+from innerd.domain.network import Peer
+from innerd.domain.values import Address, parse_address, parse_public_key, parse_range
+from innerd.domain.visibility import View
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Prefix = Annotated[int, Meta(ge=0, le=128)]
+
+
+class DnsSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    enabled: bool = True
+    suffix: str = "wg"
+    ttl: Annotated[int, Meta(ge=0, le=86_400)] = 5  # seconds
+    log_queries: bool = False
+
+
+class MetricsSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`allow`: "admins", "infra", or ranges whose peers may read; `listen`: an address of the host itself."""
+
+    allow: list[str] = field(default_factory=lambda: ["admins", "infra"])
+    per_peer: bool = True
+    listen: str | None = None
+
+
+class NamesSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    write_hosts: bool = True
+    hosts_path: str = "/etc/hosts"
+    host_suffix: str | None = None  # None: <network>.<suffix>
+
+
+class Config(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    private_key: str
+    listen_port: Port
+    address: str
+    network_cidr_prefix: Prefix
+    admin_proof: Literal["required", "optional"] = "required"
+    dns: DnsSection = field(default_factory=DnsSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
+    names: NamesSection = field(default_factory=NamesSection)
+
+    def __repr__(self) -> str:
+        return "Config()"  # it holds the private key
+
+
+class Paths(Struct, frozen=True):
+    """Where the files of one network are."""
+
+    network: str
+    config_dir: Path
+    data_dir: Path
+    runtime_dir: Path
+
+    @property
+    def config(self) -> Path:
+        return self.config_dir / f"{self.network}.toml"
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / f"{self.network}.db"
+
+    @property
+    def socket(self) -> Path:
+        return self.runtime_dir / f"{self.network}.sock"
+
+
+def load(paths: Paths) -> Config:
+    """The config of a network, checked. Raises Failure."""
+    try:
+        config = toml.read(paths.config, Config)
+    except FileNotFoundError:
+        raise not_found(
+            "network_not_found",
+            f'there is no network "{paths.network}" here ({paths.config})',
+            "innerd new makes one",
+        ) from None
+    try:
+        parse_public_key(config.private_key)
+        parse_address(config.address)
+        metrics_rule(config.metrics)
+    except Refused as error:
+        what = "private-key is not a WireGuard key" if error.code == "invalid_key" else error.message
+        raise Failure(USAGE, "config_invalid", f"{paths.config}: {what}") from None
+    return config
+
+
+def save(paths: Paths, config: Config) -> None:
+    """A new config file. Raises FileExistsError."""
+    files.make_private(paths.config_dir)
+    files.create(paths.config, toml.write(config))
+
+
+class MetricsRule(Struct, frozen=True):
+    """Who may read metrics over the tunnel."""
+
+    admins: bool
+    infra: bool
+    ranges: tuple[IPv4Network | IPv6Network, ...]
+
+    def allows(self, peer: Peer, view: View) -> bool:
+        infra = view.network.cidrs[2].range
+        return (
+            (self.admins and peer.is_admin)
+            or (self.infra and peer.ip in infra)
+            or any(peer.ip in block for block in self.ranges)
+        )
+
+
+def metrics_rule(section: MetricsSection) -> MetricsRule:
+    words = {"admins", "infra"}
+    ranges = tuple(parse_range(text) for text in section.allow if text not in words)
+    return MetricsRule("admins" in section.allow, "infra" in section.allow, ranges)
+
+
+def address_of(config: Config) -> Address:
+    return parse_address(config.address)
+
+
+def network_range(config: Config) -> IPv4Network | IPv6Network:
+    return ip_network(f"{config.address}/{config.network_cidr_prefix}", strict=False)

@@ -1,0 +1,43 @@
+"""The network's names as a zone that follows the feed."""
+
+from collections.abc import Iterable
+
+from inndns.zone import Host, Zone, empty
+from innerd.coordinator.feed import Change
+from innerd.domain.cidrs import INFRA_NAME
+from innerd.domain.network import COORDINATOR, Peer
+from innerd.domain.visibility import View, structural, touched
+
+
+class Names:
+    """`zone` is always the zone of the newest committed network."""
+
+    def __init__(self, view: View, suffix: str, ttl: int) -> None:
+        network = view.network
+        self.zone: Zone = empty(network.name, suffix, network.root.range, INFRA_NAME, ttl)
+        self._update(view, view, (), network.peers)
+
+    def follow(self, change: Change) -> None:
+        """A follower of the feed. A change of the tree may move peers to other classes: then all are looked at."""
+        numbers: Iterable[int] = touched(change.events)
+        if structural(change.events):
+            numbers = change.after.network.peers
+        self._update(change.before, change.after, numbers, numbers)
+
+    def _update(self, before: View, after: View, gone: Iterable[int], come: Iterable[int]) -> None:
+        old = {number: host for number in gone if (host := _host(before, number)) is not None}
+        new = {number: host for number in come if (host := _host(after, number)) is not None}
+        unchanged = {number for number in old if old[number] == new.get(number)}
+        self.zone = self.zone.change(
+            after.network.revision,
+            after.topology.seen,
+            [host for number, host in old.items() if number not in unchanged],
+            [host for number, host in new.items() if number not in unchanged],
+        )
+
+
+def _host(view: View, number: int) -> Host | None:
+    peer: Peer | None = view.network.peers.get(number)
+    if peer is None or not peer.is_active:
+        return None
+    return Host(peer.name, peer.ip, None if peer.id == COORDINATOR else view.class_of(peer))

@@ -1,0 +1,91 @@
+"""`innerd new` and `innerd uninstall`: the files of a network, made and removed."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from innclient import files, hostsfile
+from innclient.failures import REFUSED, SYSTEM, Failure, not_found
+from innerd.config import Config, Paths, save
+from innerd.coordinator.writer import Writer, load
+from innerd.domain.commands import CreateNetwork
+from innerd.domain.values import Endpoint, Range, first_address
+from innerd.log.codec import Who
+from innerd.log.sqlite import SqliteStore, StoreLocked
+from innerd.log.store import StoreError
+from innerd.wireguard import keys
+from innerd.wireguard.backend import Backend
+
+
+def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user: str) -> None:
+    """Make a network: its config with a new key, its log with the founding events. All or nothing; raises Failure."""
+    for path in (paths.config, paths.database):
+        if path.exists():
+            raise Failure(
+                REFUSED,
+                "network_exists",
+                f'the network "{paths.network}" exists already ({path})',
+                f"innerd uninstall {paths.network} removes it",
+            )
+    private_key = keys.generate()
+    command = CreateNetwork(
+        id=os.urandom(16).hex(),
+        name=paths.network,
+        range=block,
+        public_key=keys.public_key(private_key),
+        endpoint=endpoint,
+    )
+    config = Config(
+        private_key=private_key,
+        listen_port=listen_port,
+        address=str(first_address(block)),
+        network_cidr_prefix=block.prefixlen,
+    )
+    try:
+        files.make_private(paths.data_dir)
+        asyncio.run(_found_log(paths.database, command, user))
+        save(paths, config)
+    except BaseException:
+        _remove_files(paths)
+        raise
+
+
+async def _found_log(database: Path, command: CreateNetwork, user: str) -> None:
+    try:
+        store = await SqliteStore.open(database, create=True)
+    except StoreError as error:
+        raise Failure(SYSTEM, "store_unavailable", str(error)) from error
+    try:
+        writer = Writer(store, await load(store), time.time, lambda why: None)
+        await writer.submit(command, Who(f"local:{user}", "innerd new"))
+    finally:
+        await store.close()
+
+
+def _remove_files(paths: Paths) -> None:
+    files.remove(paths.config)
+    for suffix in ("", "-wal", "-shm", "-lock"):
+        paths.database.with_name(paths.database.name + suffix).unlink(missing_ok=True)
+
+
+def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> None:
+    """Remove a network that nobody serves: interface, log, config, names. Raises Failure."""
+    if not paths.config.exists() and not paths.database.exists():
+        raise not_found("network_not_found", f'there is no network "{paths.network}" here')
+    if paths.database.exists():
+        asyncio.run(_held_by_nobody(paths))
+    backend.delete(paths.network)
+    hostsfile.update(hosts_path, paths.network, [])
+    _remove_files(paths)
+    paths.socket.unlink(missing_ok=True)
+
+
+async def _held_by_nobody(paths: Paths) -> None:
+    try:
+        store = await SqliteStore.open(paths.database)
+    except StoreLocked:
+        raise Failure(
+            SYSTEM, "already_running", f'"{paths.network}" is being served', "stop its innerd serve first"
+        ) from None
+    await store.close()

@@ -1,0 +1,106 @@
+"""uvicorn on sockets that are ours: the tunnel's, bound to the WireGuard device, and the control socket.
+
+uvicorn tells an app no peer credentials; a small protocol subclass writes the local user where a client's address
+would stand, as the kernel says it (SO_PEERCRED).
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from innerd.api.sessions import LOCAL
+from innerd.wireguard.device import DeviceError
+
+_STOP = 3  # seconds for requests under way when stopping
+
+
+class LocalProtocol(HttpToolsProtocol):
+    """HTTP over a unix socket; the client is `local:<uid>` and its process id."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        peer: socket.socket = transport.get_extra_info("socket")
+        pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        self.client = (f"{LOCAL}{uid}", pid)
+
+
+class Listener(uvicorn.Server):
+    """A uvicorn server on one listening socket. Signals and lifespan are the composition root's."""
+
+    def __init__(self, app: Any, listening: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=LocalProtocol if listening.family == socket.AF_UNIX else HttpToolsProtocol,
+                loop="none",
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_STOP,
+                timeout_keep_alive=75,
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+        )
+        self._listening = listening
+        self._task: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        make: Callable[..., Any] = (
+            loop.create_unix_server if self._listening.family == socket.AF_UNIX else loop.create_server
+        )
+        self.servers = [await make(self._protocol, sock=self._listening)]
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state={}, _loop=asyncio.get_running_loop())
+
+    async def start(self) -> None:
+        """Return when it listens."""
+        self._task = asyncio.create_task(self.serve())
+        while not self.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        self.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+def control_socket(path: Path) -> socket.socket:
+    """The control socket of a network: root's alone. A socket that a killed coordinator left is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    try:
+        old = os.umask(0o177)
+        try:
+            listening.bind(str(beside))
+        finally:
+            os.umask(old)
+        listening.listen(128)
+        os.replace(beside, path)
+    except OSError as error:
+        listening.close()
+        raise DeviceError("os_error", f"can't make the control socket {path}: {error.strerror}") from error
+    listening.setblocking(False)
+    return listening

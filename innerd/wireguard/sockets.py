@@ -1,0 +1,37 @@
+"""Sockets that only hear what came through a WireGuard interface: identity is a source address, so it must."""
+
+import errno
+import socket
+
+from innerd.domain.values import Address
+from innerd.wireguard.device import DeviceError
+
+_USER_TIMEOUT = 20_000  # milliseconds until a peer that acknowledges nothing is gone
+_SEND_BUFFER = 131_072
+
+
+def bound(interface: str, address: Address, port: int, kind: socket.SocketKind) -> socket.socket:
+    """A socket bound to an address and, before that, to the interface. TCP sockets listen. Raises DeviceError."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    bound_socket = socket.socket(family, kind)
+    try:
+        bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        if kind == socket.SOCK_STREAM:
+            bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            bound_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
+            bound_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        bound_socket.bind((str(address), port))
+        if kind == socket.SOCK_STREAM:
+            bound_socket.listen(1024)
+        bound_socket.setblocking(False)
+    except OSError as error:
+        bound_socket.close()
+        what = "TCP" if kind == socket.SOCK_STREAM else "UDP"
+        code = "port_in_use" if error.errno == errno.EADDRINUSE else "device_failed"
+        raise DeviceError(
+            code,
+            f"can't listen on {what} {address} port {port} of {interface}: {error.strerror}",
+            "see what holds it: ss -lnptu",
+        ) from error
+    return bound_socket

@@ -1,0 +1,379 @@
+"""The composition root of the coordinator: what is made of what, in which order it starts and stops.
+
+`opened` gives a network with its API and nothing that listens: enough for a verb in the same process. `Coordinator`
+adds the device, the sockets, names and metrics: `innerd serve`.
+"""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+
+from innclient import hostsfile
+from innclient.failures import INTERNAL, SYSTEM, TRUST, USAGE, Failure, not_found
+from inndns.server import DnsServer
+from innerd.api.app import create_app
+from innerd.api.asgi import Receive, Scope, Send
+from innerd.api.compat import Door
+from innerd.api.metrics import Metrics
+from innerd.api.services import Services
+from innerd.api.stream import Hub
+from innerd.config import Config, Paths, address_of, metrics_rule, network_range
+from innerd.coordinator.device_sync import DeviceSync, wanted_device
+from innerd.coordinator.feed import Change
+from innerd.coordinator.names import Names
+from innerd.coordinator.writer import ANSWERS_KEPT, Writer, load
+from innerd.domain.commands import ExpireInvitations
+from innerd.domain.values import endpoint_of
+from innerd.listener import Listener, control_socket
+from innerd.log.codec import UnknownEvent, Who
+from innerd.log.sqlite import SqliteStore, StoreLocked
+from innerd.log.store import StoreCorrupt, StoreError
+from innerd.presence import Presence
+from innerd.wireguard import keys
+from innerd.wireguard.backend import Backend, BackendName, choose
+from innerd.wireguard.device import DeviceError
+from innerd.wireguard.plan import identity, plan
+from innerd.wireguard.sockets import bound
+
+_log = structlog.get_logger("innerd")
+
+_HOUSEKEEPING = 60.0  # seconds
+DNS_PORT = 53
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a command line says beside the config file."""
+
+    backend: BackendName = "auto"
+    mtu: int
+    routing: bool = True
+    write_hosts: bool = True
+    hosts_path: Path | None = None
+    host_suffix: str | None = None
+
+
+class Opened(Struct):
+    """A network that can be asked: its log is held, nothing listens."""
+
+    config: Config
+    store: SqliteStore
+    writer: Writer
+    presence: Presence
+    hub: Hub
+    services: Services
+
+
+@contextlib.asynccontextmanager
+async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> AsyncIterator[Opened]:
+    """Open a network's log, verify it, put the API on top. Raises Failure."""
+    store = await _open_store(paths)
+    try:
+        writer = Writer(store, await load(store), time.time, fatal)
+        _check_config(paths, config, writer)
+        presence = Presence()
+        hub = Hub(writer, presence, time.time)
+        services = Services(
+            writer=writer,
+            presence=presence,
+            hub=hub,
+            server_key=keys.public_key(config.private_key),
+            internal_endpoint=endpoint_of(config.address, config.listen_port),
+            suffix=config.dns.suffix,
+            proof_required=config.admin_proof == "required",
+            shared_secret=lambda key: keys.shared_secret(config.private_key, key),
+            own_address=address_of(config),
+        )
+        yield Opened(config, store, writer, presence, hub, services)
+    except (StoreCorrupt, UnknownEvent) as error:
+        raise Failure(
+            TRUST, "log_corrupt", f"the log of {paths.network} is not what was written: {error}", "restore a backup"
+        ) from error
+    finally:
+        await store.close()
+
+
+async def _open_store(paths: Paths) -> SqliteStore:
+    try:
+        return await SqliteStore.open(paths.database)
+    except FileNotFoundError:
+        raise not_found("network_not_found", f"there is no database {paths.database}", "innerd new makes one") from None
+    except StoreLocked:
+        raise Failure(
+            SYSTEM,
+            "already_running",
+            f'another innerd holds the database of "{paths.network}"',
+            f"if it serves, its control socket is {paths.socket}",
+        ) from None
+    except StoreCorrupt as error:
+        raise Failure(TRUST, "log_corrupt", str(error), "restore a backup") from error
+    except StoreError as error:
+        raise Failure(SYSTEM, "store_unavailable", str(error)) from error
+
+
+def _check_config(paths: Paths, config: Config, writer: Writer) -> None:
+    """The config must be this network's: a coordinator with another key is nobody to its peers."""
+    coordinator = writer.network.coordinator
+    if keys.public_key(config.private_key) != coordinator.public_key:
+        raise Failure(
+            USAGE, "config_invalid", f"{paths.config}: private-key is not the one that the peers of this network know"
+        )
+    if address_of(config) != coordinator.ip or network_range(config) != writer.network.root.range:
+        raise Failure(
+            USAGE,
+            "config_invalid",
+            f"{paths.config}: address {config.address}/{config.network_cidr_prefix} is not the log's "
+            f"({coordinator.ip} in {writer.network.root.range})",
+        )
+
+
+def bring_up(backend: Backend, interface: str, config: Config, options: Options) -> None:
+    """Make the coordinator's interface, or put right what is there. Raises DeviceError."""
+    if not backend.exists(interface):
+        _port_is_free(config.listen_port)
+        backend.create(interface)
+    backend.apply(interface, identity(backend.get(interface), config.private_key, config.listen_port))
+    address, prefix = address_of(config), config.network_cidr_prefix
+    backend.configure(interface, address, prefix, options.mtu, routing=options.routing)
+
+
+def _port_is_free(port: int) -> None:
+    """Ask before the interface is made: WireGuard itself says only that something failed."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(("", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise DeviceError(
+                    "port_in_use",
+                    f"UDP port {port} is in use by another program",
+                    "see which: ss -lnpu; or change listen-port in the config",
+                ) from None
+
+
+def sync_device_once(opened: Opened, paths: Paths, backend_name: BackendName) -> None:
+    """After a verb in this process: if the interface is up though nobody serves, bring its peers in step."""
+    if os.geteuid() != 0:
+        return
+    backend, interface, config = choose(backend_name, paths.network), paths.network, opened.config
+    if not backend.exists(interface):
+        return
+    device = backend.get(interface)
+    wanted = wanted_device(opened.writer.network, device, config.private_key, config.listen_port, time.time())
+    backend.apply(interface, plan(device, wanted))
+
+
+class Coordinator:
+    """What `innerd serve` runs."""
+
+    def __init__(self, opened: Opened, paths: Paths, options: Options) -> None:
+        self.stopping = asyncio.Event()
+        self._opened, self._paths, self._options = opened, paths, options
+        self._interface = paths.network
+        self._address = address_of(opened.config)
+        self._backend = choose(options.backend, paths.network)
+        config, writer = opened.config, opened.writer
+        self._sync = DeviceSync(
+            self._backend,
+            paths.network,
+            config.private_key,
+            config.listen_port,
+            lambda: writer.network,
+            opened.presence,
+            self._bring_up,
+            opened.hub.farewells,
+        )
+        self._names = Names(writer.view, config.dns.suffix, config.dns.ttl)
+        self._dns = DnsServer(lambda: self._names.zone, log_queries=config.dns.log_queries)
+        self._app = self._wire()
+        self._listeners: list[Listener] = []
+        self._tunnel: Listener | None = None
+        self._hosts_stirred = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _wire(self) -> Door:
+        opened, sync, config = self._opened, self._sync, self._opened.config
+        services = opened.services
+        metrics = Metrics(
+            services, self._dns.counters if config.dns.enabled else None, per_peer=config.metrics.per_peer
+        )
+        rule = metrics_rule(config.metrics)
+        services.is_serving = True
+        services.settle = sync.settle
+        services.is_redeeming = sync.is_redeeming
+        services.device_errors = lambda: sync.errors
+        services.may_read_metrics = lambda peer: rule.allows(peer, opened.writer.view)
+        services.render_metrics = metrics.render
+        services.observe_request = metrics.observe_request
+        services.store_size = opened.store.size
+        opened.writer.observe_commit = metrics.observe_commit
+        # In the order in which a change must be known: names and streams first, so that farewells are under way
+        # when the device lets go of keys.
+        feed = opened.writer.feed
+        feed.follow("dns", self._names.follow)
+        feed.follow("streams", opened.hub.follow)
+        feed.follow("device", sync.follow)
+        feed.follow("hosts", self._stir_hosts)
+        return create_app(services)
+
+    def _stir_hosts(self, change: Change) -> None:
+        self._hosts_stirred.set()
+
+    def _bring_up(self) -> None:
+        bring_up(self._backend, self._interface, self._opened.config, self._options)
+
+    # -- start and stop -----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Interface, device, sockets. Raises DeviceError."""
+        await asyncio.to_thread(self._bring_up)
+        await self._sync.sync()
+        self._sync.remade = self._bind
+        control = Listener(self._app, control_socket(self._paths.socket))
+        await control.start()
+        self._listeners.append(control)
+        await self._bind()
+        if self._opened.config.metrics.listen is not None:
+            await self._listen_for_metrics(self._opened.config.metrics.listen)
+        for run in (self._sync.run, self._opened.hub.pump, self._keep_house, self._keep_hosts):
+            self._tasks.append(asyncio.create_task(run()))
+        self._hosts_stirred.set()
+        gc.freeze()  # what exists now stays: the collector need not look at it again
+
+    async def _bind(self) -> None:
+        """The sockets on the WireGuard address, bound to the device: anew when the device is another one."""
+        port = self._opened.config.listen_port
+        tunnel = Listener(self._app, bound(self._interface, self._address, port, socket.SOCK_STREAM))
+        await tunnel.start()
+        if self._tunnel is not None:
+            _log.warning("the interface was made anew: listening anew", interface=self._interface)
+            asyncio.get_running_loop().create_task(self._tunnel.stop())
+        self._tunnel = tunnel
+        if self._opened.config.dns.enabled:
+            await self._dns.close()
+            await self._dns.listen(
+                bound(self._interface, self._address, DNS_PORT, socket.SOCK_DGRAM),
+                bound(self._interface, self._address, DNS_PORT, socket.SOCK_STREAM),
+            )
+
+    async def _listen_for_metrics(self, where: str) -> None:
+        host, _, port = where.rpartition(":")
+        listening = socket.create_server((host.strip("[]"), int(port)))
+        listening.setblocking(False)
+        listener = Listener(MetricsOnly(self._opened.services), listening)
+        await listener.start()
+        self._listeners.append(listener)
+
+    async def stop(self) -> None:
+        """Streams first, each with its reason; then the sockets. The tunnel stays: peers use it."""
+        await self._opened.hub.shut_down()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tunnel is not None:
+            self._listeners.append(self._tunnel)
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
+        await self._dns.close()
+        self._paths.socket.unlink(missing_ok=True)
+
+    # -- what runs beside ---------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        """Expire what is a day past its time, forget old answers."""
+        while True:
+            try:
+                await self._opened.writer.submit(ExpireInvitations(), Who("coordinator"))
+                await self._opened.store.forget_answers(int(time.time()) - ANSWERS_KEPT)
+            except Exception:
+                _log.exception("housekeeping")
+            await asyncio.sleep(_HOUSEKEEPING)
+
+    async def _keep_hosts(self) -> None:
+        """The hosts block of the coordinator's own host."""
+        names, options = self._opened.config.names, self._options
+        if not (names.write_hosts and options.write_hosts):
+            return
+        path = options.hosts_path or Path(names.hosts_path)
+        configured = options.host_suffix if options.host_suffix is not None else names.host_suffix
+        suffix = self._names.zone.domain if configured is None else configured
+        while True:
+            await self._hosts_stirred.wait()
+            self._hosts_stirred.clear()
+            active = [peer for peer in self._opened.writer.network.peers.values() if peer.is_active]
+            block = hostsfile.lines_of(((peer.ip, peer.name) for peer in active), suffix)
+            try:
+                await asyncio.to_thread(hostsfile.update, path, self._interface, block)
+            except (Failure, OSError) as error:
+                _log.error("hosts", path=str(path), error=str(error))
+
+
+class MetricsOnly:
+    """What a Prometheus on the coordinator's own host may see: the metrics page and nothing else."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/metrics"
+        body = self._services.render_metrics() if found else b""
+        headers = [
+            (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def serve(paths: Paths, config: Config, options: Options, ready: Callable[[list[str]], None]) -> None:
+    """Serve a network until SIGTERM or SIGINT. `ready` is called with the addresses that are served."""
+    failed: list[str] = []
+    stopping = asyncio.Event()
+
+    def fatal(why: str) -> None:
+        failed.append(why)
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with opened(paths, config, fatal) as network:
+        coordinator = Coordinator(network, paths, options)
+        await coordinator.start()
+        ready(_addresses(paths, config))
+        notify("READY=1")
+        await stopping.wait()
+        notify("STOPPING=1")
+        await coordinator.stop()
+    if failed:
+        raise Failure(INTERNAL, "internal", failed[0], "start it again: the log is replayed and decides")
+
+
+def _addresses(paths: Paths, config: Config) -> list[str]:
+    served = [f"API  http://{endpoint_of(config.address, config.listen_port)}", f"control  {paths.socket}"]
+    if config.dns.enabled:
+        served.append(f"DNS  {endpoint_of(config.address, DNS_PORT)}  zone {paths.network}.{config.dns.suffix}")
+    if config.metrics.listen is not None:
+        served.append(f"metrics  http://{config.metrics.listen}/metrics")
+    return served
+
+
+def notify(state: str) -> None:
+    """Tell systemd, where it asked to be told (sd_notify(3))."""
+    where = os.environ.get("NOTIFY_SOCKET")
+    if not where:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.connect("\0" + where[1:] if where.startswith("@") else where)
+        out.sendall(state.encode())

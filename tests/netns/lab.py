@@ -1,0 +1,170 @@
+"""Hosts on this machine: each with its own network, files of /etc and /var/lib, /run and processes.
+
+A `Lab` is a switch (a bridge in a namespace of its own) with hosts plugged in. All traffic stays inside; when the
+lab ends, every process of its hosts is gone with them. Needs root, /dev/net/tun and wireguard-go.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_PRIVATE = """
+set -e
+mount -t tmpfs -o mode=755 tmpfs /run
+for d in etc var/lib; do
+  mkdir -p /run/.lab/$d/up /run/.lab/$d/wk
+  mount -t overlay -o lowerdir=/$d,upperdir=/run/.lab/$d/up,workdir=/run/.lab/$d/wk lab /$d
+done
+hostname "$1"
+ip link set lo up
+printf '127.0.0.1 localhost\\n' > /etc/hosts
+: > /etc/resolv.conf
+touch /run/.lab/ready
+exec sleep infinity
+"""
+
+BIN = Path(sys.executable).parent
+
+
+class Failed(AssertionError):
+    """A command on a host ended with another status than expected."""
+
+
+class Host:
+    """A machine. `address` is its IPv4 address on the switch, `address6` its IPv6 one."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.address = f"10.99.0.{number}"
+        self.address6 = f"fd99::{number:x}"
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._unshare = subprocess.Popen(
+            ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
+            + ["--propagation", "private", "bash", "-c", _PRIVATE, "host", name],
+            stdin=subprocess.DEVNULL,
+        )
+        self.pid = wait_for(self._init, f"{name} to start")
+        wait_for(lambda: Path(f"/proc/{self.pid}/root/run/.lab/ready").exists(), f"{name} to be ready")
+
+    def _init(self) -> int | None:
+        if self._unshare.poll() is not None:
+            raise Failed(f"{self.name} did not start: root is needed")
+        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text().split()
+        return int(children[0]) if children else None
+
+    def _enter(self, command: Sequence[str]) -> list[str]:
+        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--wd=/root", "--", *command]
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START") if name in os.environ}
+        return {**kept, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "dumb"}
+
+    def run(self, *command: str, status: int | None = 0, timeout: float = 60) -> str:
+        """Run a command to its end; its stdout. Raises Failed for another exit status (None: any will do)."""
+        return self.ask(*command, status=status, timeout=timeout).stdout
+
+    def ask(self, *command: str, status: int | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self._enter(command),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        if status is not None and done.returncode != status:
+            raise Failed(
+                f"{self.name}$ {' '.join(command)}: exit status {done.returncode}, not {status}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def start(self, *command: str, log: str = "/run/.lab/log") -> subprocess.Popen[bytes]:
+        """Start a command and leave it running; its output goes to a file on the host."""
+        with self.path(log).open("ab") as out:
+            child = subprocess.Popen(
+                self._enter(command), env=self._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        self._children.append(child)
+        return child
+
+    def path(self, path: str) -> Path:
+        """A file of the host, as this process can open it."""
+        return Path(f"/proc/{self.pid}/root{path}")
+
+    def pids(self, pattern: str) -> list[int]:
+        """The processes of the host whose command line has a pattern (pgrep -f), in the host's numbers."""
+        return [int(pid) for pid in self.run("pgrep", "-f", pattern, status=None).split()]
+
+    def end(self) -> None:
+        self._unshare.kill()  # --kill-child: the host's init goes with it, and all its processes
+        self._unshare.wait()
+        for child in self._children:
+            child.wait()
+
+
+class Lab:
+    """A switch and its hosts."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.switch = Host("switch", 254)
+        self.switch.run("ip", "link", "add", "sw0", "type", "bridge")
+        self.switch.run("ip", "link", "set", "sw0", "up")
+
+    def host(self, name: str) -> Host:
+        """Plug in a new host."""
+        host = Host(name, len(self.hosts) + 1)
+        port = f"p{len(self.hosts) + 1}"
+        self.switch.run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0")
+        _move(self.switch, host)
+        self.switch.run("ip", "link", "set", port, "master", "sw0", "up")
+        host.run("ip", "addr", "add", f"{host.address}/24", "dev", "eth0")
+        host.run("ip", "-6", "addr", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
+        host.run("ip", "link", "set", "eth0", "up")
+        self.hosts[name] = host
+        return host
+
+    def unplug(self, name: str) -> None:
+        self.switch.run("ip", "link", "set", f"p{list(self.hosts).index(name) + 1}", "down")
+
+    def plug(self, name: str) -> None:
+        self.switch.run("ip", "link", "set", f"p{list(self.hosts).index(name) + 1}", "up")
+
+    def end(self) -> None:
+        for host in [*self.hosts.values(), self.switch]:
+            host.end()
+
+
+def _move(switch: Host, host: Host) -> None:
+    """Give the switch's eth0 to a host. By the host's process id as this machine sees it, so from outside the
+    switch's own process namespace."""
+    command = ["nsenter", "-t", str(switch.pid), "-n", "ip", "link", "set", "eth0", "netns", str(host.pid)]
+    subprocess.run(command, check=True)
+
+
+@contextlib.contextmanager
+def lab() -> Iterator[Lab]:
+    made = Lab()
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 20) -> T:
+    """Poll until a condition gives something true; that. Raises Failed when the time is out."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise Failed(f"waited {seconds} s for {what}")
