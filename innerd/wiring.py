@@ -178,12 +178,12 @@ def sync_device_once(opened: Opened, paths: Paths, backend_name: BackendName) ->
 class Coordinator:
     """What `innerd serve` runs."""
 
-    def __init__(self, opened: Opened, paths: Paths, options: Options) -> None:
+    def __init__(self, opened: Opened, paths: Paths, options: Options, backend: Backend) -> None:
         self.stopping = asyncio.Event()
         self._opened, self._paths, self._options = opened, paths, options
         self._interface = paths.network
         self._address = address_of(opened.config)
-        self._backend = choose(options.backend, paths.network)
+        self._backend = backend
         config, writer = opened.config, opened.writer
         self._sync = DeviceSync(
             self._backend,
@@ -349,7 +349,9 @@ async def serve(paths: Paths, config: Config, options: Options, ready: Callable[
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with opened(paths, config, fatal) as network:
-        coordinator = Coordinator(network, paths, options)
+        # Netlink never on this loop: pyroute2 would take the running one for its own.
+        backend = await asyncio.to_thread(choose, options.backend, paths.network)
+        coordinator = Coordinator(network, paths, options, backend)
         await coordinator.start()
         ready(_addresses(paths, config))
         notify("READY=1")

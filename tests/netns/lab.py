@@ -18,6 +18,7 @@ T = TypeVar("T")
 _PRIVATE = """
 set -e
 mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/.lab
 for d in etc var/lib; do
   mkdir -p /run/.lab/$d/up /run/.lab/$d/wk
   mount -t overlay -o lowerdir=/$d,upperdir=/run/.lab/$d/up,workdir=/run/.lab/$d/wk lab /$d
@@ -46,9 +47,10 @@ class Host:
         self.address6 = f"fd99::{number:x}"
         self._children: list[subprocess.Popen[bytes]] = []
         self._unshare = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
+            ["setpriv", "--pdeathsig", "SIGKILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
             + ["--propagation", "private", "bash", "-c", _PRIVATE, "host", name],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         self.pid = wait_for(self._init, f"{name} to start")
         wait_for(lambda: Path(f"/proc/{self.pid}/root/run/.lab/ready").exists(), f"{name} to be ready")
@@ -60,11 +62,11 @@ class Host:
         return int(children[0]) if children else None
 
     def _enter(self, command: Sequence[str]) -> list[str]:
-        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--wd=/root", "--", *command]
+        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--", "env", "-C", "/run/.lab", *command]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START") if name in os.environ}
-        return {**kept, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "dumb"}
+        return {**kept, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/run/.lab", "TERM": "dumb"}
 
     def run(self, *command: str, status: int | None = 0, timeout: float = 60) -> str:
         """Run a command to its end; its stdout. Raises Failed for another exit status (None: any will do)."""
