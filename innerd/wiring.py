@@ -6,7 +6,6 @@ adds the device, the sockets, names and metrics: `innerd serve`.
 
 import asyncio
 import contextlib
-import errno
 import gc
 import os
 import signal
@@ -20,6 +19,7 @@ from msgspec import Struct
 
 from innclient import hostsfile
 from innclient.failures import INTERNAL, SYSTEM, TRUST, USAGE, Failure, not_found
+from innclient.notify import notify
 from inndns.server import DnsServer
 from innerd.api.app import create_app
 from innerd.api.asgi import Receive, Scope, Send
@@ -41,9 +41,8 @@ from innerd.log.store import StoreCorrupt, StoreError
 from innerd.presence import Presence
 from innerd.wireguard import keys
 from innerd.wireguard.backend import Backend, BackendName, choose
-from innerd.wireguard.device import DeviceError
 from innerd.wireguard.plan import identity, plan
-from innerd.wireguard.sockets import bound
+from innerd.wireguard.sockets import bound, port_is_free
 
 _log = structlog.get_logger("innerd")
 
@@ -81,7 +80,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
         writer = Writer(store, await load(store), time.time, fatal)
         _check_config(paths, config, writer)
         presence = Presence()
-        hub = Hub(writer, presence, time.time)
+        hub = Hub(writer, presence, time.time, config.dns.suffix)
         services = Services(
             writer=writer,
             presence=presence,
@@ -139,28 +138,11 @@ def _check_config(paths: Paths, config: Config, writer: Writer) -> None:
 def bring_up(backend: Backend, interface: str, config: Config, options: Options) -> None:
     """Make the coordinator's interface, or put right what is there. Raises DeviceError."""
     if not backend.exists(interface):
-        _port_is_free(config.listen_port)
+        port_is_free(config.listen_port)
         backend.create(interface)
     backend.apply(interface, identity(backend.get(interface), config.private_key, config.listen_port))
     address, prefix = address_of(config), config.network_cidr_prefix
     backend.configure(interface, address, prefix, options.mtu, routing=options.routing)
-
-
-def _port_is_free(port: int) -> None:
-    """Ask before the interface is made: WireGuard itself says only that something failed."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(("", port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise DeviceError(
-                    "port_in_use",
-                    f"UDP port {port} is in use by another program",
-                    "see which: ss -lnpu; or change listen-port in the config",
-                ) from None
 
 
 def sync_device_once(opened: Opened, paths: Paths, backend_name: BackendName) -> None:
@@ -369,13 +351,3 @@ def _addresses(paths: Paths, config: Config) -> list[str]:
     if config.metrics.listen is not None:
         served.append(f"metrics  http://{config.metrics.listen}/metrics")
     return served
-
-
-def notify(state: str) -> None:
-    """Tell systemd, where it asked to be told (sd_notify(3))."""
-    where = os.environ.get("NOTIFY_SOCKET")
-    if not where:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-        out.connect("\0" + where[1:] if where.startswith("@") else where)
-        out.sendall(state.encode())

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import rich_click as click
 from click import exceptions as click_exceptions
 
-from innclient.failures import INTERNAL, INTERRUPTED, USAGE, Failure, as_failure, report
+from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
 from innerd.wireguard.backend import DEFAULT_MTU, BackendName
 
 T = TypeVar("T")
@@ -148,4 +148,4 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 def require_root(what: str) -> None:
     if os.geteuid() != 0:
-        raise Failure(6, "not_root", f"{what} needs root", "run it as root, or with sudo")
+        raise Failure(SYSTEM, "not_root", f"{what} needs root", "run it as root, or with sudo")

@@ -75,12 +75,13 @@ class Stream:
 
 
 class Hub:
-    def __init__(self, writer: Writer, presence: Presence, clock: Callable[[], float]) -> None:
+    def __init__(self, writer: Writer, presence: Presence, clock: Callable[[], float], suffix: str = "wg") -> None:
         self.streams: dict[int, Stream] = {}
         self.ended: dict[str, int] = {}  # reason -> count, for metrics
         self._writer = writer
         self._presence = presence
         self._clock = clock
+        self._suffix = suffix
         self._stirred = asyncio.Event()
         self._stopping = False
         presence.stirred = self._stirred.set
@@ -99,7 +100,8 @@ class Hub:
                 continue
             pair = (before.class_of(was), after.class_of(now))
             if pair not in frames:
-                frames[pair] = self._delta(after, delta(before, pair[0], after, pair[1], only))
+                difference = delta(before, pair[0], after, pair[1], only)
+                frames[pair] = self._delta(after, difference, change.head_hash)
             if frames[pair] is not None:
                 self._presence.told[stream.peer] = after.network.revision
             self._put(stream, frames[pair])
@@ -107,7 +109,7 @@ class Hub:
             if number not in after.network.peers:
                 self._presence.forget(number)
 
-    def _delta(self, view: View, difference: Delta) -> bytes | None:
+    def _delta(self, view: View, difference: Delta, head_hash: str) -> bytes | None:
         """A delta, behind the soft state of the peers that come with it: a device that has both at once begins
         its handshake at once."""
         if difference.is_empty:
@@ -115,7 +117,7 @@ class Hub:
         known = [self._presence_of(peer) for peer in difference.peers if peer.id != COORDINATOR]
         told = [state for state in known if state.endpoint is not None or state.candidates]
         before = frame("presence", PresenceJson(whole=False, peers=told)) if told else b""
-        return before + delta_frame(view, difference)
+        return before + delta_frame(view, difference, head_hash)
 
     def _put(self, stream: Stream, data: bytes | None) -> None:
         if data is None:
@@ -164,6 +166,7 @@ class Hub:
             protocol=PROTOCOL,
             network=view.network.name,
             network_id=view.network.id,
+            suffix=self._suffix,
             generation=view.network.generation,
             head=view.network.revision,
             head_hash=self._writer.head_hash,
@@ -181,9 +184,10 @@ class Hub:
             before = self._writer.feed.history.at(cursor.revision)
             was = None if before is None else before.network.peers.get(peer.id)
             if before is not None and was is not None and was.is_active:
-                yield delta_frame(view, delta(before, before.class_of(was), view, view.class_of(peer)))
+                difference = delta(before, before.class_of(was), view, view.class_of(peer))
+                yield delta_frame(view, difference, self._writer.head_hash)
                 return
-        yield snapshot_frame(view, netmap(view, view.class_of(peer)))
+        yield snapshot_frame(view, netmap(view, view.class_of(peer)), self._writer.head_hash)
 
     # -- soft state ---------------------------------------------------------------------------------------------
 

@@ -20,12 +20,13 @@ _KEPT_TOPOLOGIES = 16  # a change of the tree costs a whole index; peers' change
 
 
 class Change(Struct, frozen=True):
-    """One committed command: the views around it and its events."""
+    """One committed command: the views around it, its events, and the chain hash behind it."""
 
     before: View
     after: View
     events: tuple[AnyEvent, ...]
     at: float
+    head_hash: str
 
 
 Follower = Callable[[Change], None]

@@ -212,7 +212,7 @@ class Writer:
             records,
             project(before.view, after, happened),
             answer,
-            Change(before.view, after, happened, now),
+            Change(before.view, after, happened, now, link.hex()),
             head,
             asyncio.get_running_loop().create_future(),
         )

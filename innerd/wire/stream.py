@@ -31,6 +31,7 @@ class Hello(Struct, kw_only=True):
     protocol: int
     network: str
     network_id: str
+    suffix: str  # of the network's names
     generation: int
     head: int
     head_hash: str
@@ -41,9 +42,10 @@ class Hello(Struct, kw_only=True):
 
 
 class Snapshot(Struct, kw_only=True):
-    """The whole visible state at a revision."""
+    """The whole visible state at a revision; `head_hash` is the log's chain hash there."""
 
     revision: int
+    head_hash: str
     peers: list[PeerJson]
     cidrs: list[CidrJson]
 
@@ -52,6 +54,7 @@ class DeltaJson(Struct, kw_only=True):
     """What changed for you since the frame before: new or changed, and gone by id."""
 
     revision: int
+    head_hash: str
     peers: list[PeerJson] = []
     gone: list[int] = []
     cidrs: list[CidrJson] = []
@@ -99,15 +102,17 @@ def frame(event: str, data: Struct, cursor: Cursor | None = None) -> bytes:
     return head.encode() + _encode(data) + b"\n\n"
 
 
-def snapshot_frame(view: View, netmap: Netmap) -> bytes:
+def snapshot_frame(view: View, netmap: Netmap, head_hash: str) -> bytes:
     peers = [peer_json(view, peer) for peer in netmap.peers]
-    data = Snapshot(revision=netmap.revision, peers=peers, cidrs=[cidr_json(cidr) for cidr in netmap.cidrs])
+    cidrs = [cidr_json(cidr) for cidr in netmap.cidrs]
+    data = Snapshot(revision=netmap.revision, head_hash=head_hash, peers=peers, cidrs=cidrs)
     return frame("snapshot", data, Cursor(view.network.generation, netmap.revision))
 
 
-def delta_frame(view: View, delta: Delta) -> bytes:
+def delta_frame(view: View, delta: Delta, head_hash: str) -> bytes:
     data = DeltaJson(
         revision=delta.revision,
+        head_hash=head_hash,
         peers=[peer_json(view, peer) for peer in delta.peers],
         gone=list(delta.gone),
         cidrs=[cidr_json(cidr) for cidr in delta.cidrs],

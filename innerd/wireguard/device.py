@@ -31,7 +31,11 @@ class Device(Struct, frozen=True, kw_only=True):
 
 
 class WantedPeer(Struct, frozen=True, kw_only=True):
-    """An entry as it should be. `endpoint` None: leave it; with `force_endpoint` it is set even over another."""
+    """An entry as it should be. `endpoint` None: leave it; with `force_endpoint` it is set even over another.
+
+    WireGuard sends no second initiation within 5 s (whitepaper 6.4), whatever endpoint it learns meanwhile. So an
+    entry that never shook hands is made anew where its endpoint is forced: then it begins at once.
+    """
 
     public_key: PublicKey
     allowed_ips: frozenset[str]

@@ -8,7 +8,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from innerd.domain.values import Address
@@ -104,3 +104,25 @@ def delete(interface: str) -> None:
         index = find(ip, interface)
         if index is not None:
             ip.link("del", index=index)
+
+
+_TUNNELS = {"wireguard", "tun", "sit", "ipip", "gre", "ip6tnl", "vti"}
+
+
+def host_addresses() -> list[Address]:
+    """The global addresses of links that are up and are neither loopback nor tunnels, in the kernel's order."""
+    found: list[Address] = []
+    with route_socket() as ip:
+        usable = {link["index"] for link in ip.get_links() if _carries(link)}
+        for entry in ip.get_addr():
+            if entry["index"] in usable and entry["scope"] == 0:
+                address = ip_address(entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS"))
+                if not (address.is_link_local or address.is_multicast or address.is_loopback):
+                    found.append(address)
+    return list(dict.fromkeys(found))
+
+
+def _carries(link: Any) -> bool:
+    info = link.get_attr("IFLA_LINKINFO")
+    kind = info.get_attr("IFLA_INFO_KIND") if info else None
+    return bool(link["flags"] & 1) and not link["flags"] & 8 and kind not in _TUNNELS

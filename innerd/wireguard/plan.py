@@ -58,6 +58,10 @@ def plan(current: Device, wanted: Wanted) -> tuple[Change, ...]:
     for key, peer in wanted.peers.items():
         now = current.peers.get(key)
         change = _peer_change(now, peer)
+        if now is not None and change is not None and change.endpoint is not None and now.last_handshake is None:
+            changes.append(RemovePeer(key))
+            change = _peer_change(None, peer)
+            now = None
         if change is not None:
             loses = now is not None and bool(now.allowed_ips - peer.allowed_ips)
             (losing if loses else others).append(change)

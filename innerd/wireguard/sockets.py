@@ -35,3 +35,20 @@ def bound(interface: str, address: Address, port: int, kind: socket.SocketKind) 
             "see what holds it: ss -lnptu",
         ) from error
     return bound_socket
+
+
+def port_is_free(port: int) -> None:
+    """Ask before an interface is made: WireGuard itself says only that something failed. Raises DeviceError."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(("", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise DeviceError(
+                    "port_in_use",
+                    f"UDP port {port} is in use by another program",
+                    "see which: ss -lnpu; or change listen-port in the config",
+                ) from None

@@ -31,6 +31,11 @@ touch /run/.lab/ready
 exec sleep infinity
 """
 
+_UNSHARE = (
+    *("setpriv", "--pdeathsig", "SIGKILL"),  # whatever becomes of us, the hosts end
+    *("unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    *("--propagation", "private"),
+)
 BIN = Path(sys.executable).parent
 
 
@@ -47,10 +52,7 @@ class Host:
         self.address6 = f"fd99::{number:x}"
         self._children: list[subprocess.Popen[bytes]] = []
         self._unshare = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "SIGKILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
-            + ["--propagation", "private", "bash", "-c", _PRIVATE, "host", name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            [*_UNSHARE, "bash", "-c", _PRIVATE, "host", name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
         self.pid = wait_for(self._init, f"{name} to start")
         wait_for(lambda: Path(f"/proc/{self.pid}/root/run/.lab/ready").exists(), f"{name} to be ready")
@@ -65,7 +67,9 @@ class Host:
         return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--", "env", "-C", "/run/.lab", *command]
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START") if name in os.environ
+        }
         return {**kept, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/run/.lab", "TERM": "dumb"}
 
     def run(self, *command: str, status: int | None = 0, timeout: float = 60) -> str:
@@ -83,9 +87,8 @@ class Host:
             check=False,
         )
         if status is not None and done.returncode != status:
-            raise Failed(
-                f"{self.name}$ {' '.join(command)}: exit status {done.returncode}, not {status}\n{done.stdout}{done.stderr}"
-            )
+            said = f"exit status {done.returncode}, not {status}\n{done.stdout}{done.stderr}"
+            raise Failed(f"{self.name}$ {' '.join(command)}: {said}")
         return done
 
     def start(self, *command: str, log: str = "/run/.lab/log") -> subprocess.Popen[bytes]:

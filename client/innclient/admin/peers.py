@@ -12,7 +12,7 @@ import rich_click as click
 from innclient import files, invitation
 from innclient.admin import ask, render
 from innclient.admin.verb import Call, verb
-from innclient.failures import SYSTEM, Failure, usage
+from innclient.failures import REFUSED, SYSTEM, Failure, usage
 from innerd.domain.values import parse_address, parse_name
 from innerd.wire.innernet import PeerJson
 from innerd.wire.ours import NetworkJson, NetworkPeer
@@ -246,7 +246,9 @@ async def delete_peer(call: Call, name: str | None) -> None:
     """Delete a peer that has not redeemed its invitation; its name and address are free again."""
     peer = await _chosen(call, name, "Peer to delete", lambda peer: not peer.is_redeemed)
     if peer.is_redeemed:
-        raise Failure(3, "peer_redeemed", f'peer "{peer.name}" has redeemed its invitation', "retire it: retire-peer")
+        raise Failure(
+            REFUSED, "peer_redeemed", f'peer "{peer.name}" has redeemed its invitation', "retire it: retire-peer"
+        )
     call.confirm(f'Delete peer "{peer.name}"?')
     await _remove(call, peer, f'Peer "{peer.name}" is deleted; {peer.ip} is free.')
 
@@ -257,7 +259,10 @@ async def retire_peer(call: Call, name: str | None) -> None:
     peer = await _chosen(call, name, "Peer to retire", lambda peer: peer.is_redeemed)
     if not peer.is_redeemed:
         raise Failure(
-            3, "peer_not_redeemed", f'peer "{peer.name}" has not redeemed its invitation', "delete it: delete-peer"
+            REFUSED,
+            "peer_not_redeemed",
+            f'peer "{peer.name}" has not redeemed its invitation',
+            "delete it: delete-peer",
         )
     call.confirm(f'Retire peer "{peer.name}" for good? {peer.ip} is never given again.')
     await _remove(call, peer, f'Peer "{peer.name}" is retired.')

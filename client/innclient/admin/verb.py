@@ -77,9 +77,7 @@ def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Ca
 
     def decorate(body: Callable[..., Awaitable[None]]) -> click.Command:
         @click.pass_context
-        def callback(
-            context: click.Context, network: str, dry_run: bool = False, yes: bool = False, **own: Any
-        ) -> None:
+        def callback(context: Any, /, network: str, dry_run: bool = False, yes: bool = False, **own: Any) -> None:
             settings = settings_of(context)
             connect: Connect = context.meta[CONNECT]
 

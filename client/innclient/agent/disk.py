@@ -1,0 +1,136 @@
+"""The agent's memory on disk: netmap and pins, written atomically. A torn or foreign file is an error, not an empty
+memory: losing pins in silence would be losing what they are for."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from innclient import files
+from innclient.agent.pins import Pins
+from innclient.agent.state import KnownCidr, KnownPeer, Netmap
+from innclient.config import Paths
+from innclient.failures import SYSTEM, Failure
+from innerd.domain.values import Endpoint, Name, PublicKey, parse_address, parse_range
+
+T = TypeVar("T")
+
+_IP_TYPES = ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network")
+
+
+def _to_text(value: object) -> str:
+    if type(value).__name__ in _IP_TYPES:
+        return str(value)
+    raise NotImplementedError(type(value))
+
+
+class _PeerFile(msgspec.Struct, kw_only=True):
+    id: int
+    name: str
+    ip: str
+    cidr_id: int
+    public_key: str
+    endpoint: str | None
+    is_admin: bool
+
+
+class _CidrFile(msgspec.Struct, kw_only=True):
+    id: int
+    name: str
+    range: str
+    parent: int | None
+
+
+class _NetmapFile(msgspec.Struct, kw_only=True):
+    version: int = 1
+    saved: float
+    network: str
+    network_id: str
+    suffix: str
+    me: int
+    generation: int
+    revision: int
+    head_hash: str
+    peers: list[_PeerFile]
+    cidrs: list[_CidrFile]
+    refused: dict[int, str] = {}
+    is_emptied: bool = False
+
+
+class _PinsFile(msgspec.Struct, kw_only=True):
+    version: int = 1
+    pins: Pins
+
+
+def save_netmap(paths: Paths, netmap: Netmap, now: float) -> None:
+    files.make_private(paths.data)
+    content: dict[str, Any] = {
+        "version": 1,
+        "saved": now,
+        **{name: getattr(netmap, name) for name in ("network", "network_id", "suffix", "me", "generation", "revision")},
+        "head_hash": netmap.head_hash,
+        "peers": list(netmap.peers.values()),
+        "cidrs": list(netmap.cidrs.values()),
+        "refused": netmap.refused,
+        "is_emptied": netmap.is_emptied,
+    }
+    files.write_atomically(paths.netmap, msgspec.json.encode(content, enc_hook=_to_text))
+
+
+def load_netmap(paths: Paths) -> tuple[Netmap, float | None]:
+    """The netmap and when it was saved; an empty one where there is no file. Raises Failure for a broken one."""
+    read = _read(paths.netmap, _NetmapFile)
+    if read is None:
+        return Netmap(), None
+    peers = {p.id: _peer(p) for p in read.peers}
+    cidrs = {c.id: KnownCidr(id=c.id, name=c.name, range=parse_range(c.range), parent=c.parent) for c in read.cidrs}
+    netmap = Netmap(
+        network=read.network,
+        network_id=read.network_id,
+        suffix=read.suffix,
+        me=read.me,
+        generation=read.generation,
+        revision=read.revision,
+        head_hash=read.head_hash,
+        peers=peers,
+        cidrs=cidrs,
+        refused=read.refused,
+        is_emptied=read.is_emptied,
+    )
+    return netmap, read.saved
+
+
+def save_pins(paths: Paths, pins: Pins) -> None:
+    files.make_private(paths.data)
+    files.write_atomically(paths.pins, msgspec.json.encode(_PinsFile(pins=pins)))
+
+
+def load_pins(paths: Paths) -> Pins:
+    read = _read(paths.pins, _PinsFile)
+    return Pins() if read is None else read.pins
+
+
+def _peer(peer: _PeerFile) -> KnownPeer:
+    return KnownPeer(
+        id=peer.id,
+        name=Name(peer.name),
+        ip=parse_address(peer.ip),
+        cidr_id=peer.cidr_id,
+        public_key=PublicKey(peer.public_key),
+        endpoint=None if peer.endpoint is None else Endpoint(peer.endpoint),
+        is_admin=peer.is_admin,
+    )
+
+
+def _read(path: Path, shape: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise Failure(
+            SYSTEM,
+            "state_unreadable",
+            f"{path} can't be read: {error}",
+            "move it away to begin anew; pins are lost with pins.json, so compare keys first",
+        ) from None

@@ -1,0 +1,111 @@
+"""The agent's socket `/run/inn/<interface>.sock`: one line of JSON in, one out. Reading verbs are for every local
+user, changing ones for root; who asks, the kernel says (SO_PEERCRED)."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from innclient.failures import SYSTEM, Failure, unreachable
+
+T = TypeVar("T")
+
+_TIMEOUT = 20.0  # seconds
+_CHANGES = {"down", "fetch"}
+
+
+class Request(Struct):
+    verb: str
+
+
+class Reply(Struct, kw_only=True):
+    """Either `content`, or the code and message of a failure."""
+
+    content: msgspec.Raw = msgspec.Raw(b"null")
+    code: str | None = None
+    message: str = ""
+
+
+Answer = Callable[[str], Awaitable[Any]]
+
+
+class Door:
+    """The server side. `answer(verb)` gives the content; it may raise Failure."""
+
+    def __init__(self, path: Path, answer: Answer) -> None:
+        self._path = path
+        self._answer = answer
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        beside.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, path=str(beside))
+        beside.chmod(0o666)
+        os.replace(beside, self._path)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                reply = await self._reply(await reader.readline(), _uid(writer))
+                writer.write(msgspec.json.encode(reply) + b"\n")
+                await writer.drain()
+        except (OSError, TimeoutError, ValueError):
+            pass  # gone, or no client of ours
+        finally:
+            writer.close()
+
+    async def _reply(self, line: bytes, uid: int) -> Reply:
+        try:
+            verb = msgspec.json.decode(line, type=Request).verb
+            if verb in _CHANGES and uid != 0:
+                return Reply(code="not_root", message=f"{verb} is for root")
+            return Reply(content=msgspec.Raw(msgspec.json.encode(await self._answer(verb))))
+        except msgspec.DecodeError as error:
+            return Reply(code="usage", message=str(error))
+        except Failure as failure:
+            return Reply(code=failure.code, message=failure.message)
+
+
+def _uid(writer: asyncio.StreamWriter) -> int:
+    peer = writer.get_extra_info("socket")
+    _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(uid)
+
+
+def ask(path: Path, verb: str, shape: type[T]) -> T | None:
+    """Ask the agent; None where no agent runs. Raises Failure."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+            agent.settimeout(_TIMEOUT)
+            agent.connect(str(path))
+            agent.sendall(msgspec.json.encode(Request(verb)) + b"\n")
+            line = b""
+            while not line.endswith(b"\n"):
+                chunk = agent.recv(1 << 20)
+                if not chunk:
+                    break
+                line += chunk
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except TimeoutError:
+        raise unreachable(f"the agent ({path}) does not answer", "see its log", "agent_silent") from None
+    try:
+        reply = msgspec.json.decode(line, type=Reply)
+        if reply.code is not None:
+            raise Failure(SYSTEM, reply.code, reply.message)
+        return msgspec.json.decode(reply.content, type=shape)
+    except msgspec.DecodeError as error:
+        raise Failure(SYSTEM, "agent_unreadable", f"the agent's answer can't be read: {error}") from None

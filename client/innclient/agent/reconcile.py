@@ -1,0 +1,80 @@
+"""What this peer's device should be, from what it knows. Pure: the device and the time come in as values.
+
+Keys, allowed IPs and keepalive are ours; endpoints are WireGuard's own business as long as a peer answers. Only for
+a peer that is silent the next of its known endpoints is tried.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from innclient.agent.state import COORDINATOR, KnownPeer, Presence
+from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
+from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer
+
+SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
+TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
+
+
+class Server(Struct, frozen=True):
+    """The coordinator. `endpoint` is resolved, None while its name can't be; `moved` says that it is a new one,
+    to be taken even though the old one may still seem alive."""
+
+    public_key: PublicKey
+    ip: Address
+    endpoint: Endpoint | None
+    moved: bool = False
+
+
+def is_silent(entry: DevicePeer | None, now: float) -> bool:
+    return entry is None or entry.last_handshake is None or now - entry.last_handshake > SILENT
+
+
+def wanted(
+    *,
+    private_key: str,
+    me: int,
+    server: Server,
+    peers: Iterable[KnownPeer],
+    presence: dict[int, Presence],
+    overrides: dict[Address, Endpoint],
+    device: Device,
+    since: dict[int, float],
+    now: float,
+) -> Wanted:
+    """The device as it should be. `since` is when each silent peer was first seen silent: it turns the endpoints."""
+    entries = {server.public_key: _server_entry(server, device, now)}
+    for peer in peers:
+        if peer.id in (me, COORDINATOR) or peer.public_key == server.public_key or peer.ip == server.ip:
+            continue
+        entry = device.peers.get(peer.public_key)
+        known = presence.get(peer.id)
+        choice = overrides.get(peer.ip) or _turn(known.endpoints if known else (), since.get(peer.id, now), now)
+        try_it = peer.ip in overrides or is_silent(entry, now)
+        entries[peer.public_key] = WantedPeer(
+            public_key=peer.public_key,
+            allowed_ips=frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"}),
+            keepalive=KEEPALIVE,
+            endpoint=choice if try_it else None,
+            force_endpoint=True,
+        )
+    return Wanted(private_key=private_key, peers=entries)
+
+
+def _turn(endpoints: tuple[Endpoint, ...], since: float, now: float) -> Endpoint | None:
+    """The endpoint whose turn it is: the first for a while, then the next, and around again."""
+    if not endpoints:
+        return None
+    return endpoints[int(max(0.0, now - since) // TRY) % len(endpoints)]
+
+
+def _server_entry(server: Server, device: Device, now: float) -> WantedPeer:
+    entry = device.peers.get(server.public_key)
+    # It may roam (an address behind a NAT of its own); its configured endpoint is for when it is silent.
+    return WantedPeer(
+        public_key=server.public_key,
+        allowed_ips=frozenset({f"{server.ip}/{server.ip.max_prefixlen}"}),
+        keepalive=KEEPALIVE,
+        endpoint=server.endpoint if server.moved or is_silent(entry, now) else None,
+        force_endpoint=True,
+    )

@@ -1,0 +1,198 @@
+"""One interface, run or looked at: the agent (`up -d`), one cycle (`up`, `fetch`), and what the files say."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from innclient import files, hostsfile
+from innclient.agent import disk, stream
+from innclient.agent.door import Door
+from innclient.agent.keeper import Keeper
+from innclient.agent.state import LogForked
+from innclient.agent.tunnel import Tunnel
+from innclient.agent.view import NetworkView, StatusView, network_view
+from innclient.config import Loaded, Paths
+from innclient.failures import SYSTEM, TRUST, Failure, status_of_code, unreachable, usage
+from innerd.wireguard.device import Device, NoSuchDevice
+from innerd.wireguard.keys import public_key
+
+_log = structlog.get_logger("agent")
+_CYCLE = 10.0  # seconds for one cycle
+
+
+@contextlib.contextmanager
+def holding(paths: Paths) -> Iterator[None]:
+    """The lock of an interface, held while its device, state or names are touched. Raises Failure."""
+    try:
+        lock = files.locked(paths.lock)
+        lock.__enter__()
+    except files.Locked:
+        raise Failure(
+            SYSTEM,
+            "interface_busy",
+            f"another inn works on {paths.interface} at this moment",
+            "if it is the agent, stop it first (inn down, or its service)",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+async def cycle(keeper: Keeper) -> None:
+    """Once: connect, take everything, apply, report. Raises Failure where the coordinator can't be reached; what
+    was known is applied all the same."""
+    await keeper.bring_up()
+    try:
+        async with asyncio.timeout(_CYCLE):
+            await keeper.follow(once=True)
+    except (stream.Lost, TimeoutError) as error:
+        raise await why_unreachable(keeper.tunnel, keeper.loaded, str(error)) from error
+    except stream.Denied as error:
+        raise Failure(status_of_code(error.code), error.code, error.message) from error
+    except LogForked as error:
+        raise Failure(TRUST, "log_forked", str(error), "ask your administrator before you go on") from error
+    finally:
+        await keeper.http.aclose()
+
+
+async def why_unreachable(tunnel: Tunnel, loaded: Loaded, why: str = "") -> Failure:
+    """Which of the two it is: the tunnel to the coordinator, or the API in it."""
+    values = loaded.values
+    try:
+        device = await asyncio.to_thread(tunnel.get)
+    except NoSuchDevice as error:
+        return Failure(SYSTEM, error.code, error.message, error.hint)
+    entry = device.peers.get(values.server_key)
+    if entry is None or entry.last_handshake is None or time.time() - entry.last_handshake > 180:
+        return unreachable(
+            f"the tunnel to the coordinator is dead: {values.external} (UDP) answers no handshake",
+            "check that the coordinator is up and its UDP port reachable from here",
+            "tunnel_unreachable",
+        )
+    return unreachable(
+        f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer"
+        + (f" ({why})" if why else ""),
+        "check that innerd serve runs there",
+        "api_unreachable",
+    )
+
+
+async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> None:
+    """Keep interfaces up until SIGTERM, or until `inn down` has taken the last one away. Tunnels stay."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    tasks = [asyncio.create_task(_keep(keeper)) for keeper in keepers]
+    await ready()
+    stopped = asyncio.create_task(stopping.wait())
+    pending: set[asyncio.Task[Any]] = {*tasks}
+    while pending and not stopped.done():
+        done, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        pending.discard(stopped)
+        if any(task.exception() for task in done if task is not stopped):
+            break
+    for task in (*tasks, stopped):
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _keep(keeper: Keeper) -> None:
+    """One interface until it is taken down through its socket."""
+    down, finished = asyncio.Event(), asyncio.Event()
+
+    async def answer(verb: str) -> Any:
+        if verb == "show":
+            return await _show(keeper)
+        if verb == "status":
+            return await _status(keeper)
+        if verb == "down":
+            down.set()
+            await finished.wait()
+            return "down"
+        if verb == "fetch":
+            await keeper.apply()
+            return keeper.netmap.revision
+        raise usage(f'the agent knows no verb "{verb[:40]}"')
+
+    door = Door(keeper.paths.socket, answer)
+    with holding(keeper.paths):
+        await keeper.bring_up()
+        await door.open()
+        running = asyncio.create_task(keeper.run())
+        downed = asyncio.create_task(down.wait())
+        try:
+            await asyncio.wait((running, downed), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running  # a bug: it never ends by itself
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await asyncio.to_thread(take_down, keeper.paths, keeper.tunnel, keeper.choices.names.path)
+            finished.set()
+            await asyncio.sleep(0.05)  # the answer to `down` leaves before the socket does
+        finally:
+            running.cancel()
+            downed.cancel()
+            await asyncio.gather(running, downed, return_exceptions=True)
+            await door.close()
+
+
+def take_down(paths: Paths, tunnel: Tunnel, hosts: Path) -> None:
+    """Interface and names away."""
+    hostsfile.update(hosts, paths.interface, [])
+    tunnel.down()
+
+
+async def _show(keeper: Keeper) -> NetworkView:
+    device: Device | None = None
+    with contextlib.suppress(NoSuchDevice):
+        device = await asyncio.to_thread(keeper.tunnel.get)
+    as_of = None if keeper.connected_since else keeper.last_contact or keeper.saved
+    return network_view(keeper.paths.interface, keeper.netmap, keeper.pins, device, as_of, time.time())
+
+
+async def _status(keeper: Keeper) -> StatusView:
+    view = await _show(keeper)
+    return status_of(keeper, view, has_agent=True)
+
+
+def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusView:
+    values = keeper.loaded.values
+    return StatusView(
+        interface=keeper.paths.interface,
+        network=keeper.netmap.network,
+        ip=str(values.address.ip),
+        public_key=public_key(values.private_key),
+        backend=keeper.tunnel.backend.name,
+        is_up=view.is_up,
+        has_agent=has_agent,
+        is_connected=keeper.connected_since is not None,
+        connected_since=keeper.connected_since,
+        last_contact=keeper.last_contact or keeper.saved,
+        trouble=keeper.trouble,
+        forked=keeper.forked,
+        device_error=keeper.device_error,
+        revision=keeper.netmap.revision,
+        generation=keeper.netmap.generation,
+        applied=keeper.applied,
+        peers=sum(not peer.is_me for peer in view.peers),
+        reached=sum(peer.path != "none" for peer in view.peers),
+        refused=list(keeper.pins.broken.values()),
+        unreadable=len(keeper.netmap.refused),
+    )
+
+
+def from_files(paths: Paths, tunnel: Tunnel | None) -> NetworkView:
+    """What `show` says without an agent: the last state, and the device where we may read it."""
+    netmap, saved = disk.load_netmap(paths)
+    device = tunnel.get() if tunnel is not None and tunnel.is_up() else None
+    return network_view(paths.interface, netmap, disk.load_pins(paths), device, saved or 0.0, time.time())

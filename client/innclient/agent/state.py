@@ -1,0 +1,184 @@
+"""What this peer was told: its netmap, as a value. Pure.
+
+Everything from the coordinator is parsed before it counts: a name that is no host name never reaches a hosts file
+or a terminal. What can't be parsed is refused, and the rest of the network goes on.
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from innerd.domain.errors import Refused
+from innerd.domain.values import (
+    Address,
+    Endpoint,
+    Name,
+    PublicKey,
+    Range,
+    parse_address,
+    parse_endpoint,
+    parse_interface,
+    parse_name,
+    parse_public_key,
+    parse_range,
+)
+from innerd.wire.innernet import CidrJson, PeerJson
+from innerd.wire.stream import Cursor, DeltaJson, Hello, PeerPresence, Snapshot
+
+COORDINATOR = 1
+
+
+class KnownPeer(Struct, frozen=True, kw_only=True):
+    """A peer as we were told of it. `endpoint` is an override."""
+
+    id: int
+    name: Name
+    ip: Address
+    cidr_id: int
+    public_key: PublicKey
+    endpoint: Endpoint | None
+    is_admin: bool
+
+
+class KnownCidr(Struct, frozen=True, kw_only=True):
+    id: int
+    name: str
+    range: Range
+    parent: int | None
+
+
+class Netmap(Struct, frozen=True, kw_only=True):
+    """The visible network at a revision. `me` is our own peer id; `refused` what could not be read, by id."""
+
+    network: str = ""
+    network_id: str = ""
+    suffix: str = "wg"
+    me: int = 0
+    generation: int = 0
+    revision: int = 0
+    head_hash: str = ""
+    peers: dict[int, KnownPeer] = {}
+    cidrs: dict[int, KnownCidr] = {}
+    refused: dict[int, str] = {}
+    is_emptied: bool = False  # shut out: what was known was let go of, so it must be told whole
+
+    @property
+    def cursor(self) -> Cursor | None:
+        return Cursor(self.generation, self.revision) if self.revision and not self.is_emptied else None
+
+    def cidr_name(self, peer: KnownPeer) -> str:
+        cidr = self.cidrs.get(peer.cidr_id)
+        return cidr.name if cidr else ""
+
+
+class LogForked(Exception):
+    """The coordinator's log is not the one that we saw: rewound or forked within a generation."""
+
+
+def greet(netmap: Netmap, hello: Hello) -> Netmap:
+    """Take a hello. Raises LogForked where the log is not a continuation of what we saw (a restore raises the
+    generation, which is announced and no alarm)."""
+    known = netmap.revision > 0
+    if known and hello.network_id != netmap.network_id:
+        raise LogForked(f"this is another network ({hello.network_id}) than the one that was joined")
+    if known and hello.generation < netmap.generation:
+        raise LogForked(f"the log went back from generation {netmap.generation} to {hello.generation}")
+    if known and hello.generation == netmap.generation:
+        if hello.head < netmap.revision:
+            raise LogForked(f"the log was rewound: it ends at revision {hello.head}, but {netmap.revision} was seen")
+        if hello.cursor_hash is not None and netmap.head_hash and hello.cursor_hash != netmap.head_hash:
+            raise LogForked(f"the log was forked: revision {netmap.revision} is not what was seen")
+    return replace(
+        netmap,
+        network=parse_interface(hello.network),
+        network_id=hello.network_id,
+        suffix=".".join(parse_name(label, "suffix") for label in hello.suffix.split(".")),
+        me=hello.peer,
+        generation=hello.generation,
+    )
+
+
+def take_snapshot(netmap: Netmap, snapshot: Snapshot) -> Netmap:
+    """The netmap that a snapshot tells."""
+    blank = replace(netmap, peers={}, cidrs={}, refused={}, is_emptied=False)
+    return _take(blank, snapshot.revision, snapshot.head_hash, snapshot.peers, [], snapshot.cidrs, [])
+
+
+def take_delta(netmap: Netmap, delta: DeltaJson) -> Netmap:
+    """The netmap after a delta."""
+    return _take(netmap, delta.revision, delta.head_hash, delta.peers, delta.gone, delta.cidrs, delta.cidrs_gone)
+
+
+def emptied(netmap: Netmap) -> Netmap:
+    """What a peer keeps that was shut out: the coordinator, and how far the log was seen."""
+    kept = {number: peer for number, peer in netmap.peers.items() if number == COORDINATOR}
+    return replace(netmap, peers=kept, refused={}, is_emptied=True)
+
+
+def _take(
+    netmap: Netmap,
+    revision: int,
+    head_hash: str,
+    peers: list[PeerJson],
+    gone: list[int],
+    cidrs: list[CidrJson],
+    cidrs_gone: list[int],
+) -> Netmap:
+    known = {number: peer for number, peer in netmap.peers.items() if number not in gone}
+    blocks = {number: cidr for number, cidr in netmap.cidrs.items() if number not in cidrs_gone}
+    refused = {number: why for number, why in netmap.refused.items() if number not in gone}
+    for cidr in cidrs:
+        blocks[cidr.id] = _cidr(cidr)
+    for peer in peers:
+        try:
+            known[peer.id] = _peer(peer)
+            refused.pop(peer.id, None)
+        except Refused as error:
+            known.pop(peer.id, None)
+            refused[peer.id] = error.code
+    return replace(netmap, revision=revision, head_hash=head_hash, peers=known, cidrs=blocks, refused=refused)
+
+
+def _peer(peer: PeerJson) -> KnownPeer:
+    return KnownPeer(
+        id=peer.id,
+        name=parse_name(peer.name),
+        ip=parse_address(peer.ip),
+        cidr_id=peer.cidr_id,
+        public_key=parse_public_key(peer.public_key),
+        endpoint=None if peer.endpoint is None else parse_endpoint(peer.endpoint),
+        is_admin=peer.is_admin,
+    )
+
+
+def _cidr(cidr: CidrJson) -> KnownCidr:
+    try:
+        name: str = parse_name(cidr.name)
+    except Refused:
+        name = f"cidr-{cidr.id}"  # it is only shown: never a reason to lose the network
+    return KnownCidr(id=cidr.id, name=name, range=parse_range(cidr.cidr), parent=cidr.parent)
+
+
+class Presence(Struct, frozen=True):
+    """Soft state of a visible peer: where to try it, best first."""
+
+    endpoints: tuple[Endpoint, ...]
+    online: bool
+
+
+def take_presence(known: dict[int, Presence], told: list[PeerPresence], *, whole: bool) -> dict[int, Presence]:
+    """The soft state after a presence frame. Endpoints that can't be read are left out."""
+    after = {} if whole else dict(known)
+    for peer in told:
+        texts = ([peer.endpoint] if peer.endpoint else []) + list(reversed(peer.candidates))
+        after[peer.peer] = Presence(tuple(dict.fromkeys(_endpoints(texts))), peer.online)
+    return after
+
+
+def _endpoints(texts: list[str]) -> list[Endpoint]:
+    found = []
+    for text in texts:
+        try:
+            found.append(parse_endpoint(text))
+        except Refused:
+            continue
+    return found

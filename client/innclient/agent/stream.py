@@ -1,0 +1,79 @@
+"""The event stream as the agent reads it: one connection, its frames as values."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx2
+import msgspec
+from msgspec import Struct
+
+from innerd.domain.errors import CODES
+from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
+
+_READ = KEEPALIVE_INTERVAL * 2.5  # seconds of silence after which the connection is dead
+
+
+class Lost(Exception):
+    """The connection ended or never was: try again."""
+
+
+class Denied(Exception):
+    """The coordinator answered, and said no. `code` is stable."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class _Problem(Struct):
+    title: str = ""
+    code: str = "unauthorized"
+
+
+def client(url: str, server_key: str, source: str) -> httpx2.AsyncClient:
+    """Requests of the agent, from the peer's own address, never through a proxy."""
+    return httpx2.AsyncClient(
+        transport=httpx2.AsyncHTTPTransport(local_address=source, trust_env=False),
+        base_url=url,
+        headers={"X-Innernet-Server-Key": server_key},
+        timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ),
+        trust_env=False,
+    )
+
+
+@contextlib.asynccontextmanager
+async def frames(http: httpx2.AsyncClient, cursor: Cursor | None) -> AsyncIterator[AsyncIterator[list[Struct]]]:
+    """Open a stream; what it yields are the frames of one chunk together, so that they are applied together.
+    Raises Lost and Denied."""
+    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(cursor)} if cursor else {})
+    try:
+        async with http.stream("GET", "/v1/user/events", headers=headers) as response:
+            if response.status_code != 200:
+                await response.aread()
+                raise _denied(response)
+            yield _read(response)
+    except httpx2.TransportError as error:
+        raise Lost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+
+
+async def _read(response: httpx2.Response) -> AsyncIterator[list[Struct]]:
+    parser = FrameParser()
+    try:
+        async for chunk in response.aiter_raw():
+            found = [DECODERS[e.event].decode(e.data) for e in parser.feed(chunk) if e.event in DECODERS]
+            if found:
+                yield found
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Lost(f"a frame can't be read: {error}") from error
+    raise Lost("the coordinator closed the stream")
+
+
+def _denied(response: httpx2.Response) -> Exception:
+    try:
+        problem = msgspec.json.decode(response.content, type=_Problem)
+    except msgspec.DecodeError:
+        return Lost(f"the coordinator answered {response.status_code}")
+    if CODES.get(problem.code) == "unavailable" or response.status_code >= 500:
+        return Lost(problem.title)
+    return Denied(problem.code, problem.title)

@@ -1,0 +1,113 @@
+"""What `inn show` and `inn status` say, as data: from the netmap, the device and the keeper. Pure."""
+
+from msgspec import Struct
+
+from innclient.agent.pins import Broken, Pins
+from innclient.agent.reconcile import is_silent
+from innclient.agent.state import KnownPeer, Netmap
+from innerd.wireguard.device import Device
+
+
+class PeerView(Struct, kw_only=True):
+    """A peer as this machine sees it. Times are seconds since 1970. `path` is direct or none."""
+
+    id: int
+    name: str
+    ip: str
+    cidr: str
+    is_admin: bool
+    is_disabled: bool
+    is_redeemed: bool
+    is_me: bool
+    public_key: str
+    endpoint: str | None
+    path: str
+    last_handshake: float | None
+    rx_bytes: int
+    tx_bytes: int
+
+
+class CidrView(Struct, kw_only=True):
+    id: int
+    name: str
+    cidr: str
+    parent: int | None
+
+
+class NetworkView(Struct, kw_only=True):
+    """One interface. `as_of`: when the coordinator was last heard; null while it is being heard."""
+
+    interface: str
+    network: str
+    is_up: bool
+    listen_port: int
+    revision: int
+    as_of: float | None
+    peers: list[PeerView]
+    cidrs: list[CidrView]
+
+
+class StatusView(Struct, kw_only=True):
+    """How the agent of an interface is; without one, what its files say."""
+
+    interface: str
+    network: str
+    ip: str
+    public_key: str
+    backend: str
+    is_up: bool
+    has_agent: bool
+    is_connected: bool
+    connected_since: float | None
+    last_contact: float | None
+    trouble: str | None
+    forked: str | None
+    device_error: str | None
+    revision: int
+    generation: int
+    applied: int
+    peers: int
+    reached: int
+    refused: list[Broken]
+    unreadable: int
+
+
+def network_view(
+    interface: str, netmap: Netmap, pins: Pins, device: Device | None, as_of: float | None, now: float
+) -> NetworkView:
+    broken = set(pins.broken)
+    ordered = sorted(netmap.peers.values(), key=lambda peer: int(peer.ip))
+    return NetworkView(
+        interface=interface,
+        network=netmap.network,
+        is_up=device is not None,
+        listen_port=device.listen_port if device else 0,
+        revision=netmap.revision,
+        as_of=as_of,
+        peers=[_peer(p, netmap, device or Device(), now) for p in ordered if str(p.ip) not in broken],
+        cidrs=[
+            CidrView(id=c.id, name=c.name, cidr=str(c.range), parent=c.parent)
+            for c in sorted(netmap.cidrs.values(), key=lambda c: c.id)
+        ],
+    )
+
+
+def _peer(peer: KnownPeer, netmap: Netmap, device: Device, now: float) -> PeerView:
+    entry = device.peers.get(peer.public_key)
+    is_me = peer.id == netmap.me
+    return PeerView(
+        id=peer.id,
+        name=peer.name,
+        ip=str(peer.ip),
+        cidr=netmap.cidr_name(peer),
+        is_admin=peer.is_admin,
+        is_disabled=False,  # others are not told of
+        is_redeemed=True,
+        is_me=is_me,
+        public_key=peer.public_key,
+        endpoint=entry.endpoint if entry else None,
+        path="none" if is_me or is_silent(entry, now) else "direct",
+        last_handshake=entry.last_handshake if entry else None,
+        rx_bytes=entry.rx_bytes if entry else 0,
+        tx_bytes=entry.tx_bytes if entry else 0,
+    )

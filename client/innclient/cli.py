@@ -1,0 +1,378 @@
+"""The command `inn`: join a network, stay in it, look at it; and every admin verb over the tunnel."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from innclient import config, logs
+from innclient.admin import ask, cidrs, peers, render, reports
+from innclient.admin.transport import Api, Prover, over_tunnel
+from innclient.admin.verb import CONNECT
+from innclient.completions import completions
+from innclient.config import Paths
+from innclient.failures import SYSTEM, TRUST, Failure, not_found, usage
+from innclient.options import Command, Settings, finish, global_flags, json_flag, require_root, run, settings_of
+from innerd import __version__
+from innerd.domain.values import endpoint_of, parse_interface, parse_range
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+if TYPE_CHECKING:
+    from innclient.agent.keeper import Keeper
+    from innclient.agent.tunnel import Tunnel
+    from innclient.agent.view import NetworkView
+
+
+def _paths(settings: Settings, interface: str) -> Paths:
+    return Paths(parse_interface(interface), settings.config_dir, settings.data_dir, settings.runtime_dir)
+
+
+def _interfaces(settings: Settings) -> list[str]:
+    try:
+        return sorted(path.stem for path in settings.config_dir.glob("*.toml"))
+    except OSError:
+        return []
+
+
+def _tunnel(settings: Settings, interface: str) -> "Tunnel":
+    from innclient.agent.tunnel import Tunnel
+    from innerd.wireguard.backend import choose
+
+    return Tunnel(choose(settings.backend, interface), interface)
+
+
+@contextlib.asynccontextmanager
+async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
+    """Over the tunnel, with the proof that we hold this peer's private key."""
+    from innclient.agent.disk import load_netmap
+    from innclient.agent.run import why_unreachable
+    from innerd.wire.ours import Capabilities
+    from innerd.wire.proof import derive_key
+    from innerd.wireguard.keys import shared_secret
+
+    require_root("inn")
+    paths = _paths(settings, network)
+    loaded = config.load(paths)
+    values = loaded.values
+    tunnel = await asyncio.to_thread(_tunnel, settings, network)
+    url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
+
+    async def explain() -> Failure:
+        return await why_unreachable(tunnel, loaded)
+
+    network_id = load_netmap(paths)[0].network_id
+    if not network_id:
+        plain = over_tunnel(url, values.server_key, str(values.address.ip), explain)
+        network_id = (await plain.get("/v1/user/capabilities")).read(Capabilities).network_id
+        await plain.close()
+    prover = Prover(derive_key(shared_secret(values.private_key, values.server_key), network_id))
+    api = over_tunnel(url, values.server_key, str(values.address.ip), explain, prover)
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+# -- flags that several verbs share -----------------------------------------------------------------------------
+
+_HOSTS = (
+    click.option("--hosts-path", type=click.Path(path_type=Path), help="The hosts file (default /etc/hosts)."),
+    click.option("--no-write-hosts", is_flag=True, help="Leave the hosts file alone."),
+    click.option("--host-suffix", help="Suffix of names in the hosts file (default <network>.wg)."),
+)
+_NAT = (
+    click.option("--no-nat-traversal", is_flag=True, help="Don't try the endpoints of silent peers."),
+    click.option("--exclude-nat-candidates", multiple=True, metavar="CIDR", help="Never report these addresses."),
+    click.option("--no-nat-candidates", is_flag=True, help="Report no addresses of this host."),
+)
+
+
+def _with(*options: Any) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _keeper(settings: Settings, interface: str, flags: dict[str, Any]) -> "Keeper":
+    """An interface with its config, files and device. Not from within an event loop (netlink)."""
+    from innclient.agent.keeper import Choices, Keeper, Names
+
+    if flags.get("hosts_path") and flags.get("no_write_hosts"):
+        raise usage("--hosts-path and --no-write-hosts exclude each other")
+    paths = _paths(settings, interface)
+    loaded = config.load(paths)
+    section = loaded.config.agent
+    excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]
+    section.exclude_nat_candidates = [*section.exclude_nat_candidates, *excluded]
+    suffix = flags.get("host_suffix")
+    choices = Choices(
+        names=Names(
+            path=flags.get("hosts_path") or Path(section.hosts_path),
+            suffix=section.host_suffix if suffix is None else suffix,
+            write=section.write_hosts and not flags.get("no_write_hosts"),
+        ),
+        mtu=settings.mtu_or(section.mtu),
+        routing=not settings.no_routing,
+        try_endpoints=section.nat_traversal and not flags.get("no_nat_traversal"),
+        report_candidates=not flags.get("no_nat_candidates"),
+    )
+    return Keeper(paths, loaded, _tunnel(settings, interface), choices)
+
+
+@click.group(
+    cls=click.RichGroup,
+    params=global_flags(),
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="inn", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """A peer of private WireGuard networks.
+
+    `inn install` joins a network, `inn up -d` keeps this machine in it, `inn show` (the default) shows who is there.
+    Administrators change the network with the other verbs, over the tunnel.
+    """
+    context.meta[CONNECT] = _connect
+    if context.invoked_subcommand is None:
+        context.invoke(show)
+
+
+@cli.command("install", cls=Command)
+@click.argument("invite", type=click.Path(path_type=Path))
+@_with(*_HOSTS, *_NAT)
+@click.option("--name", help="Name of the interface here.")
+@click.option("--default-name", is_flag=True, help="Name it as the network.")
+@click.option("-d", "--delete-invite", is_flag=True, help="Delete the invitation when joined.")
+@json_flag()
+@click.pass_context
+def install(
+    context: Any, /, invite: Path, name: str | None, default_name: bool, delete_invite: bool, **flags: Any
+) -> None:
+    """Join a network by an invitation. Interrupted, it goes on when run again."""
+    from innclient import install as joining
+    from innclient import invitation
+    from innclient.agent.run import cycle, holding
+
+    settings = settings_of(context)
+    if name is not None and default_name:
+        raise usage("--name and --default-name exclude each other")
+    require_root("inn install")
+    invited, values = invitation.read(invite)
+    if name is None and not default_name:
+        name = ask.text("Interface name", "--name or --default-name", invited.interface.network_name, parse_interface)
+    interface = name or invited.interface.network_name
+    paths = _paths(settings, interface)
+    tunnel = _tunnel(settings, interface)
+    began = time.monotonic()
+    with holding(paths):
+        mtu, routing = settings.mtu_or(None), not settings.no_routing
+        run(joining.join(paths, invited, values, tunnel, mtu, routing, _say))
+        keeper = _keeper(settings, interface, flags)
+        with contextlib.suppress(Failure):  # joined is joined: `inn up` catches up
+            run(cycle(keeper))
+    if delete_invite or (ask.is_interactive() and ask.yes_no("Delete the invitation?", "-d", default=True)):
+        invite.unlink(missing_ok=True)
+    seconds = time.monotonic() - began
+    if settings.as_json:
+        render.document({"interface": interface, "ip": str(values.address.ip), "seconds": round(seconds, 3)})
+        return
+    render.line(f'Joined "{invited.interface.network_name}" as {values.address.ip} in {seconds:.1f} s.')
+    render.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+cli.add_command(install, "redeem")
+
+
+@cli.command("up", cls=Command)
+@click.argument("interfaces", nargs=-1, metavar="[INTERFACE]...")
+@click.option("-d", "--daemon", is_flag=True, help="Stay, and keep it so (the agent).")
+@click.option("--interval", type=click.IntRange(1), help="Accepted for innernet's sake: changes come at once here.")
+@_with(*_HOSTS, *_NAT)
+@click.pass_context
+def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int | None, **flags: Any) -> None:
+    """Bring interfaces up (all that are installed, without a name). With -d, stay as the agent."""
+    from innclient.agent.run import agent, cycle, holding
+
+    settings = settings_of(context)
+    require_root("inn up")
+    names = interfaces or tuple(_interfaces(settings))
+    if not names:
+        raise not_found("network_not_found", "no network is installed here", "inn install INVITATION joins one")
+    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + (1 if daemon else 0))
+    if daemon:
+        keepers = [_keeper(settings, name, flags) for name in names]
+        run(agent(keepers, _ready))
+        return
+    for name in names:
+        keeper = _keeper(settings, name, flags)
+        with holding(keeper.paths):
+            run(cycle(keeper))
+        render.line(f"{name} is up at revision {keeper.netmap.revision}.")
+
+
+async def _ready() -> None:
+    from innclient.notify import notify
+
+    notify("READY=1")
+
+
+@cli.command("fetch", cls=Command)
+@click.argument("interface")
+@_with(*_HOSTS, *_NAT)
+@click.pass_context
+def fetch(context: Any, /, interface: str, **flags: Any) -> None:
+    """Bring an interface that is up in step with the network, once."""
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import cycle, holding
+
+    settings = settings_of(context)
+    require_root("inn fetch")
+    paths = _paths(settings, interface)
+    config.load(paths)
+    revision = ask_agent(paths.socket, "fetch", int)
+    if revision is None:
+        keeper = _keeper(settings, interface, flags)
+        if not keeper.tunnel.is_up():
+            raise Failure(SYSTEM, "interface_down", f"the interface {interface} is not up", f"inn up {interface}")
+        with holding(paths):
+            run(cycle(keeper))
+        revision = keeper.netmap.revision
+    render.line(f"{interface} is at revision {revision}.")
+
+
+@cli.command("down", cls=Command)
+@click.argument("interface")
+@click.pass_context
+def down(context: click.Context, interface: str) -> None:
+    """Take an interface down: tunnel and names go, what was learned stays. Its agent ends."""
+    settings = settings_of(context)
+    require_root("inn down")
+    paths = _paths(settings, interface)
+    loaded = config.load(paths)
+    _take_down(settings, paths, Path(loaded.config.agent.hosts_path))
+    render.line(f"{interface} is down.")
+
+
+def _take_down(settings: Settings, paths: Paths, hosts: Path) -> None:
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import holding, take_down
+
+    if ask_agent(paths.socket, "down", str) is not None:
+        return
+    with holding(paths):
+        take_down(paths, _tunnel(settings, paths.interface), hosts)
+
+
+@cli.command("uninstall", cls=Command)
+@click.argument("interface")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.pass_context
+def uninstall(context: click.Context, interface: str, yes: bool) -> None:
+    """Leave a network for good: interface, key, pins and names go from this host."""
+    import shutil
+
+    settings = settings_of(context)
+    require_root("inn uninstall")
+    paths = _paths(settings, interface)
+    if not paths.config.exists() and not paths.data.exists():
+        raise not_found("network_not_found", f'there is no network "{interface}" here', "inn show lists what is")
+    ask.confirm(f'Leave "{interface}"? Its key is lost with it: an administrator must add a new peer.', yes=yes)
+    hosts = Path("/etc/hosts")
+    with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
+        hosts = Path(config.load(paths).config.agent.hosts_path)
+    _take_down(settings, paths, hosts)
+    paths.config.unlink(missing_ok=True)
+    shutil.rmtree(paths.data, ignore_errors=True)
+    render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
+
+
+# -- looking ----------------------------------------------------------------------------------------------------
+
+
+@cli.command("show", cls=Command)
+@click.argument("interface", required=False)
+@click.option("-s", "--short", is_flag=True, help="One line a peer.")
+@click.option("-t", "--tree", is_flag=True, help="Peers below their CIDRs.")
+@json_flag()
+@click.pass_context
+def show(context: click.Context, interface: str | None = None, short: bool = False, tree: bool = False) -> None:
+    """Who is in the network, and how each is reached."""
+    from innclient import show as rendering
+
+    settings = settings_of(context)
+    names = [interface] if interface else _interfaces(settings)
+    views = [_view(settings, name) for name in names]
+    if settings.as_json:
+        rendering.as_json(views)
+        return
+    if not views:
+        render.line("No network is installed here.")
+    for view in views:
+        rendering.as_text(view, short=short, tree=tree, whole_keys=settings.verbose > 0)
+
+
+cli.add_command(show, "list")
+
+
+def _view(settings: Settings, interface: str) -> "NetworkView":
+    """From the agent, else from the files and the device, for which one must be root."""
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import from_files
+    from innclient.agent.view import NetworkView
+
+    paths = _paths(settings, interface)
+    found = ask_agent(paths.socket, "show", NetworkView)
+    if found is not None:
+        return found
+    require_root("inn show without a running agent")
+    config.load(paths)
+    return from_files(paths, _tunnel(settings, interface))
+
+
+@cli.command("status", cls=Command)
+@click.argument("interface")
+@json_flag()
+@click.pass_context
+def status(context: click.Context, interface: str) -> None:
+    """How this machine's membership is. Exit status 7 where trust is broken."""
+    from innclient import show as rendering
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import from_files, status_of
+    from innclient.agent.view import StatusView
+
+    settings = settings_of(context)
+    paths = _paths(settings, interface)
+    found: StatusView | None = ask_agent(paths.socket, "status", StatusView)
+    if found is None:
+        require_root("inn status without a running agent")
+        keeper = _keeper(settings, interface, {})
+        found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
+    if settings.as_json:
+        render.document(found)
+    else:
+        rendering.status(found)
+    if found.forked or found.refused:
+        context.exit(TRUST)
+
+
+cli.add_command(completions("inn", cli))
+for command in (*peers.VERBS, *cidrs.VERBS, *reports.VERBS):
+    cli.add_command(command)
+
+
+def main() -> None:
+    finish("inn", cli, lambda: Settings("inn", "/etc/inn", "/var/lib/inn", "/run/inn"))

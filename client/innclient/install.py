@@ -1,0 +1,202 @@
+"""Joining a network: swap the invitation's temporary key for our own, so that a kill at any point loses nothing.
+
+ 1. The new private key is on disk, synced, before anybody hears of its public half.
+ 2. Redeem through the temporary key. The coordinator takes the same key again, so a lost answer is no loss.
+ 3. Whoever redeemed and was killed finds the temporary key dead: then the new key is tried.
+ 4. With the new key: wait for its handshake (no sleep), ask for the state, write the config, forget step 1's file.
+
+Run again, `inn install` goes on where it was.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import httpx2
+import msgspec
+from msgspec import Struct
+
+from innclient import config, files, toml
+from innclient.agent import stream
+from innclient.agent.tunnel import Tunnel, resolve
+from innclient.config import Paths
+from innclient.failures import INVITATION, REFUSED, Failure, status_of_code, unreachable
+from innclient.invitation import Invitation, Parsed
+from innerd.domain.values import endpoint_of
+from innerd.wireguard import keys
+
+_HANDSHAKE = 4.0  # seconds for each of the two keys: an unreachable coordinator is told within 10
+_ANSWER = 3.0
+_TRIES = 3
+_STEP = 0.25
+
+
+class Joining(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True):
+    """An installation under way: our new key, and the invitation that it is for."""
+
+    private_key: str
+    server_key: str
+    address: str
+
+
+class _Problem(Struct):
+    title: str = ""
+    code: str = ""
+    hint: str | None = None
+
+
+def begin(paths: Paths, values: Parsed) -> str:
+    """The new private key: the one of an interrupted try, else a fresh one, on disk either way. Raises Failure."""
+    wanted = (values.server_key, str(values.address))
+    try:
+        before = toml.read(paths.joining, Joining)
+    except FileNotFoundError:
+        before = None
+    if before is not None:
+        if (before.server_key, before.address) == wanted:
+            return before.private_key
+        raise Failure(
+            REFUSED,
+            "installation_pending",
+            f'another installation of "{paths.interface}" was begun and not ended ({paths.joining})',
+            "end it with its own invitation, or remove it: inn uninstall " + paths.interface,
+        )
+    if paths.config.exists():
+        raise Failure(
+            REFUSED,
+            "already_installed",
+            f'there is a network "{paths.interface}" here already ({paths.config})',
+            "install under another name (--name), or uninstall that one",
+        )
+    private_key = keys.generate()
+    files.make_private(paths.data)
+    joining = Joining(private_key=private_key, server_key=wanted[0], address=wanted[1])
+    files.create(paths.joining, toml.write(joining))
+    return private_key
+
+
+async def join(
+    paths: Paths,
+    invitation: Invitation,
+    values: Parsed,
+    tunnel: Tunnel,
+    mtu: int,
+    routing: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Become the peer of an invitation; afterwards there is a config and the interface is up. Raises Failure.
+
+    Where nothing can come of it the interface is taken down again; where it may still (the coordinator is away),
+    the key stays for the next try.
+    """
+    was_begun = paths.joining.exists()
+    new_key = begin(paths, values)
+    if not was_begun and await asyncio.to_thread(tunnel.is_up):
+        await asyncio.to_thread(_abandon, paths)
+        raise Failure(
+            REFUSED,
+            "interface_taken",
+            f"there is an interface {paths.interface} already",
+            "install under another name (--name), or remove it: inn down " + paths.interface,
+        )
+    try:
+        await _redeem(values, tunnel, new_key, mtu, routing, say)
+    except BaseException as error:
+        await asyncio.to_thread(tunnel.down)
+        if isinstance(error, Failure) and error.status == INVITATION and not was_begun:
+            await asyncio.to_thread(_abandon, paths)  # this key never became anybody's
+        raise
+    config.save(paths, config.document(invitation.interface, invitation.server, new_key))
+    files.remove(paths.joining)
+
+
+def _abandon(paths: Paths) -> None:
+    files.remove(paths.joining)
+
+
+async def _redeem(
+    values: Parsed, tunnel: Tunnel, new_key: str, mtu: int, routing: bool, say: Callable[[str], None]
+) -> None:
+    endpoint = await asyncio.to_thread(resolve, values.external)
+    if endpoint is None:
+        raise unreachable(
+            f"the coordinator's name can't be resolved: {values.external}", "check this host's DNS", "name_unresolved"
+        )
+
+    def meet(key: str) -> bool:
+        tunnel.meet(key, values.server_key, values.internal_address, endpoint)
+        return tunnel.has_met(values.server_key, _HANDSHAKE)
+
+    await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing)
+    if await asyncio.to_thread(meet, values.private_key):
+        say("redeeming the invitation")
+        lost = await _post_redeem(values, new_key)
+        if await asyncio.to_thread(meet, new_key) and await _is_in(values):
+            return
+        if lost is not None:
+            raise lost
+        raise unreachable("the invitation was redeemed, but the new key gets no answer yet", "run it again")
+    # The temporary key is dead: it expired, was void, or we redeemed it before and the answer was lost.
+    if await asyncio.to_thread(meet, new_key) and await _is_in(values):
+        return
+    raise unreachable(
+        f"the tunnel to the coordinator is dead: {values.external} (UDP) answers no handshake",
+        "check that the coordinator is up and its UDP port reachable from here; if it is, the invitation "
+        "was used, has expired or was replaced: ask for a new one",
+        "tunnel_unreachable",
+    )
+
+
+def _client(values: Parsed) -> httpx2.AsyncClient:
+    url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
+    return stream.client(url, values.server_key, str(values.address.ip))
+
+
+async def _post_redeem(values: Parsed, new_key: str) -> Failure | None:
+    """Redeem; a Failure is given back where nobody knows what came of it, and raised where the answer was no."""
+    body = msgspec.json.encode({"public_key": keys.public_key(new_key)})
+    lost: Failure | None = None
+    async with _client(values) as client:
+        for _ in range(_TRIES):
+            try:
+                response = await client.post(
+                    "/v1/user/redeem", content=body, timeout=httpx2.Timeout(_ANSWER, connect=_ANSWER / _TRIES)
+                )
+            except httpx2.TransportError as error:
+                lost = unreachable(
+                    f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer "
+                    f"({type(error).__name__})",
+                    "check that innerd serve runs there; then run this again",
+                    "api_unreachable",
+                )
+                continue
+            if response.status_code == 204:
+                return None
+            raise _refusal(response)
+    return lost
+
+
+def _refusal(response: httpx2.Response) -> Failure:
+    try:
+        problem = msgspec.json.decode(response.content, type=_Problem)
+    except msgspec.DecodeError:
+        problem = _Problem(f"the coordinator answered {response.status_code}", "unauthorized")
+    if problem.code in ("unauthorized", "peer_disabled"):
+        hint = "ask an administrator whether the peer is enabled, and for a new invitation"
+        return Failure(INVITATION, "invitation_refused", f"the invitation is refused: {problem.title}", hint)
+    return Failure(status_of_code(problem.code), problem.code, problem.title, problem.hint)
+
+
+async def _is_in(values: Parsed) -> bool:
+    """Whether we are the peer now: our own state is answered, through our own key."""
+    deadline = time.monotonic() + _HANDSHAKE
+    async with _client(values) as client:
+        while time.monotonic() < deadline:
+            try:
+                response = await client.get("/v1/user/state", timeout=httpx2.Timeout(_STEP * 4, connect=_STEP))
+            except httpx2.TransportError:
+                continue  # the connect timed out: that was the pause
+            if response.status_code == 200:
+                return True
+            await asyncio.sleep(0.02)  # the coordinator moves the address at the new key's first handshake
+    return False

@@ -1,0 +1,96 @@
+"""How `inn show` and `inn status` look."""
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from innclient.admin.render import ago, document, line, moment, size, styled
+from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView
+
+
+def as_json(views: list[NetworkView]) -> None:
+    """`networks` has all; where there is one, as there mostly is, its keys stand at the top too."""
+    top = msgspec.to_builtins(views[0]) if len(views) == 1 else {}
+    document(top | {"networks": views})
+
+
+def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> None:
+    if short or tree:
+        line(f"{styled(view.network or view.interface, '32')} (:{view.listen_port}){_note(view)}")
+        for text in _tree(view, whole_keys) if tree else (f"  | {_short(p, whole_keys)}" for p in view.peers):
+            line(text)
+        return
+    line(f"network: {styled(view.network or view.interface, '32')}{_note(view)}")
+    if view.is_up:
+        line(f"  listening port: {view.listen_port}")
+    for peer in view.peers:
+        line(f"  peer: {styled(peer.name, '33')} ({_key(peer, whole_keys)}{', you' if peer.is_me else ''})")
+        line(f"    ip: {peer.ip}")
+        if peer.endpoint:
+            line(f"    endpoint: {peer.endpoint}")
+        if peer.last_handshake:
+            line(f"    last handshake: {ago(peer.last_handshake)}")
+        if peer.rx_bytes or peer.tx_bytes:
+            line(f"    transfer: {size(peer.rx_bytes)} received, {size(peer.tx_bytes)} sent")
+
+
+def _note(view: NetworkView) -> str:
+    """What an administrator must know before believing the rest."""
+    notes = [] if view.is_up else ["down"]
+    if view.as_of is not None:
+        notes.append(f"as of {moment(view.as_of)}" if view.as_of else "never heard from the coordinator")
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+def _key(peer: PeerView, whole: bool) -> str:
+    return peer.public_key if whole else f"{peer.public_key[:10]}…"
+
+
+def _short(peer: PeerView, whole_keys: bool) -> str:
+    mark = "◉" if peer.is_me or peer.path != "none" else "◯"
+    return f"{mark} {peer.ip}: {peer.name} ({'you, ' if peer.is_me else ''}{_key(peer, whole_keys)})"
+
+
+def _tree(view: NetworkView, whole_keys: bool) -> Iterator[str]:
+    def walk(cidr: CidrView, depth: int) -> Iterator[str]:
+        yield "  " * depth + styled(f"{cidr.cidr} {cidr.name}", "34")
+        for child in view.cidrs:
+            if child.parent == cidr.id:
+                yield from walk(child, depth + 1)
+        for peer in view.peers:
+            if peer.cidr == cidr.name:
+                yield "  " * (depth + 1) + f"| {_short(peer, whole_keys)}"
+
+    for cidr in view.cidrs:
+        if cidr.parent is None:
+            yield from walk(cidr, 1)
+
+
+def status(view: StatusView) -> None:
+    line(f"network: {view.network or '(not heard of yet)'} on {view.interface}")
+    line(f"  this peer: {view.ip} ({view.public_key})")
+    line(f"  interface: {'up' if view.is_up else 'down'} ({view.backend})")
+    line(f"  agent: {'runs' if view.has_agent else 'does not run (inn up -d)'}")
+    if view.is_connected:
+        line(f"  coordinator: connected since {moment(view.connected_since)}")
+    elif view.has_agent:
+        line(f"  coordinator: not connected; last heard {ago(view.last_contact)}; {view.trouble or 'connecting'}")
+    else:
+        line(f"  coordinator: last heard {ago(view.last_contact)}")
+    line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
+    line(f"  peers: {view.peers} visible, {view.reached} reached")
+    if view.device_error:
+        line(f"  device: {view.device_error}")
+    if view.forked:
+        line(f"  TRUST BROKEN: {view.forked}")
+        line("    nothing of it is applied; ask your administrator, then install anew")
+    for broken in view.refused:
+        line(f"  TRUST BROKEN: {broken.name} ({broken.ip}) shows another key since {moment(broken.since)}")
+        line(f"    pinned  {broken.pinned}")
+        line(f"    offered {broken.offered}")
+        line("    it is not applied; ask your administrator what happened to that machine")
+    if view.unreadable:
+        line(f"  {view.unreadable} peers could not be read and are left out: see the agent's log")
+    if not view.has_agent and view.last_contact and time.time() - view.last_contact > 300:
+        line("  what is shown may be old")
