@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, logs
+from innclient import config
 from innclient.admin import ask, cidrs, peers, render, reports
 from innclient.admin.transport import Api, Prover, over_tunnel
 from innclient.admin.verb import CONNECT
@@ -77,6 +77,12 @@ async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
         yield api
     finally:
         await api.close()
+
+
+def _configure_logs(settings: Settings, more: int = 0) -> None:
+    from innclient import logs
+
+    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + more)
 
 
 # -- flags that several verbs share -----------------------------------------------------------------------------
@@ -167,6 +173,7 @@ def install(
     if name is not None and default_name:
         raise usage("--name and --default-name exclude each other")
     require_root("inn install")
+    _configure_logs(settings)
     invited, values = invitation.read(invite)
     if name is None and not default_name:
         name = ask.text("Interface name", "--name or --default-name", invited.interface.network_name, parse_interface)
@@ -212,7 +219,7 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
     names = interfaces or tuple(_interfaces(settings))
     if not names:
         raise not_found("network_not_found", "no network is installed here", "inn install INVITATION joins one")
-    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + (1 if daemon else 0))
+    _configure_logs(settings, more=1 if daemon else 0)
     if daemon:
         keepers = [_keeper(settings, name, flags) for name in names]
         run(agent(keepers, _ready))
@@ -241,6 +248,7 @@ def fetch(context: Any, /, interface: str, **flags: Any) -> None:
 
     settings = settings_of(context)
     require_root("inn fetch")
+    _configure_logs(settings)
     paths = _paths(settings, interface)
     config.load(paths)
     revision = ask_agent(paths.socket, "fetch", int)

@@ -5,6 +5,7 @@ ahead of the device. Without the coordinator everything stays as it was: tunnels
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from msgspec import Struct
 from innclient import hostsfile
 from innclient.agent import disk, stream
 from innclient.agent.pins import Pins, check
-from innclient.agent.reconcile import Server, is_silent, wanted
+from innclient.agent.reconcile import Server, Trial, next_trials, wanted
 from innclient.agent.state import (
     COORDINATOR,
     KnownPeer,
@@ -36,7 +37,7 @@ from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, DeviceError, Wanted
 
-_FIRST_RETRY, _LAST_RETRY = 0.2, 30.0  # seconds
+_FIRST_RETRY, _LAST_RETRY = 0.2, 15.0  # seconds
 _TICK = 5.0
 _RESOLVE = 60.0
 
@@ -73,7 +74,7 @@ class Keeper:
         self.applied = 0
         self.caught_up = asyncio.Event()
         self._applying = asyncio.Lock()
-        self._silent_since: dict[int, float] = {}
+        self._trials: dict[int, Trial] = {}
         self._server_endpoint: Endpoint | None = None
         self._resolved_at = 0.0
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
@@ -126,20 +127,17 @@ class Keeper:
 
     def _wanted(self, device: Device, server: Server, now: float) -> Wanted:
         believed = self.believed()
-        for peer in believed:
-            if is_silent(device.peers.get(peer.public_key), now):
-                self._silent_since.setdefault(peer.id, now)
-            else:
-                self._silent_since.pop(peer.id, None)
+        presence = self.presence if self.choices.try_endpoints else {}
+        trials = next_trials(self._trials, believed, presence, device, now)
+        tried, self._trials = self._trials, trials
         return wanted(
             private_key=self.loaded.values.private_key,
             me=self.netmap.me,
             server=server,
             peers=believed,
-            presence=self.presence if self.choices.try_endpoints else {},
+            trials={number: trial for number, trial in trials.items() if trial != tried.get(number)},
             overrides=self.loaded.overrides,
             device=device,
-            since=self._silent_since,
             now=now,
         )
 
@@ -177,8 +175,10 @@ class Keeper:
                 began = time.monotonic()
                 try:
                     await self.follow()
-                except (stream.Lost, stream.Denied, LogForked, DeviceError, OSError) as error:
+                except (stream.Lost, stream.Ended, stream.Denied, LogForked, DeviceError, OSError) as error:
                     await self._explain(error)
+                    if isinstance(error, stream.Lost) and error.silent:
+                        await self._renew_session()
                 self.connected_since = None
                 retry = _FIRST_RETRY if time.monotonic() - began > 10 else min(retry * 2, _LAST_RETRY)
                 await asyncio.sleep(retry * random.uniform(0.5, 1.5))  # noqa: S311 - jitter is no secret
@@ -196,6 +196,9 @@ class Keeper:
             case stream.Denied():
                 self.trouble = f"{error.message} [{error.code}]"
                 self._log.warning("the coordinator refuses this peer", why=self.trouble)
+            case stream.Ended():
+                self.trouble = str(error)
+                self._log.warning("the coordinator ended the stream", reason=error.reason)
             case DeviceError():
                 self.device_error = self.trouble = error.message
                 self._log.error("device", error=error.message, code=error.code)
@@ -229,7 +232,6 @@ class Keeper:
                         self.caught_up.set()
                 case Bye():
                     await self._leave(frame.reason)
-                    return
         self.last_contact = time.time()
         self.netmap = netmap
         await self.apply()
@@ -252,13 +254,19 @@ class Keeper:
 
     async def _leave(self, reason: str) -> None:
         """The coordinator ends the stream. A peer that is shut out keeps nobody: the others have let go of it."""
-        self._log.warning("the coordinator ended the stream", reason=reason)
-        self.trouble = f"the coordinator ended the stream: {reason}"
         if reason in ("disabled", "retired"):
             self.netmap = emptied(self.netmap)
             self.presence = {}
             await self.apply()
             await asyncio.to_thread(disk.save_netmap, self.paths, self.netmap, time.time())
+        raise stream.Ended(reason)
+
+    async def _renew_session(self) -> None:
+        """Shake hands with the coordinator anew: it may have forgotten a session that we believe in (our key was
+        off its device for a while), and WireGuard alone takes 15 s to find out."""
+        with contextlib.suppress(DeviceError):
+            await asyncio.to_thread(self.tunnel.forget, self.loaded.values.server_key)
+            await self.apply()
 
     async def _receipt(self, revision: int) -> None:
         self.applied = revision

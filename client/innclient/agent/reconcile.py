@@ -30,42 +30,62 @@ def is_silent(entry: DevicePeer | None, now: float) -> bool:
     return entry is None or entry.last_handshake is None or now - entry.last_handshake > SILENT
 
 
+class Trial(Struct, frozen=True):
+    """An endpoint that a silent peer is tried at; `turn` counts the endpoints tried so far."""
+
+    since: float
+    turn: int
+    endpoint: Endpoint
+
+
+def next_trials(
+    trials: dict[int, Trial], peers: Iterable[KnownPeer], presence: dict[int, Presence], device: Device, now: float
+) -> dict[int, Trial]:
+    """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
+
+    An endpoint is set once a turn and then left alone, as the peer may be trying us at the same moment and
+    WireGuard has learned the better one from its packet.
+    """
+    after = {}
+    for peer in peers:
+        known = presence.get(peer.id)
+        if known is None or not known.endpoints or not is_silent(device.peers.get(peer.public_key), now):
+            continue
+        before = trials.get(peer.id)
+        since = now if before is None else before.since
+        turn = int(max(0.0, now - since) // TRY)
+        if before is None or turn != before.turn:
+            after[peer.id] = Trial(since, turn, known.endpoints[turn % len(known.endpoints)])
+        else:
+            after[peer.id] = before
+    return after
+
+
 def wanted(
     *,
     private_key: str,
     me: int,
     server: Server,
     peers: Iterable[KnownPeer],
-    presence: dict[int, Presence],
+    trials: dict[int, Trial],
     overrides: dict[Address, Endpoint],
     device: Device,
-    since: dict[int, float],
     now: float,
 ) -> Wanted:
-    """The device as it should be. `since` is when each silent peer was first seen silent: it turns the endpoints."""
+    """The device as it should be. `trials` are those whose endpoint has not been set yet."""
     entries = {server.public_key: _server_entry(server, device, now)}
     for peer in peers:
         if peer.id in (me, COORDINATOR) or peer.public_key == server.public_key or peer.ip == server.ip:
             continue
-        entry = device.peers.get(peer.public_key)
-        known = presence.get(peer.id)
-        choice = overrides.get(peer.ip) or _turn(known.endpoints if known else (), since.get(peer.id, now), now)
-        try_it = peer.ip in overrides or is_silent(entry, now)
+        trial = trials.get(peer.id)
         entries[peer.public_key] = WantedPeer(
             public_key=peer.public_key,
             allowed_ips=frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"}),
             keepalive=KEEPALIVE,
-            endpoint=choice if try_it else None,
+            endpoint=overrides.get(peer.ip) or (trial.endpoint if trial else None),
             force_endpoint=True,
         )
     return Wanted(private_key=private_key, peers=entries)
-
-
-def _turn(endpoints: tuple[Endpoint, ...], since: float, now: float) -> Endpoint | None:
-    """The endpoint whose turn it is: the first for a while, then the next, and around again."""
-    if not endpoints:
-        return None
-    return endpoints[int(max(0.0, now - since) // TRY) % len(endpoints)]
 
 
 def _server_entry(server: Server, device: Device, now: float) -> WantedPeer:

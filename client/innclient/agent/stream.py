@@ -14,7 +14,19 @@ _READ = KEEPALIVE_INTERVAL * 2.5  # seconds of silence after which the connectio
 
 
 class Lost(Exception):
-    """The connection ended or never was: try again."""
+    """The connection ended or never was: try again. `silent`: nothing came back at all, not even a refusal."""
+
+    def __init__(self, why: str, *, silent: bool = False) -> None:
+        super().__init__(why)
+        self.silent = silent
+
+
+class Ended(Exception):
+    """The coordinator ended the stream with a reason (`bye`)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the coordinator ended the stream: {reason}")
+        self.reason = reason
 
 
 class Denied(Exception):
@@ -54,7 +66,8 @@ async def frames(http: httpx2.AsyncClient, cursor: Cursor | None) -> AsyncIterat
                 raise _denied(response)
             yield _read(response)
     except httpx2.TransportError as error:
-        raise Lost(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        silent = isinstance(error, httpx2.ConnectTimeout | httpx2.ReadTimeout)
+        raise Lost(f"{type(error).__name__}: {error}".rstrip(": "), silent=silent) from error
 
 
 async def _read(response: httpx2.Response) -> AsyncIterator[list[Struct]]:

@@ -49,6 +49,10 @@ class Tunnel:
         self.backend.apply(self.interface, plan(device, make(device)))
         return device
 
+    def forget(self, key: PublicKey) -> None:
+        """Take one entry off; the next plan makes it anew, with a handshake at once."""
+        self.backend.apply(self.interface, [RemovePeer(key)])
+
     def meet(self, private_key: str, server: PublicKey, ip: Address, endpoint: Endpoint) -> None:
         """One key, one peer, from scratch: a new entry shakes hands at once, an old one waits for its turn."""
         device = self.get()
