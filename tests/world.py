@@ -1,0 +1,223 @@
+"""A coordinator in memory: the real writer, hub and app over the store and the device in memory, on a clock that
+is stepped by hand.
+
+Peers ask from their own addresses. Without sockets (`World.client`) that is the ASGI client address; with real ones
+(`World.listening`) the network lies in 127.0.0.0/8, where any process may bind any address.
+"""
+
+import contextlib
+import os
+import socket
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import httpx2
+
+from innerd.api.app import create_app
+from innerd.api.services import Services
+from innerd.api.stream import Hub
+from innerd.coordinator.device_sync import DeviceSync
+from innerd.coordinator.writer import Writer, load
+from innerd.domain import commands as c
+from innerd.domain.network import Peer
+from innerd.domain.values import Name, PublicKey, endpoint_of, parse_endpoint, parse_public_key
+from innerd.listener import Listener
+from innerd.log.codec import Who
+from innerd.log.memory import MemoryStore
+from innerd.presence import Presence
+from innerd.wireguard import keys
+from innerd.wireguard.memory import MemoryBackend
+
+BEGINNING = 1_790_000_000.0  # seconds since 1970, when every world begins
+LOCAL = Who("local:root", "socket")
+RANGE = "127.42.0.0/16"
+HUMANS = "127.42.128.0/17"
+PORT = 51820
+INTERFACE = "kermpany"
+
+
+def private_key(name: str) -> str:
+    """A private key that belongs to a name: the same in every run."""
+    return keys.clamped(b64encode(sha256(name.encode()).digest()).decode())
+
+
+def key(name: str) -> PublicKey:
+    """The public key that belongs to a name."""
+    return keys.public_key(private_key(name))
+
+
+class World:
+    """One network with its coordinator. Commands are submitted as the local root; `now` is the clock."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.now = BEGINNING
+        self.fatal: list[str] = []
+        self.backend = MemoryBackend()
+        self.presence = Presence()
+        self.writer: Writer
+        self.hub: Hub
+        self.services: Services
+        self.app: Any
+
+    async def start(self, *, proof_required: bool = False) -> None:
+        """Replay the store and put hub, API and app on top: what a coordinator does when it starts."""
+        self.writer = Writer(self.store, await load(self.store), lambda: self.now, self.fatal.append)
+        self.hub = Hub(self.writer, self.presence, lambda: self.now)
+        self.writer.feed.follow("streams", self.hub.follow)
+        self.services = Services(
+            writer=self.writer,
+            presence=self.presence,
+            hub=self.hub,
+            server_key=key("coordinator"),
+            internal_endpoint=endpoint_of(str(self._own_address()), PORT),
+            proof_required=proof_required,
+            shared_secret=lambda other: keys.shared_secret(private_key("coordinator"), other),
+            own_address=self._own_address(),
+            clock=lambda: self.now,
+        )
+        self.app = create_app(self.services)
+
+    def _own_address(self) -> Any:
+        network = self.writer.network
+        return network.coordinator.ip if network.peers else ip_address("127.42.0.1")
+
+    def device_sync(self) -> DeviceSync:
+        """The coordinator's device in memory, kept in step by hand (`await sync.sync()`)."""
+
+        def bring_up() -> None:
+            self.backend.create(INTERFACE)
+
+        return DeviceSync(
+            self.backend,
+            INTERFACE,
+            private_key("coordinator"),
+            PORT,
+            lambda: self.writer.network,
+            self.presence,
+            bring_up,
+            self.hub.farewells,
+        )
+
+    # -- commands -----------------------------------------------------------------------------------------------
+
+    async def do(self, command: c.Command, who: Who = LOCAL) -> None:
+        await self.writer.submit(command, who)
+
+    def peer(self, name: str) -> Peer:
+        found = self.writer.network.peer_named(name)
+        assert found is not None, name
+        return found
+
+    def cidr_id(self, name: str) -> int:
+        found = self.writer.network.cidr_named(name)
+        assert found is not None, name
+        return found.id
+
+    async def add_cidr(self, name: str, block: str, parent: str | None = None) -> int:
+        parent_id = None if parent is None else self.cidr_id(parent)
+        await self.do(c.AddCidr(Name(name), ip_network(block), parent_id))
+        return self.cidr_id(name)
+
+    async def invite(
+        self, name: str, cidr: str, *, ip: str | None = None, admin: bool = False, expires: int | None = None
+    ) -> Peer:
+        """A peer that has not redeemed; the key of its invitation is `key("<name> invitation")`."""
+        await self.do(
+            c.AddPeer(
+                name=Name(name),
+                cidr=self.cidr_id(cidr),
+                ip=None if ip is None else ip_address(ip),
+                public_key=key(f"{name} invitation"),
+                is_admin=admin,
+                invite_expires=expires,
+            )
+        )
+        return self.peer(name)
+
+    async def join(self, name: str, cidr: str, *, ip: str | None = None, admin: bool = False) -> Peer:
+        """A peer that has redeemed its invitation for `key(name)`, long enough ago that nothing is in transition."""
+        peer = await self.invite(name, cidr, ip=ip, admin=admin)
+        await self.do(c.Redeem(peer.id, key(name)), Who(f"peer:{peer.id}", str(peer.ip)))
+        return self.peer(name)
+
+    async def associate(self, one: str, other: str) -> None:
+        await self.do(c.AddAssociation(self.cidr_id(one), self.cidr_id(other)))
+
+    # -- asking -------------------------------------------------------------------------------------------------
+
+    def client(self, who: str | None, **headers: str) -> httpx2.AsyncClient:
+        """Requests of a peer by name (with the server-key header), of a bare address, or (None) of local root."""
+        if who is None:
+            source, known = "local:0", {}
+        else:
+            peer = self.writer.network.peer_named(who)
+            source = who if peer is None else str(peer.ip)
+            known = {"X-Innernet-Server-Key": key("coordinator")}
+        return httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(self.app, client=(source, 40_000)),
+            base_url=f"http://{self.services.internal_endpoint}",
+            headers=known | headers,
+        )
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """The app on a real TCP socket, on the coordinator's address; the port, which the Host header must say."""
+        listening = socket.create_server((str(self._own_address()), 0))
+        listening.setblocking(False)
+        port: int = listening.getsockname()[1]
+        self.services.internal_endpoint = endpoint_of(str(self._own_address()), port)
+        listener = Listener(self.app, listening)
+        await listener.start()
+        try:
+            yield port
+        finally:
+            await self.hub.shut_down()
+            await listener.stop()
+
+    def over_socket(self, name: str, port: int) -> httpx2.AsyncClient:
+        """Requests of a peer over a real socket, from its own address."""
+        return httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(local_address=str(self.peer(name).ip), trust_env=False),
+            base_url=f"http://{endpoint_of(str(self._own_address()), port)}",
+            headers={"X-Innernet-Server-Key": key("coordinator")},
+            trust_env=False,
+        )
+
+
+async def world(block: str = RANGE, *, proof_required: bool = False) -> World:
+    """A new network with nothing in it but what every network has."""
+    made = World(MemoryStore())
+    writer = Writer(made.store, await load(made.store), lambda: made.now, made.fatal.append)
+    await writer.submit(
+        c.CreateNetwork(
+            id=sha256(b"a network").hexdigest()[:32],
+            name=INTERFACE,
+            range=ip_network(block),
+            public_key=parse_public_key(key("coordinator")),
+            endpoint=parse_endpoint("192.0.2.1:51820"),
+        ),
+        Who("local:root", "innerd new"),
+    )
+    await made.start(proof_required=proof_required)
+    return made
+
+
+async def populated(**kwargs: Any) -> World:
+    """The world of most tests: humans (ryo, an admin, and mari), ovens (oven), cats (tama); nobody is associated."""
+    made = await world(**kwargs)
+    await made.add_cidr("humans", HUMANS)
+    await made.add_cidr("ovens", "127.42.64.0/24")
+    await made.add_cidr("cats", "127.42.3.0/24")
+    await made.join("ryo", "humans", admin=True)
+    await made.join("mari", "humans")
+    await made.join("oven", "ovens")
+    await made.join("tama", "cats")
+    made.now += 120  # all redeem transitions are over
+    return made
+
+
+assert os.environ.get("PYTHONOPTIMIZE") is None, "tests need their assertions"
