@@ -8,7 +8,6 @@ the answers are the same bytes. A `Zone` is a value; `change` gives the next one
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network
-from socket import AF_INET, AF_INET6, inet_pton
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -55,22 +54,24 @@ class Zone(Struct, frozen=True, kw_only=True):
     sees: Callable[[Class], frozenset[Class]]
     names: Map[bytes, Host] = Map()
     addresses: Map[int, Host] = Map()
+    askers: Map[str, Host] = Map()  # by address as sockets write it
     sorted: Map[Class, tuple[int, ...]] = Map()  # addresses of a class in order, for nodes above names
 
     def change(
         self, serial: int, sees: Callable[[Class], frozenset[Class]], gone: Iterable[Host], hosts: Iterable[Host]
     ) -> "Zone":
         """The zone at a later revision."""
-        names, addresses = self.names.mutate(), self.addresses.mutate()
+        names, addresses, askers = self.names.mutate(), self.addresses.mutate(), self.askers.mutate()
         order: dict[Class, list[int]] = {}
         for host in gone:
             names.pop(host.name.encode(), None)
             addresses.pop(int(host.address), None)
+            askers.pop(str(host.address), None)
             _ordered(self.sorted, order, host).remove(int(host.address))
         for host in hosts:
             compiled = self._compile(host)
             names[host.name.encode()] = compiled
-            addresses[int(host.address)] = compiled
+            addresses[int(host.address)] = askers[str(host.address)] = compiled
             insort(_ordered(self.sorted, order, host), int(host.address))
         ordered = self.sorted.mutate()
         for class_, numbers in order.items():
@@ -81,6 +82,7 @@ class Zone(Struct, frozen=True, kw_only=True):
             sees=sees,
             names=names.finish(),
             addresses=addresses.finish(),
+            askers=askers.finish(),
             sorted=ordered.finish(),
             apex=self._top(self.apex.name, serial),
         )
@@ -104,8 +106,7 @@ class Zone(Struct, frozen=True, kw_only=True):
 
     def asker(self, address: str) -> Host | None:
         """The peer behind a source address; None is nobody whom we answer."""
-        family = AF_INET6 if ":" in address else AF_INET
-        return self.addresses.get(int.from_bytes(inet_pton(family, address), "big"))
+        return self.askers.get(address)
 
     def _visible(self, asker: Host, host: Host | None) -> bool:
         if host is None:

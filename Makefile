@@ -1,0 +1,72 @@
+# Every target sets up what it needs: Debian packages (as root), a virtual environment, the pinned Python packages.
+#
+#   make demo       a real network in network namespaces on this machine, shown working and cleaned up
+#   make test       the whole suite, hosts in network namespaces included (root)
+#   make check      lint, types, import contracts, fast tests
+#   make bench      figures, as ratios against a named reference
+#   make interop    innernet's own client against our coordinator (needs cargo)
+#   make test-slow  what takes longer than CI should wait: kernel WireGuard in a VM, many crashes
+#   make lock       pin the packages anew, with hashes and without URLs
+#   make build      a wheel
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+
+.PHONY: demo test test-fast test-slow check lint bench interop lock build setup debian clean
+
+setup: debian $(STAMP)
+
+debian:
+	@.ci/debian-packages
+
+$(STAMP): requirements-dev.txt pyproject.toml | debian
+	@echo "setting up $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m tests.netns.demo
+
+test: setup
+	$(BIN)/pytest -m "not slow and not interop"
+
+test-fast: setup
+	$(BIN)/pytest -m "not netns and not slow and not interop"
+
+test-slow: setup
+	$(BIN)/pytest -m "slow"
+
+check: lint test-fast
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+interop: setup
+	@.ci/innernet
+	$(BIN)/pytest -m interop
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+
+lock:
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	$(LOCK) --output-file requirements.txt
+	$(LOCK) --extra dev --output-file requirements-dev.txt
+	@! grep -n '://' requirements.txt requirements-dev.txt
+
+build: setup
+	$(BIN)/python -m hatchling build -t wheel
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
