@@ -202,7 +202,7 @@ def serve(
     require_root("innerd serve")
     paths = _paths(settings, network)
     config = load(paths)
-    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose)
+    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + 1)
     options = wiring.Options(
         backend=settings.backend,
         mtu=settings.mtu_or(None),

@@ -34,10 +34,16 @@ def _paths(settings: Settings, interface: str) -> Paths:
 
 
 def _interfaces(settings: Settings) -> list[str]:
+    """The interfaces that are installed here; to who may not look into the config folder, those with an agent."""
     try:
-        return sorted(path.stem for path in settings.config_dir.glob("*.toml"))
-    except OSError:
+        return sorted(path.stem for path in settings.config_dir.iterdir() if path.suffix == ".toml")
+    except FileNotFoundError:
         return []
+    except PermissionError:
+        running = sorted(path.stem for path in settings.runtime_dir.glob("*.sock"))
+        if not running:
+            raise
+        return running
 
 
 def _tunnel(settings: Settings, interface: str) -> "Tunnel":
@@ -212,7 +218,7 @@ cli.add_command(install, "redeem")
 @click.pass_context
 def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int | None, **flags: Any) -> None:
     """Bring interfaces up (all that are installed, without a name). With -d, stay as the agent."""
-    from innclient.agent.run import agent, cycle, holding
+    from innclient.agent.run import agent
 
     settings = settings_of(context)
     require_root("inn up")
@@ -225,10 +231,23 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
         run(agent(keepers, _ready))
         return
     for name in names:
-        keeper = _keeper(settings, name, flags)
-        with holding(keeper.paths):
+        render.line(f"{name} is up at revision {_cycled(settings, name, flags)}.")
+
+
+def _cycled(settings: Settings, interface: str, flags: dict[str, Any]) -> int:
+    """One full cycle, by the agent if one runs, else by ourselves; the revision after it."""
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import cycle, holding
+
+    paths = _paths(settings, interface)
+    config.load(paths)
+    revision = ask_agent(paths.socket, "fetch", int)
+    if revision is None:
+        keeper = _keeper(settings, interface, flags)
+        with holding(paths):
             run(cycle(keeper))
-        render.line(f"{name} is up at revision {keeper.netmap.revision}.")
+        revision = keeper.netmap.revision
+    return revision
 
 
 async def _ready() -> None:
@@ -243,23 +262,14 @@ async def _ready() -> None:
 @click.pass_context
 def fetch(context: Any, /, interface: str, **flags: Any) -> None:
     """Bring an interface that is up in step with the network, once."""
-    from innclient.agent.door import ask as ask_agent
-    from innclient.agent.run import cycle, holding
-
     settings = settings_of(context)
     require_root("inn fetch")
     _configure_logs(settings)
     paths = _paths(settings, interface)
     config.load(paths)
-    revision = ask_agent(paths.socket, "fetch", int)
-    if revision is None:
-        keeper = _keeper(settings, interface, flags)
-        if not keeper.tunnel.is_up():
-            raise Failure(SYSTEM, "interface_down", f"the interface {interface} is not up", f"inn up {interface}")
-        with holding(paths):
-            run(cycle(keeper))
-        revision = keeper.netmap.revision
-    render.line(f"{interface} is at revision {revision}.")
+    if not _tunnel(settings, interface).is_up():
+        raise Failure(SYSTEM, "interface_down", f"the interface {interface} is not up", f"inn up {interface}")
+    render.line(f"{interface} is at revision {_cycled(settings, interface, flags)}.")
 
 
 @cli.command("down", cls=Command)

@@ -20,6 +20,7 @@ from innerd.log.codec import Who
 from innerd.wire.proof import HEADER, NonceMemory, Request, check, derive_key
 
 LOCAL = "local:"  # what the control socket writes before the uid, in place of an address
+OWN_PROCESS = -1  # in place of a process id: a verb runs the API itself, as nobody serves
 
 Headers = dict[bytes, bytes]
 
@@ -66,7 +67,8 @@ def identify(services: Services, client: tuple[str, int] | None, headers: Header
         raise unauthorized("there is no source address")
     request = headers.get(b"idempotency-key", b"").decode("latin-1") or None
     if client[0].startswith(LOCAL):
-        return Session(Who(f"local:{_user(client[0])}", "socket", request), None)
+        origin = "process" if client[1] == OWN_PROCESS else "socket"
+        return Session(Who(f"local:{_user(client[0])}", origin, request), None)
     if not has_server_key(services, headers):
         raise unauthorized("X-Innernet-Server-Key is missing or not this network's")
     peer = peer_at(services, client[0])

@@ -19,7 +19,7 @@ from innerd.coordinator.feed import Change
 from innerd.domain.events import KeyPinned
 from innerd.domain.invitations import is_open
 from innerd.domain.network import COORDINATOR, Network, Peer
-from innerd.domain.values import KEEPALIVE, PublicKey
+from innerd.domain.values import KEEPALIVE, Endpoint, PublicKey
 from innerd.presence import Observed, Presence
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer
@@ -41,12 +41,24 @@ def in_transition(peer: Peer, device: Device, now: float) -> bool:
     return own is None or own.last_handshake is None
 
 
-def wanted_device(network: Network, device: Device, private_key: str, port: int, now: float) -> Wanted:
-    """What the coordinator's interface should be at this moment."""
+def _unseen(peer: int) -> Endpoint | None:
+    return None
+
+
+def wanted_device(
+    network: Network,
+    device: Device,
+    private_key: str,
+    port: int,
+    now: float,
+    learned: Callable[[int], Endpoint | None] = _unseen,
+) -> Wanted:
+    """What the coordinator's interface should be at this moment. `learned` is where a peer was seen last: a peer that
+    comes back (enabled, or after the interface was made anew) is greeted there at once."""
     peers: dict[PublicKey, WantedPeer] = {}
 
-    def add(key: PublicKey, ips: frozenset[str]) -> None:
-        peers[key] = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE)
+    def add(key: PublicKey, ips: frozenset[str], endpoint: Endpoint | None = None) -> None:
+        peers[key] = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE, endpoint=endpoint)
 
     for peer in network.peers.values():
         if peer.id == COORDINATOR or peer.is_disabled:
@@ -59,7 +71,7 @@ def wanted_device(network: Network, device: Device, private_key: str, port: int,
             add(peer.public_key, frozenset())
             add(peer.invitation_key, own_address)
         else:
-            add(peer.public_key, own_address)
+            add(peer.public_key, own_address, learned(peer.id))
     return Wanted(private_key=private_key, listen_port=port, peers=peers)
 
 
@@ -140,7 +152,7 @@ class DeviceSync:
             await self.remade()
         self._index = index
         self._watch = {n for n in self._watch if self._transits(network, n)}
-        changes = plan(self.device, wanted_device(network, self.device, self._private_key, self._port, time.time()))
+        changes = plan(self.device, self._wanted(network))
         if changes:
             strangers = [
                 c.public_key for c in changes if isinstance(c, RemovePeer) and c.public_key not in network.keys
@@ -153,6 +165,10 @@ class DeviceSync:
             self.device = await asyncio.to_thread(self.backend.get, self.interface)
         self._observe(network)
         self._release(network.revision)
+
+    def _wanted(self, network: Network) -> Wanted:
+        learned = self._presence.learned
+        return wanted_device(network, self.device, self._private_key, self._port, time.time(), learned)
 
     def _transits(self, network: Network, number: int) -> bool:
         peer = network.peers.get(number)

@@ -24,7 +24,7 @@ from innerd.domain.commands import Command, CreateNetwork
 from innerd.domain.decide import decide
 from innerd.domain.diff import Diff, diff
 from innerd.domain.errors import Refused
-from innerd.domain.events import AnyEvent, NetworkCreated
+from innerd.domain.events import AnyEvent, NetworkCreated, subject_of, type_of
 from innerd.domain.network import EMPTY, Network, evolve, fold
 from innerd.domain.visibility import View
 from innerd.log import chain, codec
@@ -71,6 +71,7 @@ class _Waiting(Struct):
     records: list[Stored]
     rows: Rows
     answer: Answer | None
+    actor: str
     change: Change
     head: _Head
     done: "asyncio.Future[None]"
@@ -212,6 +213,7 @@ class Writer:
             records,
             project(before.view, after, happened),
             answer,
+            who.actor,
             Change(before.view, after, happened, now, link.hex()),
             head,
             asyncio.get_running_loop().create_future(),
@@ -269,12 +271,16 @@ class Writer:
         for waiting in batch:
             self._committed = waiting.head
             if waiting.change.events:
-                for stored in waiting.records:
-                    name = codec.envelope(stored.record).type
-                    self.appended[name] = self.appended.get(name, 0) + 1
+                self._note(waiting)
                 self.feed.publish(waiting.change)
             if not waiting.done.done():
                 waiting.done.set_result(None)
+
+    def _note(self, waiting: _Waiting) -> None:
+        for stored, event in zip(waiting.records, waiting.change.events, strict=True):
+            name = type_of(event)
+            self.appended[name] = self.appended.get(name, 0) + 1
+            _log.info("event", seq=stored.seq, type=name, subject=subject_of(event), actor=waiting.actor)
 
     async def _probe(self) -> None:
         try:

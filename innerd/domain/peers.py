@@ -1,7 +1,5 @@
 """Deciders for peers: add, rename, enable, disable, grant and revoke admin rights, remove, override an endpoint."""
 
-from ipaddress import ip_address
-
 from msgspec import UnsetType
 
 from innerd.domain import commands as c
@@ -164,7 +162,7 @@ def set_network_endpoint(network: Network, command: c.SetNetworkEndpoint) -> Eve
     """Where peers reach the coordinator from now on."""
     was = network.coordinator.endpoint
     address = endpoint_address(command.endpoint)
-    if command.endpoint.endswith(":0") or (address is not None and address == ip_address("0.0.0.0")):  # noqa: S104
+    if command.endpoint.endswith(":0") or (address is not None and address.is_unspecified):
         raise Refused("invalid_endpoint", f"{shown(command.endpoint)} can't be reached by anybody")
     if was == command.endpoint:
         return ()

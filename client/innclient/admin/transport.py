@@ -170,7 +170,7 @@ def over_socket(path: Path) -> Api:
 
 def in_process(app: Any, user: int) -> Api:
     """Nobody serves: the same API in this process."""
-    transport = httpx2.ASGITransport(app, client=(f"local:{user}", 0))
+    transport = httpx2.ASGITransport(app, client=(f"local:{user}", -1))
     return Api(httpx2.AsyncClient(transport=transport, base_url="http://innerd", timeout=None))
 
 

@@ -1,8 +1,10 @@
 """The agent's socket `/run/inn/<interface>.sock`: one line of JSON in, one out. Reading verbs are for every local
-user, changing ones for root; who asks, the kernel says (SO_PEERCRED)."""
+user, changing ones for root and the group `inn`; who asks, the kernel says (SO_PEERCRED)."""
 
 import asyncio
+import grp
 import os
+import pwd
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -12,12 +14,13 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from innclient.failures import SYSTEM, Failure, unreachable
+from innclient.failures import SYSTEM, USAGE, Failure, unreachable
 
 T = TypeVar("T")
 
 _TIMEOUT = 20.0  # seconds
 _CHANGES = {"down", "fetch"}
+GROUP = "inn"
 
 
 class Request(Struct):
@@ -25,9 +28,10 @@ class Request(Struct):
 
 
 class Reply(Struct, kw_only=True):
-    """Either `content`, or the code and message of a failure."""
+    """Either `content`, or the exit status, code and message of a failure."""
 
     content: msgspec.Raw = msgspec.Raw(b"null")
+    status: int = 0
     code: str | None = None
     message: str = ""
 
@@ -70,13 +74,24 @@ class Door:
     async def _reply(self, line: bytes, uid: int) -> Reply:
         try:
             verb = msgspec.json.decode(line, type=Request).verb
-            if verb in _CHANGES and uid != 0:
-                return Reply(code="not_root", message=f"{verb} is for root")
+            if verb in _CHANGES and not may_change(uid):
+                return Reply(status=SYSTEM, code="not_root", message=f"{verb} is for root and the group {GROUP}")
             return Reply(content=msgspec.Raw(msgspec.json.encode(await self._answer(verb))))
         except msgspec.DecodeError as error:
-            return Reply(code="usage", message=str(error))
+            return Reply(status=USAGE, code="usage", message=str(error))
         except Failure as failure:
-            return Reply(code=failure.code, message=failure.message)
+            return Reply(status=failure.status, code=failure.code, message=failure.message)
+
+
+def may_change(uid: int) -> bool:
+    """Root, and the members of the group `inn` where there is one."""
+    if uid == 0:
+        return True
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrnam(GROUP)
+    except KeyError:
+        return False
+    return user.pw_gid == group.gr_gid or user.pw_name in group.gr_mem
 
 
 def _uid(writer: asyncio.StreamWriter) -> int:
@@ -105,7 +120,7 @@ def ask(path: Path, verb: str, shape: type[T]) -> T | None:
     try:
         reply = msgspec.json.decode(line, type=Reply)
         if reply.code is not None:
-            raise Failure(SYSTEM, reply.code, reply.message)
+            raise Failure(reply.status, reply.code, reply.message)
         return msgspec.json.decode(reply.content, type=shape)
     except msgspec.DecodeError as error:
         raise Failure(SYSTEM, "agent_unreadable", f"the agent's answer can't be read: {error}") from None

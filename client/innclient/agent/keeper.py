@@ -32,6 +32,7 @@ from innclient.agent.state import (
 from innclient.agent.tunnel import Tunnel, candidates, resolve
 from innclient.config import Loaded, Paths
 from innclient.failures import Failure
+from innerd.domain.errors import Refused
 from innerd.domain.values import Endpoint, endpoint_of, parse_range
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, DeltaJson, Hello, PresenceJson, Snapshot
@@ -175,7 +176,7 @@ class Keeper:
                 began = time.monotonic()
                 try:
                     await self.follow()
-                except (stream.Lost, stream.Ended, stream.Denied, LogForked, DeviceError, OSError) as error:
+                except Exception as error:
                     await self._explain(error)
                     if isinstance(error, stream.Lost) and error.silent:
                         await self._renew_session()
@@ -202,10 +203,16 @@ class Keeper:
             case DeviceError():
                 self.device_error = self.trouble = error.message
                 self._log.error("device", error=error.message, code=error.code)
-            case _:
+            case Refused() | Failure():
+                self.trouble = f"what the coordinator said can't be taken: {error.message}"
+                self._log.error("the coordinator's word is not applied", why=error.message, code=error.code)
+            case stream.Lost() | OSError():
                 if self.trouble is None or self.connected_since is not None:
                     self._log.warning("no connection to the coordinator: everything stays as it is", why=str(error))
                 self.trouble = str(error)
+            case _:  # a bug of ours: the tunnels must not pay for it
+                self.trouble = f"internal error: {type(error).__name__}: {error}"
+                self._log.error("internal error", exc_info=error)
 
     async def follow(self, *, once: bool = False) -> None:
         """One connection, from its hello to its end; with `once`, until caught up."""

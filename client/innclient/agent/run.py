@@ -85,29 +85,41 @@ async def why_unreachable(tunnel: Tunnel, loaded: Loaded, why: str = "") -> Fail
 
 
 async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> None:
-    """Keep interfaces up until SIGTERM, or until `inn down` has taken the last one away. Tunnels stay."""
+    """Keep interfaces up until SIGTERM, or until `inn down` has taken the last one away. Tunnels stay.
+
+    An interface that can't be brought up does not hinder the others; the agent ends with its failure when no other
+    is left.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    tasks = [asyncio.create_task(_keep(keeper)) for keeper in keepers]
-    await ready()
-    stopped = asyncio.create_task(stopping.wait())
+    begun = [asyncio.Event() for _ in keepers]
+    tasks = [asyncio.create_task(_keep(keeper, up)) for keeper, up in zip(keepers, begun, strict=True)]
+    greeting = asyncio.create_task(_when_all(begun, ready))
+    stopped: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     pending: set[asyncio.Task[Any]] = {*tasks}
     while pending and not stopped.done():
         done, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
         pending.discard(stopped)
-        if any(task.exception() for task in done if task is not stopped):
-            break
-    for task in (*tasks, stopped):
+        for task in done - {stopped}:
+            if task.exception() is not None and pending:
+                _log.error("an interface is given up", error=str(task.exception()))
+    for task in (*tasks, stopped, greeting):
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception):
             raise outcome
 
 
-async def _keep(keeper: Keeper) -> None:
-    """One interface until it is taken down through its socket."""
+async def _when_all(begun: list[asyncio.Event], ready: Callable[[], Awaitable[None]]) -> None:
+    for up in begun:
+        await up.wait()
+    await ready()
+
+
+async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
+    """One interface until it is taken down through its socket; `begun` is set when it is up, or can't be."""
     down, finished = asyncio.Event(), asyncio.Event()
 
     async def answer(verb: str) -> Any:
@@ -120,14 +132,19 @@ async def _keep(keeper: Keeper) -> None:
             await finished.wait()
             return "down"
         if verb == "fetch":
+            if keeper.connected_since is None:
+                raise unreachable(f"the agent has no connection to the coordinator: {keeper.trouble or 'connecting'}")
             await keeper.apply()
             return keeper.netmap.revision
         raise usage(f'the agent knows no verb "{verb[:40]}"')
 
     door = Door(keeper.paths.socket, answer)
     with holding(keeper.paths):
-        await keeper.bring_up()
-        await door.open()
+        try:
+            await keeper.bring_up()
+            await door.open()
+        finally:
+            begun.set()
         running = asyncio.create_task(keeper.run())
         downed = asyncio.create_task(down.wait())
         try:
