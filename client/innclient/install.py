@@ -2,7 +2,7 @@
 
  1. The new private key is on disk, synced, before anybody hears of its public half.
  2. Redeem through the temporary key. The coordinator takes the same key again, so a lost answer is no loss.
- 3. Whoever redeemed and was killed finds the temporary key dead: then the new key is tried.
+ 3. Whoever redeemed and was killed finds the temporary key dead: then, in a second run, the new key is tried.
  4. With the new key: wait for its handshake (no sleep), ask for the state, write the config, forget step 1's file.
 
 Run again, `inn install` goes on where it was.
@@ -22,6 +22,7 @@ from innclient.agent.tunnel import Tunnel, resolve
 from innclient.config import Paths
 from innclient.failures import INVITATION, REFUSED, Failure, status_of_code, unreachable
 from innclient.invitation import Invitation, Parsed
+from innclient.probe import Presence, probe
 from innerd.domain.values import endpoint_of
 from innerd.wireguard import keys
 
@@ -100,7 +101,7 @@ async def join(
             "install under another name (--name), or remove it: inn down " + paths.interface,
         )
     try:
-        await _redeem(values, tunnel, new_key, mtu, routing, say)
+        await _redeem(values, tunnel, new_key, mtu, routing, say, again=was_begun)
     except BaseException as error:
         await asyncio.to_thread(tunnel.down)
         if isinstance(error, Failure) and error.status == INVITATION and not was_begun:
@@ -115,7 +116,7 @@ def _abandon(paths: Paths) -> None:
 
 
 async def _redeem(
-    values: Parsed, tunnel: Tunnel, new_key: str, mtu: int, routing: bool, say: Callable[[str], None]
+    values: Parsed, tunnel: Tunnel, new_key: str, mtu: int, routing: bool, say: Callable[[str], None], *, again: bool
 ) -> None:
     endpoint = await asyncio.to_thread(resolve, values.external)
     if endpoint is None:
@@ -137,10 +138,29 @@ async def _redeem(
             raise lost
         raise unreachable("the invitation was redeemed, but the new key gets no answer yet", "run it again")
     # The temporary key is dead: it expired, was void, or we redeemed it before and the answer was lost.
-    if await asyncio.to_thread(meet, new_key) and await _is_in(values):
+    if again and await asyncio.to_thread(meet, new_key) and await _is_in(values):
         return
-    raise unreachable(
-        f"the tunnel to the coordinator is dead: {values.external} (UDP) answers no handshake",
+    raise _dead(values, await asyncio.to_thread(probe, endpoint))
+
+
+def _dead(values: Parsed, presence: Presence) -> Failure:
+    """Why no handshake is answered, as far as it can be known from here."""
+    what = f"{values.external} (UDP) answers no handshake"
+    if presence is Presence.REFUSED:
+        return unreachable(
+            f"the tunnel to the coordinator is dead: {what}: its host is up, but nothing listens there",
+            "check that innerd serve runs there",
+            "tunnel_unreachable",
+        )
+    if presence is Presence.ALIVE:
+        return Failure(
+            INVITATION,
+            "invitation_unknown",
+            f"the coordinator's host is up, but {what} with this invitation: it was used, has expired or was replaced",
+            "ask for a new one (an administrator: reissue-invite); or a firewall on the way drops UDP",
+        )
+    return unreachable(
+        f"the tunnel to the coordinator is dead: {what}",
         "check that the coordinator is up and its UDP port reachable from here; if it is, the invitation "
         "was used, has expired or was replaced: ask for a new one",
         "tunnel_unreachable",

@@ -4,6 +4,7 @@ The same document with the peer's own key in place of the temporary one is the c
 """
 
 import re
+from datetime import UTC, datetime
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 
@@ -32,6 +33,7 @@ _HEAD = """\
 #   inn install <this file>
 #
 # It holds a private key: send it over a safe way, and to nobody else.
+# {good}
 """
 
 
@@ -115,5 +117,7 @@ def read(path: Path) -> tuple[Invitation, Parsed]:
         ) from None
 
 
-def write(invitation: Invitation) -> bytes:
-    return _HEAD.encode() + toml.write(invitation)
+def write(invitation: Invitation, expires: int) -> bytes:
+    """The file; `expires` (seconds since 1970) is told to people only: the coordinator decides."""
+    good = f"It is good until {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC, for one machine."
+    return _HEAD.format(good=good).encode() + toml.write(invitation)

@@ -132,6 +132,11 @@ def own_key(host: Host, network: str = NETWORK) -> str:
     return str(status(host, network)["public_key"])
 
 
+def own_key_of_coordinator(host: Host, network: str = NETWORK) -> str:
+    peers = asked(host, "innerd", "list-peers", network)["peers"]
+    return next(str(peer["public_key"]) for peer in peers if peer["id"] == 1)
+
+
 def pings(host: Host, target: str, *, wait: int = 1) -> bool:
     """Whether one of a few pings is answered."""
     return host.ask("ping", "-c", "1", "-W", str(wait), target).returncode == 0

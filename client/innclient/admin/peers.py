@@ -121,7 +121,7 @@ async def add_peer(
         reply = await call.change("POST", "/v1/admin/peers", body)
         assert reply is not None  # noqa: S101 - not a dry run
         made = reply.read(PeerJson)
-        output.write(_invitation(network, made.ip, key))
+        output.write(_invitation(network, made.ip, key, expires))
     if output.is_stdout:
         return
     owner = next(c.name for c in network.cidrs if c.id == made.cidr_id)
@@ -137,7 +137,7 @@ async def add_peer(
     )
 
 
-def _invitation(network: NetworkJson, ip: str, key: str) -> bytes:
+def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
     coordinator = next(peer for peer in network.peers if peer.id == _COORDINATOR)
     root = next(cidr for cidr in network.cidrs if cidr.parent is None)
     return invitation.write(
@@ -150,7 +150,8 @@ def _invitation(network: NetworkJson, ip: str, key: str) -> bytes:
                 external_endpoint=coordinator.endpoint or "",
                 internal_endpoint=network.internal_endpoint,
             ),
-        )
+        ),
+        expires,
     )
 
 
@@ -297,7 +298,7 @@ async def reissue_invite(call: Call, name: str | None, save_config: str | None, 
         return
     with _Output(save_config or "-") as output:
         reply = await call.change("POST", path, body)
-        output.write(_invitation(await call.network(), peer.ip, key))
+        output.write(_invitation(await call.network(), peer.ip, key, expires))
     if not output.is_stdout and reply:
         content = {"peer": msgspec.to_builtins(peer), "invitation": str(save_config), "revision": reply.revision}
         call.tell(content, f'New invitation for "{peer.name}" written to {save_config}; the old one is void.')

@@ -16,7 +16,7 @@ from msgspec import Struct
 from innclient import hostsfile
 from innclient.agent import disk, stream
 from innclient.agent.pins import Pins, check
-from innclient.agent.reconcile import Server, Trial, next_trials, wanted
+from innclient.agent.reconcile import HEAD_START, Server, Trial, next_trials, wanted
 from innclient.agent.state import (
     COORDINATOR,
     KnownPeer,
@@ -37,6 +37,7 @@ from innerd.domain.values import Endpoint, endpoint_of, parse_range
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, DeviceError, Wanted
+from innerd.wireguard.keys import public_key
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 15.0  # seconds
 _TICK = 5.0
@@ -75,7 +76,9 @@ class Keeper:
         self.applied = 0
         self.caught_up = asyncio.Event()
         self._applying = asyncio.Lock()
+        self._me = public_key(loaded.values.private_key)
         self._trials: dict[int, Trial] = {}
+        self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
         self._server_endpoint: Endpoint | None = None
         self._resolved_at = 0.0
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
@@ -111,6 +114,8 @@ class Keeper:
             await self._apply_pins()
             await asyncio.to_thread(self._apply_device)
             await self._write_names()
+        if any(trial.turn < 0 for trial in self._trials.values()):
+            self._waiting.set()
 
     async def _apply_pins(self) -> None:
         pins, _ = check(self.pins, self.netmap.peers.values(), time.time())
@@ -129,7 +134,7 @@ class Keeper:
     def _wanted(self, device: Device, server: Server, now: float) -> Wanted:
         believed = self.believed()
         presence = self.presence if self.choices.try_endpoints else {}
-        trials = next_trials(self._trials, believed, presence, device, now)
+        trials = next_trials(self._trials, self._me, believed, presence, device, now)
         tried, self._trials = self._trials, trials
         return wanted(
             private_key=self.loaded.values.private_key,
@@ -300,7 +305,10 @@ class Keeper:
     async def _tick(self) -> None:
         """Put right what others changed on the device, and try the next endpoint of peers that are silent."""
         while True:
-            await asyncio.sleep(_TICK)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._waiting.wait(), _TICK)
+                self._waiting.clear()
+                await asyncio.sleep(HEAD_START)
             try:
                 if not await asyncio.to_thread(self.tunnel.is_up):
                     self._log.warning("the interface is gone: making it anew")

@@ -14,6 +14,7 @@ from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer
 
 SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
 TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
+HEAD_START = 1.0  # seconds in which the peer with the higher key should have reached the other
 
 
 class Server(Struct, frozen=True):
@@ -31,17 +32,27 @@ def is_silent(entry: DevicePeer | None, now: float) -> bool:
 
 
 class Trial(Struct, frozen=True):
-    """An endpoint that a silent peer is tried at; `turn` counts the endpoints tried so far."""
+    """An endpoint that a silent peer is tried at; `turn` counts the endpoints tried so far. Before our first turn
+    (-1) there is none: the peer begins."""
 
     since: float
     turn: int
-    endpoint: Endpoint
+    endpoint: Endpoint | None
 
 
 def next_trials(
-    trials: dict[int, Trial], peers: Iterable[KnownPeer], presence: dict[int, Presence], device: Device, now: float
+    trials: dict[int, Trial],
+    me: PublicKey,
+    peers: Iterable[KnownPeer],
+    presence: dict[int, Presence],
+    device: Device,
+    now: float,
 ) -> dict[int, Trial]:
     """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
+
+    Two peers hear of each other at the same moment. If both began at once, their handshakes would cross, each would
+    drop the other's answer, and WireGuard would try again only after 5 s. So the one with the higher key begins, and
+    the other follows after a head start, in case a NAT lets nobody in.
 
     An endpoint is set once a turn and then left alone, as the peer may be trying us at the same moment and
     WireGuard has learned the better one from its packet.
@@ -52,10 +63,11 @@ def next_trials(
         if known is None or not known.endpoints or not is_silent(device.peers.get(peer.public_key), now):
             continue
         before = trials.get(peer.id)
-        since = now if before is None else before.since
-        turn = int(max(0.0, now - since) // TRY)
+        since = before.since if before is not None else now if me > peer.public_key else now + HEAD_START
+        turn = max(-1, int((now - since) // TRY))
         if before is None or turn != before.turn:
-            after[peer.id] = Trial(since, turn, known.endpoints[turn % len(known.endpoints)])
+            endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None
+            after[peer.id] = Trial(since, turn, endpoint)
         else:
             after[peer.id] = before
     return after
