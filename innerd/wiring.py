@@ -237,12 +237,12 @@ class Coordinator:
     async def _bind(self) -> None:
         """The sockets on the WireGuard address, bound to the device: anew when the device is another one."""
         port = self._opened.config.listen_port
-        tunnel = Listener(self._app, bound(self._interface, self._address, port, socket.SOCK_STREAM))
-        await tunnel.start()
         if self._tunnel is not None:
             _log.warning("the interface was made anew: listening anew", interface=self._interface)
-            asyncio.get_running_loop().create_task(self._tunnel.stop())
-        self._tunnel = tunnel
+            await self._opened.hub.end_all("interface_remade")  # their sockets lead nowhere
+            await self._tunnel.stop()
+        self._tunnel = Listener(self._app, bound(self._interface, self._address, port, socket.SOCK_STREAM))
+        await self._tunnel.start()
         if self._opened.config.dns.enabled:
             await self._dns.close()
             await self._dns.listen(

@@ -185,6 +185,7 @@ def install(
         name = ask.text("Interface name", "--name or --default-name", invited.interface.network_name, parse_interface)
     interface = name or invited.interface.network_name
     paths = _paths(settings, interface)
+    joining.check_free(paths)
     tunnel = _tunnel(settings, interface)
     began = time.monotonic()
     with holding(paths):

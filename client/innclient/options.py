@@ -101,9 +101,9 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
     settings = make()
     settings.as_json = "--json" in sys.argv
     try:
-        group.main(prog_name=program, standalone_mode=False, obj=settings)
-    except click_exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        # Where click is not to exit by itself, it returns what a command gave to `context.exit`.
+        status = group.main(prog_name=program, standalone_mode=False, obj=settings)
+        sys.exit(status if isinstance(status, int) else 0)
     except click_exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(USAGE)

@@ -240,12 +240,15 @@ class Hub:
         if ending:
             await asyncio.wait([asyncio.ensure_future(wait) for wait in ending], timeout=_FAREWELL)
 
-    async def shut_down(self) -> None:
-        """End all streams, each with its reason."""
-        self._stopping = True
+    async def end_all(self, reason: str) -> None:
         for stream in self.streams.values():
-            stream.end("shutting_down")
+            stream.end(reason)
         await self.farewells()
+
+    async def shut_down(self) -> None:
+        """End all streams, and open no more."""
+        self._stopping = True
+        await self.end_all("shutting_down")
 
 
 async def serve_stream(

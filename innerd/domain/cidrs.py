@@ -4,7 +4,7 @@ from innerd.domain import events as e
 from innerd.domain.commands import AddCidr, CreateNetwork, DeleteCidr, RenameCidr
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, INFRA, ROOT, Cidr, Network
-from innerd.domain.values import Range, assignable, first_address, overlaps, shown, within
+from innerd.domain.values import Endpoint, Range, assignable, endpoint_address, first_address, overlaps, shown, within
 
 Events = tuple[e.AnyEvent, ...]
 
@@ -21,6 +21,11 @@ def create_network(network: Network, command: CreateNetwork) -> Events:
             f"{shown(command.range)} is too small for a network",
             "take a /30 (IPv6 /126) or wider",
         )
+    if command.name == INFRA_NAME:
+        raise Refused(
+            "name_taken", f"{shown(INFRA_NAME)} names the coordinator in every network", "choose another name"
+        )
+    can_be_reached(command.endpoint)
     address = first_address(command.range)
     return (
         e.NetworkCreated(id=command.id, name=command.name, range=str(command.range)),
@@ -39,6 +44,13 @@ def create_network(network: Network, command: CreateNetwork) -> Events:
     )
 
 
+def can_be_reached(endpoint: Endpoint) -> None:
+    """Refuse an endpoint of the coordinator that no peer could reach."""
+    address = endpoint_address(endpoint)
+    if endpoint.endswith(":0") or (address is not None and address.is_unspecified):
+        raise Refused("invalid_endpoint", f"{shown(endpoint)} can't be reached by anybody", "give host:port")
+
+
 def find_cidr(network: Network, number: int) -> Cidr:
     cidr = network.cidrs.get(number)
     if cidr is None:
@@ -49,16 +61,16 @@ def find_cidr(network: Network, number: int) -> Cidr:
 def add_cidr(network: Network, command: AddCidr) -> Events:
     _free_name(network, command.name)
     parent = _parent(network, command)
+    if same := next((cidr for cidr in network.cidrs.values() if cidr.range == command.range), None):
+        raise Refused("cidr_exists", f"CIDR {shown(same.name)} has the range {command.range} already")
     for other in network.cidrs.values():
-        if other.range == command.range:
-            raise Refused("cidr_exists", f"CIDR {shown(other.name)} has the range {command.range} already")
         if other.parent == parent.id and overlaps(other.range, command.range):
             raise Refused(
                 "cidr_overlaps",
                 f"{command.range} overlaps CIDR {shown(other.name)} ({other.range})",
                 "siblings never overlap: take another range, or one inside it",
             )
-    _edges_free(network, command.range, parent)
+    _edges_free(network, command.range)
     number = network.last_cidr + 1
     return (e.CidrCreated(id=number, name=command.name, range=str(command.range), parent=parent.id),)
 
@@ -84,7 +96,7 @@ def _parent(network: Network, command: AddCidr) -> Cidr:
     return narrowest
 
 
-def _edges_free(network: Network, block: Range, parent: Cidr) -> None:
+def _edges_free(network: Network, block: Range) -> None:
     """Carving must not turn a peer's address into the new CIDR's network or broadcast address."""
     for address in (block.network_address, block.broadcast_address):
         peer = network.peer_at(address)

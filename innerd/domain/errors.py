@@ -39,11 +39,9 @@ CODES: dict[str, Kind] = {
     "association_exists": "refused",
     "association_with_itself": "refused",
     "coordinator_protected": "refused",
-    "last_admin": "refused",
     "peer_redeemed": "refused",
     "peer_not_redeemed": "refused",
     "peer_disabled": "refused",
-    "expiry_too_far": "refused",
     # nobody there
     "peer_not_found": "not_found",
     "cidr_not_found": "not_found",
@@ -65,7 +63,6 @@ CODES: dict[str, Kind] = {
     "idempotency_mismatch": "conflict",
     "revision_mismatch": "conflict",
     "store_unavailable": "unavailable",
-    "too_many_streams": "unavailable",
 }
 
 

@@ -4,10 +4,10 @@ from msgspec import UnsetType
 
 from innerd.domain import commands as c
 from innerd.domain import events as e
-from innerd.domain.cidrs import INFRA_NAME, find_cidr
+from innerd.domain.cidrs import INFRA_NAME, can_be_reached, find_cidr
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Cidr, Network, Peer
-from innerd.domain.values import Address, Name, PublicKey, assignable, endpoint_address, shown
+from innerd.domain.values import Address, Name, PublicKey, assignable, shown
 
 Events = tuple[e.AnyEvent, ...]
 
@@ -161,9 +161,7 @@ def override_endpoint(network: Network, command: c.OverrideEndpoint) -> Events:
 def set_network_endpoint(network: Network, command: c.SetNetworkEndpoint) -> Events:
     """Where peers reach the coordinator from now on."""
     was = network.coordinator.endpoint
-    address = endpoint_address(command.endpoint)
-    if command.endpoint.endswith(":0") or (address is not None and address.is_unspecified):
-        raise Refused("invalid_endpoint", f"{shown(command.endpoint)} can't be reached by anybody")
+    can_be_reached(command.endpoint)
     if was == command.endpoint:
         return ()
     return (e.NetworkEndpointChanged(peer=COORDINATOR, endpoint=command.endpoint, was=was),)
@@ -173,8 +171,6 @@ def change_peer(network: Network, command: c.ChangePeer) -> Events:
     """What differs, each as an event of its own; nothing differs, nothing happens."""
     peer = find_peer(network, command.id)
     happened: Events = ()
-    if command.name is not None:
-        happened += rename_peer(network, c.RenamePeer(peer.id, command.name))
     if command.is_disabled is not None:
         happened += (
             disable_peer(network, c.DisablePeer(peer.id))
@@ -189,4 +185,6 @@ def change_peer(network: Network, command: c.ChangePeer) -> Events:
         )
     if not isinstance(command.endpoint, UnsetType):
         happened += override_endpoint(network, c.OverrideEndpoint(peer.id, command.endpoint))
+    if command.name is not None:  # last: the events before call the peer by the name that it has then
+        happened += rename_peer(network, c.RenamePeer(peer.id, command.name))
     return happened

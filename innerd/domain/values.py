@@ -23,10 +23,10 @@ MAX_CANDIDATES = 10
 MAX_NAME = 63
 
 _NAME = re.compile(r"(?:[a-z0-9]-?)*[a-z0-9]")
+_NO_INTERFACE = {"lo", "all", "default"}  # the loopback interface, and what sysctl takes for every interface
 _INTERFACE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _PORT = re.compile(r"\+?[0-9]{1,16}")
-_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
 def shown(text: object, most: int = 80) -> str:
@@ -52,7 +52,7 @@ def parse_name(text: str, what: str = "name") -> Name:
 
 def parse_interface(text: str) -> str:
     """A network's or interface's name: a host name that Linux takes as an interface, so at most 15 characters."""
-    if len(text) > 15 or not _INTERFACE.fullmatch(text):
+    if len(text) > 15 or not _INTERFACE.fullmatch(text) or text in _NO_INTERFACE:
         raise Refused(
             "invalid_name",
             f"network name {shown(text)} can't name an interface",
@@ -83,7 +83,10 @@ def parse_range(text: str) -> Range:
     try:
         if not re.fullmatch(r"[0-9A-Fa-f:.]+/(0|[1-9][0-9]{0,2})", text):
             raise ValueError(text)
-        return ip_network(text, strict=False)
+        block = ip_network(text, strict=False)
+        if isinstance(block, IPv6Network) and block.network_address.ipv4_mapped is not None:
+            raise ValueError(text)  # no peer could have an address in it
+        return block
     except ValueError:
         raise Refused("invalid_range", f"{shown(text)} is not a CIDR", "write it as 10.42.0.0/16") from None
 
@@ -94,7 +97,7 @@ _LOW_ORDER = frozenset({
     0,
     1,
     325606250916557431795983626356110631294008115727848805560023387167927233504,
-    39382357235489614581723061781553021112529911719440698176882885853963445705823,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
     _P - 1,
 })  # fmt: skip
 
@@ -109,7 +112,7 @@ def parse_public_key(text: str) -> PublicKey:
     except (Base64Error, ValueError):
         raw = b""
     canonical = b64encode(raw).decode()
-    if len(raw) != 32 or canonical.rstrip("=") != text.rstrip("=") or len(text) > 44:
+    if len(raw) != 32 or canonical.rstrip("=") != text.rstrip("="):
         raise Refused("invalid_key", f"{shown(text)} is not a WireGuard key", "a key is 32 bytes in base64")
     # RFC 7748 section 5: the top bit is ignored, values are taken modulo p.
     if (int.from_bytes(raw, "little") & (2**255 - 1)) % _P in _LOW_ORDER:
@@ -135,9 +138,10 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def _parse_host(host: str, whole: str) -> str:
-    from ada_url import URL  # a compiled parser; most processes never meet an endpoint
+    from ada_url import URL, idna  # a compiled parser; most processes never meet an endpoint
 
-    if any(sign in host for sign in "/\\?#@|^<> \t\r\n"):
+    is_v6 = host.startswith("[") and host.endswith("]")
+    if any(sign in host for sign in "/\\?#@|^<> \t\r\n") or (":" in host and not is_v6):
         raise Refused("invalid_endpoint", f"{shown(whole)} has a character no host name has")
     try:
         parsed: str = URL(f"http://{host}/").hostname
@@ -146,7 +150,8 @@ def _parse_host(host: str, whole: str) -> str:
     if parsed.startswith("["):
         return parsed
     labels = parsed.removesuffix(".").split(".")
-    if len(parsed) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+    undecodable = any(label.startswith("xn--") and idna.decode(label).startswith("xn--") for label in labels)
+    if len(parsed) > 253 or undecodable or not all(_HOST_LABEL.fullmatch(label) for label in labels):
         raise Refused("invalid_endpoint", f"{shown(whole)} is neither an address nor a domain name")
     return parsed
 

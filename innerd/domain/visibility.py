@@ -54,15 +54,9 @@ class Topology:
         for cidr in sorted(self._cidrs.values(), key=lambda c: c.range.prefixlen):
             # Behind a CIDR its parent goes on, unless a sibling starts right there.
             if cidr.parent is not None and cidr.last + 1 not in edges:
-                edges[cidr.last + 1] = self._owner_behind(cidr.last + 1, cidr.parent)
+                edges[cidr.last + 1] = cidr.parent
         starts = sorted(edges)
         return starts, [edges[start] for start in starts]
-
-    def _owner_behind(self, number: int, parent: Class) -> Class:
-        for above in self._up(parent):
-            if self._cidrs[above].last >= number:
-                return above
-        return parent
 
     def class_of(self, peer: Peer) -> Class:
         """The narrowest CIDR of a peer."""

@@ -78,7 +78,7 @@ class PresenceJson(Struct, kw_only=True):
 
 
 class Bye(Struct, kw_only=True):
-    """Why the stream ends: disabled, retired, replaced or shutting_down."""
+    """Why the stream ends: disabled, retired, replaced, too_slow, shutting_down or interface_remade."""
 
     reason: str
 

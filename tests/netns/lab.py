@@ -28,7 +28,8 @@ ip link set lo up
 printf '127.0.0.1 localhost\\n' > /etc/hosts
 : > /etc/resolv.conf
 touch /run/.lab/ready
-exec sleep infinity
+sleep infinity &
+wait  # a shell as init reaps the daemons that are left to it
 """
 
 _UNSHARE = (

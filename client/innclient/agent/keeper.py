@@ -78,6 +78,7 @@ class Keeper:
         self._applying = asyncio.Lock()
         self._me = public_key(loaded.values.private_key)
         self._trials: dict[int, Trial] = {}
+        self._stays = False  # as the agent, or for one cycle
         self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
         self._server_endpoint: Endpoint | None = None
         self._resolved_at = 0.0
@@ -134,7 +135,9 @@ class Keeper:
     def _wanted(self, device: Device, server: Server, now: float) -> Wanted:
         believed = self.believed()
         presence = self.presence if self.choices.try_endpoints else {}
-        trials = next_trials(self._trials, self._me, believed, presence, device, now)
+        # Who does not stay can't wait for the other to begin.
+        head_start = HEAD_START if self._stays else 0.0
+        trials = next_trials(self._trials, self._me, believed, presence, device, now, head_start)
         tried, self._trials = self._trials, trials
         return wanted(
             private_key=self.loaded.values.private_key,
@@ -174,6 +177,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Until cancelled. Nothing that the coordinator or the network does ends it."""
+        self._stays = True
         ticker = asyncio.create_task(self._tick())
         retry = _FIRST_RETRY
         try:

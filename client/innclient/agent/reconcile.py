@@ -47,6 +47,7 @@ def next_trials(
     presence: dict[int, Presence],
     device: Device,
     now: float,
+    head_start: float = HEAD_START,
 ) -> dict[int, Trial]:
     """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
 
@@ -63,7 +64,7 @@ def next_trials(
         if known is None or not known.endpoints or not is_silent(device.peers.get(peer.public_key), now):
             continue
         before = trials.get(peer.id)
-        since = before.since if before is not None else now if me > peer.public_key else now + HEAD_START
+        since = before.since if before is not None else now if me > peer.public_key else now + head_start
         turn = max(-1, int((now - since) // TRY))
         if before is None or turn != before.turn:
             endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None

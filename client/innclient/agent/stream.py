@@ -1,6 +1,7 @@
 """The event stream as the agent reads it: one connection, its frames as values."""
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -11,6 +12,16 @@ from innerd.domain.errors import CODES
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
 
 _READ = KEEPALIVE_INTERVAL * 2.5  # seconds of silence after which the connection is dead
+
+# A coordinator whose host or interface went away never says so: ask after 10 s of silence, and whoever is there now
+# refuses the old connection at once; who doesn't answer for 15 s is gone.
+_SOCKET = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000),  # milliseconds
+]
 
 
 class Lost(Exception):
@@ -46,7 +57,7 @@ class _Problem(Struct):
 def client(url: str, server_key: str, source: str) -> httpx2.AsyncClient:
     """Requests of the agent, from the peer's own address, never through a proxy."""
     return httpx2.AsyncClient(
-        transport=httpx2.AsyncHTTPTransport(local_address=source, trust_env=False),
+        transport=httpx2.AsyncHTTPTransport(local_address=source, socket_options=_SOCKET, trust_env=False),
         base_url=url,
         headers={"X-Innernet-Server-Key": server_key},
         timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ),
