@@ -16,7 +16,16 @@ from innclient.admin.transport import Api, in_process, over_socket
 from innclient.admin.verb import CONNECT, Call, verb
 from innclient.completions import completions
 from innclient.failures import Failure, usage
-from innclient.options import Command, Settings, finish, global_flags, json_flag, require_root, settings_of
+from innclient.options import (
+    Command,
+    Settings,
+    configure_logs,
+    finish,
+    global_flags,
+    json_flag,
+    require_root,
+    settings_of,
+)
 from innerd import __version__
 from innerd.config import Config, Paths, load
 from innerd.domain.errors import Refused
@@ -75,6 +84,8 @@ async def _alone(settings: Settings, paths: Paths, config: Config) -> AsyncItera
 
     from innerd.api.app import create_app
     from innerd.wiring import opened, sync_device_once
+
+    configure_logs(settings)
 
     def fatal(why: str) -> None:
         raise SystemError(why)
@@ -142,6 +153,7 @@ def new(
     if external_endpoint is not None and auto_external_endpoint:
         raise usage("--external-endpoint and --auto-external-endpoint exclude each other")
     require_root("innerd new")
+    configure_logs(settings)
     name = network_name or ask.text("Network name", "--network-name", check=_network_name)
     paths = _paths(settings, name)
     block = _network_range(
@@ -193,7 +205,6 @@ def serve(
     """Serve a network until SIGTERM or SIGINT. The tunnel stays up after that."""
     import uvloop
 
-    from innclient import logs
     from innerd import wiring
 
     settings = settings_of(context)
@@ -202,7 +213,7 @@ def serve(
     require_root("innerd serve")
     paths = _paths(settings, network)
     config = load(paths)
-    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + 1)
+    configure_logs(settings, more=1)
     options = wiring.Options(
         backend=settings.backend,
         mtu=settings.mtu_or(None),

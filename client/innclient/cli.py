@@ -17,7 +17,17 @@ from innclient.admin.verb import CONNECT
 from innclient.completions import completions
 from innclient.config import Paths
 from innclient.failures import SYSTEM, TRUST, Failure, not_found, usage
-from innclient.options import Command, Settings, finish, global_flags, json_flag, require_root, run, settings_of
+from innclient.options import (
+    Command,
+    Settings,
+    configure_logs,
+    finish,
+    global_flags,
+    json_flag,
+    require_root,
+    run,
+    settings_of,
+)
 from innerd import __version__
 from innerd.domain.values import endpoint_of, parse_interface, parse_range
 
@@ -83,12 +93,6 @@ async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
         yield api
     finally:
         await api.close()
-
-
-def _configure_logs(settings: Settings, more: int = 0) -> None:
-    from innclient import logs
-
-    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + more)
 
 
 # -- flags that several verbs share -----------------------------------------------------------------------------
@@ -179,7 +183,7 @@ def install(
     if name is not None and default_name:
         raise usage("--name and --default-name exclude each other")
     require_root("inn install")
-    _configure_logs(settings)
+    configure_logs(settings)
     invited, values = invitation.read(invite)
     if name is None and not default_name:
         name = ask.text("Interface name", "--name or --default-name", invited.interface.network_name, parse_interface)
@@ -226,7 +230,7 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
     names = interfaces or tuple(_interfaces(settings))
     if not names:
         raise not_found("network_not_found", "no network is installed here", "inn install INVITATION joins one")
-    _configure_logs(settings, more=1 if daemon else 0)
+    configure_logs(settings, more=1 if daemon else 0)
     if daemon:
         keepers = [_keeper(settings, name, flags) for name in names]
         run(agent(keepers, _ready))
@@ -265,7 +269,7 @@ def fetch(context: Any, /, interface: str, **flags: Any) -> None:
     """Bring an interface that is up in step with the network, once."""
     settings = settings_of(context)
     require_root("inn fetch")
-    _configure_logs(settings)
+    configure_logs(settings)
     paths = _paths(settings, interface)
     config.load(paths)
     if not _tunnel(settings, interface).is_up():

@@ -146,6 +146,13 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(main)
 
 
+def configure_logs(settings: Settings, more: int = 0) -> None:
+    """Logs as the flags say. Only for what logs: structlog takes its time to load."""
+    from innclient import logs
+
+    logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + more)
+
+
 def require_root(what: str) -> None:
     if os.geteuid() != 0:
         raise Failure(SYSTEM, "not_root", f"{what} needs root", "run it as root, or with sudo")
