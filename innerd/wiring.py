@@ -121,6 +121,8 @@ async def _open_store(paths: Paths) -> SqliteStore:
 
 def _check_config(paths: Paths, config: Config, writer: Writer) -> None:
     """The config must be this network's: a coordinator with another key is nobody to its peers."""
+    if not writer.network.revision:
+        raise StoreCorrupt(f"{paths.database} holds no events")
     coordinator = writer.network.coordinator
     if keys.public_key(config.private_key) != coordinator.public_key:
         raise Failure(

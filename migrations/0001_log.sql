@@ -30,6 +30,10 @@ BEGIN SELECT RAISE(ABORT, 'events are immutable'); END;
 CREATE TRIGGER events_never_vanish BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'events are immutable'); END;
 
+CREATE TRIGGER events_go_on_where_they_end BEFORE INSERT ON events
+WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
+BEGIN SELECT RAISE(ABORT, 'events have no gaps, and none is written again'); END;
+
 -- The answers of successful commands, so that a retry gets the first one (kept for 7 days).
 CREATE TABLE commands (
   actor  TEXT NOT NULL,

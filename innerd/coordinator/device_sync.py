@@ -92,6 +92,7 @@ class DeviceSync:
         presence: Presence,
         bring_up: Callable[[], None],
         farewells: Callable[[], Awaitable[None]],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.backend = backend
         self.interface = interface
@@ -103,6 +104,7 @@ class DeviceSync:
         self._presence = presence
         self._bring_up = bring_up
         self._farewells = farewells
+        self._clock = clock
         self._index = 0
         self._wake = asyncio.Event()
         self._synced = 0
@@ -116,7 +118,7 @@ class DeviceSync:
 
     def is_redeeming(self, peer: Peer) -> bool:
         """Whether the peer's requests still come through its temporary key."""
-        return peer.id in self._watch and in_transition(peer, self.device, time.time())
+        return peer.id in self._watch and in_transition(peer, self.device, self._clock())
 
     async def settle(self, revision: int) -> None:
         """Return when the device is at a revision, or after three seconds: the change is committed either way."""
@@ -140,14 +142,16 @@ class DeviceSync:
                 self.errors += 1
                 _log.error("device", interface=self.interface, error=error.message, code=error.code)
             pause = _POLL_TRANSITION if self._watch else _POLL
+            # Not wait_for: on Python 3.11 it swallows a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def sync(self) -> None:
         """One look and, if need be, one change."""
-        network = self._network()
         self.device, index = await asyncio.to_thread(self._look)
+        network = self._network()  # after the look: what was committed meanwhile counts
         if self._index not in (0, index):
             await self.remade()
         self._index = index
@@ -168,11 +172,11 @@ class DeviceSync:
 
     def _wanted(self, network: Network) -> Wanted:
         learned = self._presence.learned
-        return wanted_device(network, self.device, self._private_key, self._port, time.time(), learned)
+        return wanted_device(network, self.device, self._private_key, self._port, self._clock(), learned)
 
     def _transits(self, network: Network, number: int) -> bool:
         peer = network.peers.get(number)
-        return peer is not None and in_transition(peer, self.device, time.time())
+        return peer is not None and in_transition(peer, self.device, self._clock())
 
     def _look(self) -> tuple[Device, int]:
         """The device and its index, which tells whether it was made anew (by us or by somebody)."""

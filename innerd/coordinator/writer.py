@@ -16,6 +16,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from time import perf_counter
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -77,6 +78,14 @@ class _Waiting(Struct):
     done: "asyncio.Future[None]"
 
 
+class _Turn:
+    """Requests under one id take turns."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
 class Loaded(Struct, frozen=True):
     """A log that was read and verified: the network, the chain's head, the time of the last event."""
 
@@ -91,19 +100,32 @@ async def load(store: Store) -> Loaded:
     async for page in store.read():
         events: list[AnyEvent] = []
         for stored in page:
-            event = codec.decode(stored.record)
-            if not link:
-                if not isinstance(event, NetworkCreated):
-                    raise StoreCorrupt("the log does not begin with network.created")
-                link = chain.genesis(event.id)
             expected = network.revision + len(events) + 1
-            link = chain.link(link, stored.salt, stored.record)
+            link = chain.link(link or _genesis(stored), stored.salt, stored.record)
             if stored.seq != expected or link != stored.chain:
                 raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")
-            events.append(event)
+            events.append(_decoded(stored))
         network = fold(network, events)
         at = codec.envelope(page[-1].record).time
     return Loaded(network, link, at)
+
+
+def _genesis(first: Stored) -> bytes:
+    """chain_0, of the network that the first record speaks of. A record that can't be read shows in its link."""
+    try:
+        event = codec.decode(first.record)
+        if not isinstance(event, NetworkCreated):
+            raise StoreCorrupt(f"the log does not begin with network.created, but with {type_of(event)}")
+        return chain.genesis(event.id)
+    except (codec.UnknownEvent, msgspec.DecodeError, ValueError):
+        return chain.genesis("")
+
+
+def _decoded(stored: Stored) -> AnyEvent:
+    try:
+        return codec.decode(stored.record)
+    except msgspec.DecodeError as error:
+        raise StoreCorrupt(f"event {stored.seq} can't be read: {error}") from error
 
 
 class Writer:
@@ -126,7 +148,7 @@ class Writer:
         self._fatal = fatal
         self._salt = salt
         self._queue: list[_Waiting] = []
-        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        self._turns: dict[tuple[str, str], _Turn] = {}
         self._committer: asyncio.Task[None] | None = None
         self._broken = False
         self._committing = False
@@ -165,14 +187,16 @@ class Writer:
         """Carry out a command. Raises Refused; returns when it is durable and published."""
         if asked is None:
             return await self._submit(command, who, None, expect, render)
-        turn = self._turns.setdefault((who.actor, asked.id), asyncio.Lock())
+        turn = self._turns.setdefault((who.actor, asked.id), _Turn())
+        turn.users += 1
         try:
-            async with turn:  # a retry that overtakes its first try waits for that one's answer
+            async with turn.lock:  # a retry that overtakes its first try waits for that one's answer
                 first = await self._first_answer(who.actor, asked)
                 return first or await self._submit(command, who, asked, expect, render)
         finally:
-            if not turn.locked():
-                self._turns.pop((who.actor, asked.id), None)
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[who.actor, asked.id]
 
     async def _submit(
         self, command: Command, who: Who, asked: Asked | None, expect: int | None, render: Render
@@ -226,44 +250,48 @@ class Writer:
         if not self._committing:
             self._committing = True
             self._committer = asyncio.get_running_loop().create_task(self._drain())
-            self._committer.add_done_callback(self._drained)
         # A caller that goes away must not take the others' commit with it.
         await asyncio.shield(waiting.done)
 
-    def _drained(self, task: "asyncio.Task[None]") -> None:
-        self._committing = False
-        if not task.cancelled() and task.exception() is not None:
-            self._fatal(f"the committer failed: {task.exception()!r}")
-
     async def _drain(self) -> None:
-        while self._queue:
-            batch, self._queue = self._queue, []
-            began = perf_counter()
-            try:
-                await self.store.append(
-                    [record for waiting in batch for record in waiting.records],
-                    merge(waiting.rows for waiting in batch),
-                    [waiting.answer for waiting in batch if waiting.answer is not None],
-                )
-            except StoreError as error:
-                self._fall_back(batch, error)
-            except StoreUncertain as error:
-                self._fall_back(batch, error)
-                self._fatal(str(error))
-                return
-            else:
-                self.observe_commit(perf_counter() - began)
-                self._publish(batch)
+        batch: list[_Waiting] = []
+        try:
+            while self._queue:
+                batch, self._queue = self._queue, []
+                await self._commit_batch(batch)
+        except StoreUncertain as error:
+            self._fall_back(batch, _unknown(error))
+            self._fatal(str(error))
+        except Exception as error:  # a bug of ours: nobody knows what became of the batch
+            _log.exception("the committer failed")
+            self._fall_back(batch, _unknown(error))
+            self._fatal(f"the committer failed: {error!r}")
+        finally:
+            self._committing = False
 
-    def _fall_back(self, batch: list[_Waiting], error: Exception) -> None:
+    async def _commit_batch(self, batch: list[_Waiting]) -> None:
+        began = perf_counter()
+        try:
+            await self.store.append(
+                [record for waiting in batch for record in waiting.records],
+                merge(waiting.rows for waiting in batch),
+                [waiting.answer for waiting in batch if waiting.answer is not None],
+            )
+        except StoreError as error:
+            self._fall_back(batch, _unavailable(error))
+        else:
+            self.observe_commit(perf_counter() - began)
+            self._publish(batch)
+
+    def _fall_back(self, batch: list[_Waiting], answer: Refused) -> None:
         # What was queued meanwhile was decided on a head that never came to be.
         failed, self._queue = batch + self._queue, []
         self._head = self._committed
         self._broken = True
-        _log.error("commit failed", error=str(error), commands=len(failed))
+        _log.error("commit failed", error=answer.message, commands=len(failed))
         for waiting in failed:
             if not waiting.done.done():
-                waiting.done.set_exception(_unavailable(error))
+                waiting.done.set_exception(answer)
                 waiting.done.exception()  # seen: nobody may be waiting for it any more
 
     def _publish(self, batch: list[_Waiting]) -> None:
@@ -287,10 +315,16 @@ class Writer:
             await self.store.probe()
         except StoreError as error:
             raise _unavailable(error) from error
+        except StoreUncertain as error:
+            self._fatal(str(error))
+            raise _unavailable(error) from error
         self._broken = False
 
     async def _first_answer(self, actor: str, asked: Asked) -> Reply | None:
-        answer = await self.store.answer(actor, asked.id)
+        try:
+            answer = await self.store.answer(actor, asked.id)
+        except StoreError as error:
+            raise _unavailable(error) from error
         if answer is None:
             return None
         if answer.digest != asked.digest:
@@ -315,4 +349,12 @@ def _unavailable(error: Exception) -> Refused:
         "store_unavailable",
         f"the log can't be written: {error}",
         "nothing was changed; see to the coordinator's disk and repeat",
+    )
+
+
+def _unknown(error: Exception) -> Refused:
+    return Refused(
+        "store_unavailable",
+        f"the log may or may not have been written: {error}",
+        "the coordinator stops, and knows when it starts again: look before you repeat it",
     )

@@ -16,8 +16,9 @@ class MemoryStore:
     async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
         if self.broken is not None:
             raise self.broken
-        if batch and batch[0].seq != len(self.records) + 1:
-            raise StoreError(f"append at {batch[0].seq}, but the log ends at {len(self.records)}")
+        for expected, stored in enumerate(batch, len(self.records) + 1):
+            if stored.seq != expected:
+                raise StoreError(f"append at {stored.seq}, but the log goes on at {expected}")
         self.records.extend(batch)
         self._write(rows)
         self.answers.update({(a.actor, a.id): a for a in answers})

@@ -5,12 +5,14 @@ dropped when any descriptor of the file is closed). Readers with their own tools
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 
@@ -36,6 +38,7 @@ class SqliteStore:
         self.path = path
         self._database = database
         self._lock = lock
+        self._writing = asyncio.Lock()  # one transaction at a time: the connection has only one
 
     @classmethod
     async def open(cls, path: Path, *, create: bool = False) -> "SqliteStore":
@@ -46,7 +49,7 @@ class SqliteStore:
         try:
             if create:  # private from its first byte on, whatever the umask
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            await asyncio.to_thread(_prepare, path)
+            await asyncio.to_thread(_prepare, path, create)
             database = await aiosqlite.connect(path, isolation_level=None)
             # FULL: what was answered survives a power cut.
             await database.execute("PRAGMA synchronous = FULL")
@@ -57,30 +60,38 @@ class SqliteStore:
         return cls(path, database, lock)
 
     async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
-        db = self._database
-        try:
-            await db.execute("BEGIN IMMEDIATE")
-            await db.executemany(
+        async with self._transaction():
+            await self._database.executemany(
                 "INSERT INTO events (seq, record, salt, chain) VALUES (?, ?, ?, ?)",
                 [(s.seq, s.record.decode(), s.salt, s.chain) for s in batch],
             )
             await self._write(rows)
             if answers:
-                await db.executemany(
+                await self._database.executemany(
                     "INSERT OR REPLACE INTO commands (actor, id, digest, status, result, at) VALUES (?, ?, ?, ?, ?, ?)",
                     [(a.actor, a.id, a.digest, a.status, a.result, a.at) for a in answers],
                 )
-        except sqlite3.Error as error:
-            await self._roll_back()
-            raise StoreError(f"{self.path}: {error}") from error
-        try:
-            await db.execute("COMMIT")
-        except sqlite3.Error as error:
-            # A commit that failed and left the transaction open did not happen; anything else is unknown.
-            if not db.in_transaction:
-                raise StoreUncertain(f"{self.path}: {error}") from error
-            await self._roll_back()
-            raise StoreError(f"{self.path}: {error}") from error
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """All or nothing. Raises StoreError (nothing happened) and StoreUncertain."""
+        async with self._writing:
+            try:
+                await self._database.execute("BEGIN IMMEDIATE")
+                yield
+            except BaseException as error:
+                await self._roll_back()
+                if isinstance(error, sqlite3.Error):
+                    raise StoreError(f"{self.path}: {error}") from error
+                raise
+            try:
+                await self._database.execute("COMMIT")
+            except sqlite3.Error as error:
+                # A commit that failed and left the transaction open did not happen; anything else is unknown.
+                if not self._database.in_transaction:
+                    raise StoreUncertain(f"{self.path}: {error}") from error
+                await self._roll_back()
+                raise StoreError(f"{self.path}: {error}") from error
 
     async def _roll_back(self) -> None:
         if self._database.in_transaction:
@@ -98,7 +109,7 @@ class SqliteStore:
     async def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
         statement = "SELECT seq, record, salt, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         while True:
-            found = await self._database.execute_fetchall(statement, (after, limit))
+            found = await self._ask(statement, (after, limit))
             page = [Stored(seq, record.encode(), salt, chain) for seq, record, salt, chain in found]
             if not page:
                 return
@@ -107,31 +118,28 @@ class SqliteStore:
 
     async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
         statement = "SELECT actor, id, digest, status, result, at FROM commands WHERE actor = ? AND id = ?"
-        found = list(await self._database.execute_fetchall(statement, (actor, id)))
+        found = await self._ask(statement, (actor, id))
         return Answer(*found[0]) if found else None
 
-    async def forget_answers(self, before: int) -> None:
-        await self._database.execute("DELETE FROM commands WHERE at < ?", (before,))
-
-    async def probe(self) -> None:
+    async def _ask(self, statement: str, values: tuple[int | str, ...]) -> list[Any]:
         try:
-            await self._database.execute("BEGIN IMMEDIATE")
-            await self._database.execute("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(64)))")
-            await self._database.execute("COMMIT")
+            return list(await self._database.execute_fetchall(statement, values))
         except sqlite3.Error as error:
-            await self._roll_back()
             raise StoreError(f"{self.path}: {error}") from error
 
+    async def forget_answers(self, before: int) -> None:
+        async with self._transaction():
+            await self._database.execute("DELETE FROM commands WHERE at < ?", (before,))
+
+    async def probe(self) -> None:
+        async with self._transaction():
+            await self._database.execute("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(64)))")
+
     async def replace_rows(self, rows: Rows) -> None:
-        await self._database.execute("BEGIN IMMEDIATE")
-        try:
+        async with self._transaction():
             for table in COLUMNS:
                 await self._database.execute(f"DELETE FROM {table}")  # noqa: S608
             await self._write(rows)
-            await self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            await self._roll_back()
-            raise StoreError(f"{self.path}: {error}") from error
 
     def size(self) -> tuple[int, int]:
         wal = self.path.with_name(self.path.name + "-wal")
@@ -152,14 +160,16 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-def _prepare(path: Path) -> None:
+def _prepare(path: Path, create: bool) -> None:
     """Bring the file up to date. WAL stays with it: readers never wait for the writer."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        try:
+    if not create and path.is_file() and not path.stat().st_size:
+        raise StoreCorrupt(f"{path} is empty: the log that was in it is gone")
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
             database.execute("PRAGMA busy_timeout = 5000")
             migrate(database, str(path))
             database.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"{path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreCorrupt(f"{path}: {error}") from error
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreCorrupt(f"{path}: {error}") from error

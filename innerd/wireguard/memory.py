@@ -1,7 +1,7 @@
 """WireGuard in memory: a real backend under the same contract suite, for tests and simulations.
 
 It behaves as the kernel does: an allowed IP given to one peer is taken from the other, unknown peers to remove are
-no error.
+no error, a change brings back no peer that went, and two devices can't share a port.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from innerd.domain.values import Address
-from innerd.wireguard.device import Device, DevicePeer, NoSuchDevice
+from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, clamped
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
 
 
@@ -47,9 +47,14 @@ class MemoryBackend:
     def apply(self, interface: str, changes: Sequence[Change]) -> None:
         device = self.get(interface)
         for change in changes:
+            if isinstance(change, SetPort) and change.listen_port and self._is_taken(interface, change.listen_port):
+                raise DeviceError("port_in_use", f"another device listens on {change.listen_port}")
             device = _apply(device, change)
         self.devices[interface] = device
         self.applied.extend(changes)
+
+    def _is_taken(self, interface: str, port: int) -> bool:
+        return any(other != interface and device.listen_port == port for other, device in self.devices.items())
 
     def delete(self, interface: str) -> None:
         self.devices.pop(interface, None)
@@ -68,7 +73,7 @@ class MemoryBackend:
 def _apply(device: Device, change: Change) -> Device:
     match change:
         case SetKey():
-            return replace(device, private_key=change.private_key)
+            return replace(device, private_key=clamped(change.private_key))
         case SetPort():
             return replace(device, listen_port=change.listen_port)
         case RemovePeer():
@@ -78,6 +83,8 @@ def _apply(device: Device, change: Change) -> Device:
 
 
 def _set_peer(peers: dict, change: SetPeer) -> dict:  # type: ignore[type-arg]
+    if not change.is_new and change.public_key not in peers:
+        return peers
     now = peers.get(change.public_key) or DevicePeer(public_key=change.public_key)
     peer = replace(
         now,
