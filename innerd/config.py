@@ -10,8 +10,10 @@ from innclient import files, toml
 from innclient.failures import USAGE, Failure, not_found
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
-from innerd.domain.values import Address, parse_address, parse_public_key, parse_range
+from innerd.domain.values import Address, parse_address, parse_name, parse_public_key, parse_range
 from innerd.domain.visibility import View
+
+_MAX_SUFFIX = 160
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Prefix = Annotated[int, Meta(ge=0, le=128)]
@@ -87,10 +89,19 @@ def load(paths: Paths) -> Config:
         parse_public_key(config.private_key)
         parse_address(config.address)
         metrics_rule(config.metrics)
+        _parse_suffix(config.dns.suffix)
     except Refused as error:
         what = "private-key is not a WireGuard key" if error.code == "invalid_key" else error.message
         raise Failure(USAGE, "config_invalid", f"{paths.config}: {what}") from None
     return config
+
+
+def _parse_suffix(text: str) -> None:
+    """A domain to end names in; short enough that every name below it stays within DNS' 255 bytes."""
+    for label in text.split("."):
+        parse_name(label, "dns suffix")
+    if len(text) > _MAX_SUFFIX:
+        raise Refused("invalid_name", f"dns suffix {text[:40]}… has more than {_MAX_SUFFIX} characters")
 
 
 def save(paths: Paths, config: Config) -> None:

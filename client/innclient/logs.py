@@ -10,7 +10,10 @@ Format = Literal["text", "json"]
 
 
 def configure(form: Format, verbosity: int) -> None:
-    """`verbosity` 0: what an administrator must know; 1: what happens; 2: everything."""
+    """`verbosity` 0: what an administrator must know; 1: what happens; 2: everything.
+
+    Tracebacks come without the values of variables: private keys may be among them.
+    """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -19,9 +22,17 @@ def configure(form: Format, verbosity: int) -> None:
     ]
     final: list[structlog.typing.Processor]
     if form == "json":
-        final = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        plain = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        final = [structlog.processors.ExceptionRenderer(plain), structlog.processors.JSONRenderer()]
     else:
-        final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False, pad_event_to=0)]
+        final = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                sort_keys=False,
+                pad_event_to=0,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -14,7 +14,7 @@ RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP",
 
 A, NS, SOA, PTR, AAAA, OPT, AXFR, ANY = 1, 2, 6, 12, 28, 41, 252, 255
 IXFR = 251
-IN, ANY_CLASS = 1, 255
+IN = 1
 
 UDP_SIZE = 1232  # ours, and the most that we send over UDP (RFC 9715)
 _MIN_UDP = 512

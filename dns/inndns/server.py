@@ -58,6 +58,7 @@ class DnsServer:
         self._udp: list[socket.socket] = []
         self._tcp: list[asyncio.Server] = []
         self._connections: dict[str, int] = {}
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def listen(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Serve on one more pair of sockets, bound by the caller; they are ours from here on."""
@@ -72,6 +73,8 @@ class DnsServer:
             udp.close()
         for server in self._tcp:
             server.close()
+        for connection in self._open:
+            connection.close()
         self._udp, self._tcp = [], []
 
     def respond(self, packet: bytes, source: str, transport: str) -> bytes | None:
@@ -109,7 +112,11 @@ class DnsServer:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         source = writer.get_extra_info("peername")[0]
+        self._open.add(writer)
         try:
+            if self._zone().asker(source) is None:  # before it takes anybody's place
+                self.counters.dropped["unknown_source"] += 1
+                return
             if not self._admit(source):
                 self.counters.dropped["connections"] += 1
                 return
@@ -120,6 +127,7 @@ class DnsServer:
         except (OSError, EOFError, TimeoutError):
             pass  # gone, or too slow
         finally:
+            self._open.discard(writer)
             writer.close()
 
     def _admit(self, source: str) -> bool:

@@ -121,7 +121,7 @@ class Zone(Struct, frozen=True, kw_only=True):
         """The answer to a question of an asker."""
         if question.rcode:
             return Answer(question.rcode)
-        if question.qclass not in (m.IN, m.ANY_CLASS) or question.qtype == m.AXFR or question.qtype == m.IXFR:
+        if question.qclass != m.IN or question.qtype == m.AXFR or question.qtype == m.IXFR:
             return m.REFUSAL
         name = question.name
         apex = self.apex
@@ -165,7 +165,8 @@ class Zone(Struct, frozen=True, kw_only=True):
         top = _apex_bits(self.block, step)
         if bits < top or not self._ours(value, bits, total):
             return m.REFUSAL
-        apex = self._top(question.name[-_reverse_length(question.name, top // step, is_v4) :], self.serial)
+        # The same server, contact and numbers stand at the top of every zone.
+        apex = replace(self.apex, name=question.name[-_reverse_length(question.name, top // step, is_v4) :])
         if not exact:
             return self._negative(m.NXDOMAIN, question, apex)
         if bits == top:
@@ -257,7 +258,7 @@ def _labels(name: bytes) -> list[bytes]:
 def _prefix_of(name: bytes, root: bytes, is_v4: bool) -> tuple[int, int, bool] | None:
     """What a reverse name stands for: the prefix's value, its bits, and whether the whole name was read (a label
     that is no number, or one too many, ends it)."""
-    if not name.endswith(root):
+    if not name.endswith(root) or not _is_below(name, root):
         return None
     labels = _labels(name)[:-2][::-1]
     step, most = (8, 4) if is_v4 else (4, 32)

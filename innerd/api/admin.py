@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Request, Response, delete, get, patch, post, put
 
 from innerd import __version__
-from innerd.api.carry import body_of, carry_out, empty, json
+from innerd.api.carry import body_of, carry_out, json
 from innerd.api.reports import audit_page, convergence_of
 from innerd.api.services import Services, Wired
 from innerd.coordinator.writer import Render
@@ -45,6 +45,7 @@ async def list_peers(services: Wired) -> Response[bytes]:
 async def add_peer(request: Asgi, services: Wired) -> Response[bytes]:
     contents: innernet.PeerContents = await body_of(request, innernet.PeerContents)
     innernet.candidates_of(contents.candidates, most=1000)
+    expires = contents.expiry()
     command = c.AddPeer(
         name=parse_name(contents.name, "peer name"),
         cidr=contents.cidr_id,
@@ -53,14 +54,10 @@ async def add_peer(request: Asgi, services: Wired) -> Response[bytes]:
         is_admin=contents.is_admin,
         is_disabled=contents.is_disabled,
         is_redeemed=contents.is_redeemed,
-        invite_expires=_seconds(contents.invite_expires),
+        invite_expires=None if expires is None else expires.secs_since_epoch,
         endpoint=None if contents.endpoint is None else parse_endpoint(contents.endpoint),
     )
     return await carry_out(request, services, command, _added_peer(contents))
-
-
-def _seconds(time: innernet.SystemTime | None) -> int | None:
-    return None if time is None else time.secs_since_epoch + time.nanos_since_epoch // 10**9
 
 
 def _added_peer(contents: innernet.PeerContents) -> Render:
@@ -80,7 +77,7 @@ def _added_peer(contents: innernet.PeerContents) -> Render:
             is_admin=peer.is_admin,
             is_disabled=peer.is_disabled,
             is_redeemed=peer.is_redeemed,
-            invite_expires=contents.invite_expires,
+            invite_expires=contents.expiry(),
             candidates=contents.candidates,
         )
         return 201, bytes(json(echo).content)
@@ -98,6 +95,9 @@ def _added_peer(contents: innernet.PeerContents) -> Render:
 async def put_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     """innernet's clients put back what they listed, learned endpoints included: those change nothing."""
     contents: innernet.PeerContents = await body_of(request, innernet.PeerContents)
+    innernet.candidates_of(contents.candidates, most=1000)
+    if contents.ip is not None:
+        parse_address(contents.ip)
     peer = find_peer(services.writer.network, id)
     endpoint = None if contents.endpoint is None else parse_endpoint(contents.endpoint)
     put_back = endpoint is not None and (
@@ -193,14 +193,13 @@ async def add_cidr(request: Asgi, services: Wired) -> Response[bytes]:
 )
 async def put_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
     contents: innernet.CidrContents = await body_of(request, innernet.CidrContents)
+    parse_range(contents.cidr)
     find_cidr(services.writer.network, id)
     return await carry_out(request, services, c.RenameCidr(id, _cidr_name(contents.name)))
 
 
 @delete("/v1/admin/cidrs/{id:int}", operation_id="DeleteCidr", summary="Delete an empty CIDR", status_code=200)
 async def delete_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
-    if id not in services.writer.network.cidrs:
-        return empty(204)  # innernet: what should be gone is gone
     return await carry_out(request, services, c.DeleteCidr(id))
 
 
@@ -271,7 +270,8 @@ async def network(services: Wired) -> Response[bytes]:
 
 @get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
 async def status(services: Wired) -> Response[bytes]:
-    return json(_status(services, services.writer.view))
+    view = services.writer.view
+    return json(_status(services, view), view.network.revision)
 
 
 def _status(services: Services, view: View) -> ours.Status:

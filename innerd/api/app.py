@@ -15,7 +15,6 @@ from innerd.api.compat import Door
 from innerd.api.services import Services, Wired
 from innerd.api.sessions import peer_at
 from innerd.domain.errors import Refused
-from innerd.domain.network import INFRA
 from innerd.wire import problems
 
 _log = structlog.get_logger("api")
@@ -42,10 +41,9 @@ async def metrics(request: Asgi, services: Wired) -> Response[bytes]:
         raise Refused("unauthorized", "there is no source address")
     if not client[0].startswith("local:"):
         peer = peer_at(services, client[0])
-        in_infra = services.writer.view.class_of(peer) == INFRA
-        if not peer.is_active or not (in_infra or services.may_read_metrics(peer)):
+        if not peer.is_active or services.is_redeeming(peer) or not services.may_read_metrics(peer):
             raise Refused("unauthorized", "this peer may not read metrics", "see [metrics] allow in the configuration")
-    return Response(services.render_metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(services.render_metrics(), media_type="text/plain; version=0.0.4")
 
 
 @get("/openapi.json", operation_id="OpenApi", summary="This description", include_in_schema=False)

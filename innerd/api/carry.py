@@ -4,6 +4,7 @@ A changing route takes `?dry_run=true` (answers what would change), `Idempotency
 the first did) and `If-Match: "<revision>"`.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from innerd.wire.innernet import decode
 Asgi = Request[Any, Any, Any]
 
 _JSON = "application/json"
+_REVISION = re.compile(r"[0-9]{1,18}")
 
 
 def session_of(request: Asgi) -> Any:
@@ -52,6 +54,9 @@ def empty(status: int) -> Response[bytes]:
 async def carry_out(request: Asgi, services: Services, command: Command, render: Render = nothing) -> Response[bytes]:
     """Submit a command, wait for the device, answer."""
     if request.query_params.get("dry_run") == "true":
+        # What a change would do is told in names of peers: that is for administrators.
+        if not request.scope["path"].startswith("/v1/admin/"):
+            raise Refused("invalid_request", "only the routes of administrators can be tried with dry_run")
         every = request.query_params.get("all_pairs") == "true"
         return json(services.writer.preview(command, None if every else 100))
     reply = await services.writer.submit(
@@ -72,8 +77,9 @@ async def _asked(request: Asgi) -> Asked | None:
         return None
     if not 8 <= len(key) <= 128 or not key.isascii() or not key.isprintable():
         raise Refused("invalid_request", "an Idempotency-Key has 8 to 128 printable ASCII characters")
-    method, path = request.method.encode(), request.scope["path"].encode()
-    return Asked(key, digest_of(method, path, await request.body()))
+    scope = request.scope
+    method, path, query = request.method.encode(), scope["path"].encode(), scope["query_string"]
+    return Asked(key, digest_of(method, path, query, await request.body()))
 
 
 def _expected(request: Asgi) -> int | None:
@@ -81,6 +87,6 @@ def _expected(request: Asgi) -> int | None:
     if match is None:
         return None
     revision = match.strip().strip('"')
-    if not revision.isdigit():
+    if not _REVISION.fullmatch(revision):
         raise Refused("invalid_request", f"If-Match must be a quoted revision, not {match[:40]!r}")
     return int(revision)

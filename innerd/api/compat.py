@@ -28,7 +28,7 @@ _ROUTE = "innerd.route"  # in the scope: the route's template, for metrics
 _STREAM = "/v1/user/events"
 
 _OPEN = {"metrics", "healthz", "openapi.json"}
-_I64 = re.compile(r"[+-]?[0-9]+")
+_I64 = re.compile(r"[+-]?0*[0-9]{1,19}")
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 _FOR_USERS = {"state", "endpoint", "candidates", "applied", "events"}
 
@@ -43,7 +43,7 @@ class Routes:
         self._templates: dict[str, set[Template]] = {}
         for route in app.routes:
             template = tuple(_ID if "{" in part else part for part in route.path.strip("/").split("/"))
-            for method in getattr(route, "methods", ()):
+            for method in set(getattr(route, "methods", ())) - {"OPTIONS", "HEAD"}:
                 self._templates.setdefault(str(method), set()).add(template)
         every = {template for templates in self._templates.values() for template in templates}
         self._with_ids = {template[:-1] for template in every if template[-1] == _ID}
@@ -111,7 +111,7 @@ class Door:
         headers: Headers = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, value)  # of several the first counts
-        if parts[0] in _OPEN and len(parts) == 1:
+        if parts[0] in _OPEN and len(parts) == 1 and scope["method"] == "GET":
             self._guard(scope, headers)
             scope[SESSION] = None
             scope[_ROUTE] = "/" + parts[0]
@@ -147,6 +147,8 @@ class Door:
 
     def _allow(self, session: Session, parts: list[str]) -> None:
         area, route = (*parts, "", "")[1:3]
+        if session.redeeming and (area, route) != ("user", "redeem"):
+            raise unauthorized("this peer has not shown its new key yet", "not_redeemed")
         if area in ("admin", "network"):
             if not session.admin_capable():
                 raise unauthorized("only administrators may do this", "not_admin")

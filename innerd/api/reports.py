@@ -1,5 +1,7 @@
 """What administrators read: pages of the audit trail, and how far each peer is."""
 
+import re
+
 from innerd.coordinator.feed import Feed
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
@@ -16,6 +18,8 @@ _MOST = 1000
 async def audit_page(writer: Writer, asked: dict[str, str]) -> ours.Audit:
     """A page of the log, oldest first. Filters: `after` (revision), `limit`, `type` (prefix), `subject`, `actor`."""
     after, limit = _number(asked, "after", 0), min(_number(asked, "limit", 100), _MOST)
+    if not limit:
+        raise Refused("invalid_request", "limit must be at least 1")
     found: list[ours.AuditRecord] = []
     last = after
     async for page in writer.store.read(after):
@@ -31,7 +35,7 @@ async def audit_page(writer: Writer, asked: dict[str, str]) -> ours.Audit:
 
 def _number(asked: dict[str, str], name: str, default: int) -> int:
     text = asked.get(name, str(default))
-    if not text.isdigit():
+    if not re.fullmatch(r"[0-9]{1,18}", text):
         raise Refused("invalid_request", f"{name} must be a number, not {text[:40]!r}")
     return int(text)
 

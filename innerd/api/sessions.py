@@ -5,8 +5,6 @@ no body. WireGuard has authenticated it. On the control socket the kernel says w
 """
 
 import pwd
-from base64 import b64decode
-from binascii import Error as Base64Error
 from hmac import compare_digest
 from ipaddress import ip_address
 
@@ -15,7 +13,6 @@ from msgspec import Struct
 from innerd.api.services import Services
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Peer
-from innerd.domain.values import key_bytes
 from innerd.log.codec import Who
 from innerd.wire.proof import HEADER, NonceMemory, Request, check, derive_key
 
@@ -54,11 +51,8 @@ def unauthorized(message: str, code: str = "unauthorized", hint: str | None = No
 def has_server_key(services: Services, headers: Headers) -> bool:
     """innernet's header: our public key in standard base64, `=` optional, compared in constant time."""
     given = headers.get(b"x-innernet-server-key", b"").strip()
-    try:
-        raw = b64decode(given + b"=" if len(given) == 43 else given, validate=True)
-    except (Base64Error, ValueError):
-        return False
-    return compare_digest(raw, key_bytes(services.server_key)) and len(given) <= 44
+    # As text: of one key there is one spelling in base64, but for the `=`.
+    return compare_digest(given.removesuffix(b"=") if len(given) == 44 else given, services.server_key[:43].encode())
 
 
 def identify(services: Services, client: tuple[str, int] | None, headers: Headers) -> Session:

@@ -8,7 +8,7 @@ replaces the older.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 
@@ -51,6 +51,7 @@ class Stream:
         self.pending: list[bytes] = []
         self.size = 0
         self.ending: str | None = None
+        self.ending_now = asyncio.Event()
         self.ended = asyncio.Event()
         self._wake = asyncio.Event()
 
@@ -64,11 +65,14 @@ class Stream:
         if self.ending is None:
             self.ending = reason
             self.put(frame("bye", Bye(reason=reason)))
+            self.ending_now.set()
 
     async def take(self, wait: float) -> bytes:
         """All that waits; a keep-alive if nothing came for `wait` seconds."""
+        # Not wait_for: on Python 3.11 it swallows a cancellation that meets the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
         self._wake.clear()
         data, self.pending, self.size = b"".join(self.pending), [], 0
         return data or KEEPALIVE
@@ -86,6 +90,10 @@ class Hub:
         self._stopping = False
         presence.stirred = self._stirred.set
 
+    @property
+    def generation(self) -> int:
+        return self._writer.network.generation
+
     # -- what was committed goes to whom it concerns ------------------------------------------------------------
 
     def follow(self, change: Change) -> None:
@@ -93,7 +101,7 @@ class Hub:
         before, after = change.before, change.after
         only = None if structural(change.events) else touched(change.events)
         frames: dict[tuple[Class, Class], bytes | None] = {}
-        for stream in list(self.streams.values()):
+        for stream in self._open():
             was, now = before.network.peers.get(stream.peer), after.network.peers.get(stream.peer)
             if was is None or now is None or not now.is_active:
                 stream.end("disabled" if now is not None else "retired")
@@ -108,6 +116,10 @@ class Hub:
         for number in touched(change.events):
             if number not in after.network.peers:
                 self._presence.forget(number)
+
+    def _open(self) -> list[Stream]:
+        """The streams that nothing has ended yet: behind a `bye` comes nothing."""
+        return [stream for stream in self.streams.values() if stream.ending is None]
 
     def _delta(self, view: View, difference: Delta, head_hash: str) -> bytes | None:
         """A delta, behind the soft state of the peers that come with it: a device that has both at once begins
@@ -124,6 +136,7 @@ class Hub:
             return
         if stream.size + len(data) > MAX_PENDING:
             stream.pending.clear()
+            stream.size = 0
             stream.end("too_slow")
             return
         stream.put(data)
@@ -142,13 +155,13 @@ class Hub:
             raise Refused("unauthorized", "the source address belongs to no enabled peer")
         stream = Stream(current)
         stream.put(frame("hello", self._hello(current, view, cursor_hash)))
-        for data in self._catch_up(current, view, cursor):
-            stream.put(data)
+        caught_up = self._catch_up(current, view, cursor)
+        if caught_up is not None:
+            stream.put(caught_up)
         older = self.streams.get(peer.id)
         if older is not None:
             older.end("replaced")
         self.streams[peer.id] = stream
-        self._presence.told[peer.id] = view.network.revision
         self._presence.stream_opened(peer.id)
         stream.put(self._whole_presence(current, view))
         return stream
@@ -176,18 +189,20 @@ class Hub:
             keepalive=KEEPALIVE_INTERVAL,
         )
 
-    def _catch_up(self, peer: Peer, view: View, cursor: Cursor | None) -> Iterable[bytes]:
+    def _catch_up(self, peer: Peer, view: View, cursor: Cursor | None) -> bytes | None:
         """Nothing for a client that is at the head, a delta for one that we remember, else a snapshot."""
         if cursor is not None and cursor.generation == view.network.generation:
             if cursor.revision == view.network.revision:
-                return
+                return None
             before = self._writer.feed.history.at(cursor.revision)
             was = None if before is None else before.network.peers.get(peer.id)
             if before is not None and was is not None and was.is_active:
                 difference = delta(before, before.class_of(was), view, view.class_of(peer))
-                yield delta_frame(view, difference, self._writer.head_hash)
-                return
-        yield snapshot_frame(view, netmap(view, view.class_of(peer)), self._writer.head_hash)
+                if not difference.is_empty:
+                    self._presence.told[peer.id] = view.network.revision
+                return delta_frame(view, difference, self._writer.head_hash)
+        self._presence.told[peer.id] = view.network.revision
+        return snapshot_frame(view, netmap(view, view.class_of(peer)), self._writer.head_hash)
 
     # -- soft state ---------------------------------------------------------------------------------------------
 
@@ -213,9 +228,9 @@ class Hub:
         if not changed:
             return
         frames: dict[Class, bytes | None] = {}
-        for stream in list(self.streams.values()):
+        for stream in self._open():
             peer = view.network.peers.get(stream.peer)
-            if peer is None or stream.ending:
+            if peer is None:
                 continue
             class_ = view.class_of(peer)
             if class_ not in frames:
@@ -257,14 +272,17 @@ async def serve_stream(
     """`GET /v1/user/events`: the raw ASGI handler of one stream."""
     if peer is None:
         raise Refused("unauthorized", "streams are for peers")
-    stream = await hub.open(peer, _cursor(scope, headers))
+    stream = await hub.open(peer, _cursor(scope, headers, hub.generation))
     sender = asyncio.create_task(_send(stream, send))
     gone = asyncio.create_task(_disconnected(receive))
+    ending = asyncio.create_task(stream.ending_now.wait())
     try:
-        await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((sender, gone, ending), return_when=asyncio.FIRST_COMPLETED)
+        if not gone.done():  # its last frame has a moment to leave: who reads nothing must not be waited for
+            await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED, timeout=_FAREWELL)
     finally:
         hub.closed(stream)
-        for task in (sender, gone):
+        for task in (sender, gone, ending):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
                 await task
@@ -291,12 +309,12 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _cursor(scope: Scope, headers: dict[bytes, bytes]) -> Cursor | None:
+def _cursor(scope: Scope, headers: dict[bytes, bytes], generation: int) -> Cursor | None:
     """`Last-Event-ID`, else `?since=REVISION` (of this generation) or `?since=<generation>.<revision>`."""
     if b"last-event-id" in headers:
         return parse_cursor(headers[b"last-event-id"].decode("latin-1"))
     for part in scope["query_string"].decode("latin-1").split("&"):
         name, _, value = part.partition("=")
         if name == "since":
-            return parse_cursor(value if "." in value else f"1.{value}")
+            return parse_cursor(value if "." in value else f"{generation}.{value}")
     return None

@@ -13,12 +13,20 @@ class Names:
     """`zone` is always the zone of the newest committed network."""
 
     def __init__(self, view: View, suffix: str, ttl: int) -> None:
+        self.zone: Zone
+        self._suffix, self._ttl = suffix, ttl
+        self._begin(view)
+
+    def _begin(self, view: View) -> None:
         network = view.network
-        self.zone: Zone = empty(network.name, suffix, network.root.range, INFRA_NAME, ttl)
+        self.zone = empty(network.name, self._suffix, network.root.range, INFRA_NAME, self._ttl)
         self._update(view, view, (), network.peers)
 
     def follow(self, change: Change) -> None:
         """A follower of the feed. A change of the tree may move peers to other classes: then all are looked at."""
+        if self.zone.serial != change.before.network.revision:
+            self._begin(change.after)  # a change was missed: what is there can't be built upon
+            return
         numbers: Iterable[int] = touched(change.events)
         if structural(change.events):
             numbers = change.after.network.peers

@@ -122,7 +122,10 @@ def _free_name(network: Network, name: str) -> None:
 
 
 def delete_cidr(network: Network, command: DeleteCidr) -> Events:
-    cidr = find_cidr(network, command.id)
+    """Unknown ids are no error to innernet's clients: what should be gone is gone."""
+    cidr = network.cidrs.get(command.id)
+    if cidr is None:
+        return ()
     if cidr.id in (ROOT, INFRA):
         raise Refused("cidr_reserved", f"CIDR {shown(cidr.name)} is part of every network and stays")
     if children := network.children(cidr.id):

@@ -52,7 +52,7 @@ def delta(before: View, was: Class, after: View, is_: Class, only: Iterable[int]
     else:
         old, new = _among(before, was, only), _among(after, is_, only)
     for number, peer in new.items():
-        if old.get(number) != peer:
+        if old.get(number) != peer or _moved(before, after, peer):
             peers.append(peer)
     gone = [number for number in old if number not in new]
     cidrs, cidrs_gone = _cidr_changes(before, after)
@@ -63,6 +63,11 @@ def delta(before: View, was: Class, after: View, is_: Class, only: Iterable[int]
         cidrs,
         cidrs_gone,
     )
+
+
+def _moved(before: View, after: View, peer: Peer) -> bool:
+    """Whether another CIDR is a peer's narrowest now, though nothing of the peer itself changed."""
+    return before.topology is not after.topology and before.class_of(peer) != after.class_of(peer)
 
 
 def _among(view: View, class_: Class, numbers: Iterable[int]) -> dict[int, Peer]:

@@ -3,6 +3,7 @@
 Field order on output is innernet's. On input unknown fields are ignored, options may be left out.
 """
 
+import json
 from typing import Annotated, Any
 
 import msgspec
@@ -18,11 +19,15 @@ U64 = Annotated[int, Meta(ge=0)]
 U16 = Annotated[int, Meta(ge=0, le=65535)]
 
 
+Seconds = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Nanos = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
 class SystemTime(Struct, forbid_unknown_fields=True):
     """Rust's SystemTime: both keys are required, others are errors."""
 
-    secs_since_epoch: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    nanos_since_epoch: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    secs_since_epoch: Seconds
+    nanos_since_epoch: Nanos
 
 
 class PeerContents(Struct, kw_only=True):
@@ -37,8 +42,19 @@ class PeerContents(Struct, kw_only=True):
     is_admin: bool
     is_disabled: bool
     is_redeemed: bool
-    invite_expires: SystemTime | None = None
+    invite_expires: SystemTime | tuple[Seconds, Nanos] | None = None  # serde takes the fields as an array too
     candidates: list[str] = field(default_factory=list)
+
+    def expiry(self) -> SystemTime | None:
+        """When the invitation ends, in whole seconds and the rest. Raises Refused past what a store can hold."""
+        given = self.invite_expires
+        if given is None:
+            return None
+        time = given if isinstance(given, SystemTime) else SystemTime(*given)
+        more, nanos = divmod(time.nanos_since_epoch, 10**9)
+        if time.secs_since_epoch + more >= 2**63:
+            raise Refused("invalid_request", "invite_expires lies beyond the end of time")
+        return SystemTime(time.secs_since_epoch + more, nanos)
 
 
 class PeerJson(Struct, kw_only=True):
@@ -153,6 +169,16 @@ def state_json(view: View, peer: Peer, presence: SoftState) -> State:
 def decode(body: bytes, type_: Any) -> Any:
     """A request body as a shape. Raises Refused with the path of what is wrong."""
     try:
-        return msgspec.json.decode(body, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        decoded = msgspec.json.decode(body, type=type_)
+        json.loads(body, object_pairs_hook=_each_once)
+    except (msgspec.DecodeError, ValueError) as error:
         raise Refused("invalid_request", f"the body can't be read: {error}") from None
+    return decoded
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A field twice is an error, as it is to innernet: which of the two was meant?"""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field stands there twice")
+    return fields

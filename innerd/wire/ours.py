@@ -5,6 +5,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from innerd.domain.network import Association, Cidr, Peer
 from innerd.domain.visibility import View
 from innerd.wire import PROTOCOL
+from innerd.wire.innernet import Seconds
 from innerd.wire.soft import SoftState
 
 
@@ -34,7 +35,7 @@ class Reissue(Struct, kw_only=True):
     """`POST /v1/admin/peers/{id}/reissue`: the new temporary key; expiry in seconds since 1970 or null."""
 
     public_key: str
-    invite_expires: int | None
+    invite_expires: Seconds | None
 
 
 class EndpointChange(Struct, kw_only=True):

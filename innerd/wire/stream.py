@@ -157,15 +157,27 @@ class FrameParser:
 
     def __init__(self, most: int = 64 << 20) -> None:
         self._buffer = bytearray()
+        self._searched = 0  # bytes at the front that hold no end of a frame
         self._most = most
 
     def feed(self, chunk: bytes) -> list[Event]:
+        found = []
         self._buffer += chunk
-        if len(self._buffer) > self._most:
+        start = 0
+        while (end := self._buffer.find(b"\n\n", max(start, self._searched))) >= 0:
+            self._within_bounds(end + 2 - start)
+            event = _parse(bytes(self._buffer[start:end]))
+            if event is not None:
+                found.append(event)
+            start = self._searched = end + 2
+        del self._buffer[:start]
+        self._within_bounds(len(self._buffer))
+        self._searched = max(0, len(self._buffer) - 1)  # a frame's end may be cut in two
+        return found
+
+    def _within_bounds(self, size: int) -> None:
+        if size > self._most:
             raise ValueError(f"a frame of more than {self._most} bytes")
-        *whole, rest = bytes(self._buffer).split(b"\n\n")
-        self._buffer = bytearray(rest)
-        return [event for block in whole if (event := _parse(block)) is not None]
 
 
 def _parse(block: bytes) -> Event | None:

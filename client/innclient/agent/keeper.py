@@ -263,6 +263,7 @@ class Keeper:
             self._log.warning("the log was restored", generation=greeted.generation)
         self.connected_since = time.time()
         self.trouble = self.forked = None
+        self.applied = 0  # a coordinator that started anew knows of no receipt: say it again
         self._log.info("connected", revision=hello.head)
         if self.choices.report_candidates:
             self._reporting = asyncio.create_task(self._report_candidates())
@@ -310,7 +311,8 @@ class Keeper:
         """Put right what others changed on the device, and try the next endpoint of peers that are silent."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._waiting.wait(), _TICK)
+                async with asyncio.timeout(_TICK):  # not wait_for: on Python 3.11 it swallows cancellations
+                    await self._waiting.wait()
                 self._waiting.clear()
                 await asyncio.sleep(HEAD_START)
             try:
