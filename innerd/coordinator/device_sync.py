@@ -11,19 +11,21 @@ temporary key keeps the address until that first handshake, or for a minute; the
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
+from msgspec.structs import replace
 
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Change as Committed
 from innerd.domain.events import KeyPinned
 from innerd.domain.invitations import is_open
 from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.values import KEEPALIVE, Endpoint, PublicKey
+from innerd.domain.visibility import touched
 from innerd.presence import Observed, Presence
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer
-from innerd.wireguard.plan import RemovePeer, plan
+from innerd.wireguard.plan import Change, RemovePeer, applied, plan
 
 _log = structlog.get_logger("device")
 
@@ -55,12 +57,20 @@ def wanted_device(
 ) -> Wanted:
     """What the coordinator's interface should be at this moment. `learned` is where a peer was seen last: a peer that
     comes back (enabled, or after the interface was made anew) is greeted there at once."""
-    peers: dict[PublicKey, WantedPeer] = {}
+    peers = wanted_peers(network.peers.values(), device, now, learned)
+    return Wanted(private_key=private_key, listen_port=port, peers=peers)
+
+
+def wanted_peers(
+    peers: Iterable[Peer], device: Device, now: float, learned: Callable[[int], Endpoint | None]
+) -> dict[PublicKey, WantedPeer]:
+    """The entries of some peers, by key."""
+    entries: dict[PublicKey, WantedPeer] = {}
 
     def add(key: PublicKey, ips: frozenset[str], endpoint: Endpoint | None = None) -> None:
-        peers[key] = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE, endpoint=endpoint)
+        entries[key] = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE, endpoint=endpoint)
 
-    for peer in network.peers.values():
+    for peer in peers:
         if peer.id == COORDINATOR or peer.is_disabled:
             continue
         own_address = frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"})
@@ -72,7 +82,7 @@ def wanted_device(
             add(peer.invitation_key, own_address)
         else:
             add(peer.public_key, own_address, learned(peer.id))
-    return Wanted(private_key=private_key, listen_port=port, peers=peers)
+    return entries
 
 
 async def _nothing() -> None:
@@ -80,7 +90,11 @@ async def _nothing() -> None:
 
 
 class DeviceSync:
-    """Keeps one interface in step. `bring_up` makes it where it is missing, and is called again if it vanishes."""
+    """Keeps one interface in step. `bring_up` makes it where it is missing, and is called again if it vanishes.
+
+    After a change only the entries of its peers are looked at (`catch_up`), on the device as it was last seen: what a
+    change costs does not grow with the network. The whole device is read and compared every few seconds (`sync`).
+    """
 
     def __init__(
         self,
@@ -107,12 +121,20 @@ class DeviceSync:
         self._clock = clock
         self._index = 0
         self._wake = asyncio.Event()
+        self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
+        self._looked_at = float("-inf")
         self._synced = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._watch: set[int] = set()
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: Committed) -> None:
         """A follower of the feed."""
+        for number in touched(change.events):
+            keys = self._dirty.setdefault(number, set())
+            for view in (change.before, change.after):
+                peer = view.network.peers.get(number)
+                if peer is not None:
+                    keys |= {key for key in (peer.public_key, peer.invitation_key) if key is not None}
         self._watch |= {event.peer for event in change.events if isinstance(event, KeyPinned)}
         self._wake.set()
 
@@ -137,24 +159,30 @@ class DeviceSync:
         self._watch = {peer.id for peer in self._network().peers.values() if peer.redeemed_at is not None}
         while True:
             try:
-                await self.sync()
+                await (self.sync() if self._until_look() <= 0 else self.catch_up())
             except DeviceError as error:
                 self.errors += 1
+                self._looked_at = float("-inf")  # what is there is not known any more
                 _log.error("device", interface=self.interface, error=error.message, code=error.code)
-            pause = _POLL_TRANSITION if self._watch else _POLL
             # Not wait_for: on Python 3.11 it swallows a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(max(0.0, self._until_look()) or _POLL):
                     await self._wake.wait()
             self._wake.clear()
 
+    def _until_look(self) -> float:
+        """Seconds until the whole device should be looked at again."""
+        return self._looked_at + (_POLL_TRANSITION if self._watch else _POLL) - time.monotonic()
+
     async def sync(self) -> None:
-        """One look and, if need be, one change."""
+        """One look at everything and, if need be, one change."""
+        self._dirty = {}
         self.device, index = await asyncio.to_thread(self._look)
         network = self._network()  # after the look: what was committed meanwhile counts
         if self._index not in (0, index):
             await self.remade()
         self._index = index
+        self._looked_at = time.monotonic()
         self._watch = {n for n in self._watch if self._transits(network, n)}
         changes = plan(self.device, self._wanted(network))
         if changes:
@@ -163,12 +191,32 @@ class DeviceSync:
             ]
             if strangers:
                 _log.warning("peers that nobody added were on the device", keys=strangers)
-            if any(isinstance(change, RemovePeer) for change in changes):
-                await self._farewells()
-            await asyncio.to_thread(self.backend.apply, self.interface, changes)
+            await self._apply(changes)
             self.device = await asyncio.to_thread(self.backend.get, self.interface)
         self._observe(network)
         self._release(network.revision)
+
+    async def catch_up(self) -> None:
+        """Bring the entries of changed peers in step, believing the rest of the device to be as it was."""
+        network, dirty = self._network(), self._dirty
+        self._dirty = {}
+        peers = [network.peers[number] for number in dirty if number in network.peers]
+        wanted = wanted_peers(peers, self.device, self._clock(), self._presence.learned)
+        keys = {*wanted, *(key for keys in dirty.values() for key in keys)}
+        part = replace(self.device, peers={key: self.device.peers[key] for key in keys if key in self.device.peers})
+        changes = plan(part, Wanted(private_key=self._private_key, listen_port=self._port, peers=wanted))
+        if changes:
+            await self._apply(changes)
+            for change in changes:
+                part = applied(part, change)
+            others = {key: peer for key, peer in self.device.peers.items() if key not in keys}
+            self.device = replace(part, peers=others | part.peers)
+        self._release(network.revision)
+
+    async def _apply(self, changes: Sequence[Change]) -> None:
+        if any(isinstance(change, RemovePeer) for change in changes):
+            await self._farewells()
+        await asyncio.to_thread(self.backend.apply, self.interface, changes)
 
     def _wanted(self, network: Network) -> Wanted:
         learned = self._presence.learned

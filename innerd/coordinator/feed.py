@@ -4,7 +4,7 @@ The feed also remembers the last views of the network, so that a client that com
 the difference, computed from what it knew and what is so now.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 import structlog
@@ -36,20 +36,18 @@ class History:
     """The last revisions and their views."""
 
     def __init__(self, view: View) -> None:
-        self._views: OrderedDict[int, View] = OrderedDict({view.network.revision: view})
+        self._views: OrderedDict[int, View] = OrderedDict()
+        self._topologies: Counter[int] = Counter()  # how many views share each
+        self.add(view)
 
     def add(self, view: View) -> None:
         self._views[view.network.revision] = view
-        while len(self._views) > _KEPT or self._topologies() > _KEPT_TOPOLOGIES:
-            self._views.popitem(last=False)
-
-    def _topologies(self) -> int:
-        # The oldest and newest share a topology unless the tree changed: look only then.
-        oldest = next(iter(self._views.values()))
-        newest = next(reversed(self._views.values()))
-        if oldest.topology is newest.topology:
-            return 1
-        return len({id(view.topology) for view in self._views.values()})
+        self._topologies[id(view.topology)] += 1
+        while len(self._views) > _KEPT or len(self._topologies) > _KEPT_TOPOLOGIES:
+            _, oldest = self._views.popitem(last=False)
+            self._topologies[id(oldest.topology)] -= 1
+            if not self._topologies[id(oldest.topology)]:
+                del self._topologies[id(oldest.topology)]
 
     def at(self, revision: int) -> View | None:
         return self._views.get(revision)

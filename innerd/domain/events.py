@@ -11,24 +11,29 @@ from msgspec import Struct
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """The base of all events. `version` is the version of the stored shape."""
+    """The base of all events. `version` is the version of the stored shape; `about` is the kind of thing that the event
+    is about, and the field that holds its id."""
 
     version: ClassVar[int] = 1
+    about: ClassVar[tuple[str, str]] = ("peer", "id")
 
 
 class NetworkCreated(Event, frozen=True, tag="network.created"):
+    about: ClassVar[tuple[str, str]] = ("network", "")
     id: str  # 16 random bytes, hex: tells this network from every other, for ever
     name: str
     range: str
 
 
 class NetworkEndpointChanged(Event, frozen=True, tag="network.endpoint_changed"):
+    about: ClassVar[tuple[str, str]] = ("network", "")
     peer: int
     endpoint: str
     was: str | None
 
 
 class CidrCreated(Event, frozen=True, tag="cidr.created"):
+    about: ClassVar[tuple[str, str]] = ("cidr", "id")
     id: int
     name: str
     range: str
@@ -36,12 +41,14 @@ class CidrCreated(Event, frozen=True, tag="cidr.created"):
 
 
 class CidrRenamed(Event, frozen=True, tag="cidr.renamed"):
+    about: ClassVar[tuple[str, str]] = ("cidr", "id")
     id: int
     name: str
     was: str
 
 
 class CidrDeleted(Event, frozen=True, tag="cidr.deleted"):
+    about: ClassVar[tuple[str, str]] = ("cidr", "id")
     id: int
     name: str
     range: str
@@ -101,6 +108,7 @@ class PeerAdminRevoked(Event, frozen=True, tag="peer.admin_revoked"):
 
 
 class InvitationReissued(Event, frozen=True, tag="invitation.reissued"):
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
     peer: int
     name: str
     public_key: str
@@ -110,6 +118,7 @@ class InvitationReissued(Event, frozen=True, tag="invitation.reissued"):
 class InvitationExpired(Event, frozen=True, tag="invitation.expired"):
     """An invitation is a day past its time: the peer is gone, its name and address are free."""
 
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
     peer: int
     name: str
     ip: str
@@ -118,6 +127,7 @@ class InvitationExpired(Event, frozen=True, tag="invitation.expired"):
 class KeyPinned(Event, frozen=True, tag="key.pinned"):
     """An invitation was redeemed: from now on this address has this key."""
 
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
     peer: int
     name: str
     public_key: str
@@ -125,18 +135,21 @@ class KeyPinned(Event, frozen=True, tag="key.pinned"):
 
 
 class AssociationAdded(Event, frozen=True, tag="association.added"):
+    about: ClassVar[tuple[str, str]] = ("association", "id")
     id: int
     cidr_id_1: int
     cidr_id_2: int
 
 
 class AssociationDeleted(Event, frozen=True, tag="association.deleted"):
+    about: ClassVar[tuple[str, str]] = ("association", "id")
     id: int
     cidr_id_1: int
     cidr_id_2: int
 
 
 class EndpointOverridden(Event, frozen=True, tag="endpoint.overridden"):
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
     peer: int
     name: str
     endpoint: str
@@ -144,6 +157,7 @@ class EndpointOverridden(Event, frozen=True, tag="endpoint.overridden"):
 
 
 class EndpointOverrideCleared(Event, frozen=True, tag="endpoint.override_cleared"):
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
     peer: int
     name: str
     was: str
@@ -152,6 +166,7 @@ class EndpointOverrideCleared(Event, frozen=True, tag="endpoint.override_cleared
 class LogRestored(Event, frozen=True, tag="log.restored"):
     """The log was restored from a backup that ended at `from_revision`; `generation` starts here."""
 
+    about: ClassVar[tuple[str, str]] = ("network", "")
     generation: int
     from_revision: int
 
@@ -190,16 +205,13 @@ def type_of(event: Event) -> str:
 
 def subject_of(event: AnyEvent) -> str:
     """What the event is about: `peer:7`, `cidr:3`, `association:2` or `network`."""
-    match event:
-        case CidrCreated() | CidrRenamed() | CidrDeleted():
-            return f"cidr:{event.id}"
-        case AssociationAdded() | AssociationDeleted():
-            return f"association:{event.id}"
-        case NetworkCreated() | NetworkEndpointChanged() | LogRestored():
-            return "network"
-        case InvitationReissued() | InvitationExpired() | KeyPinned():
-            return f"peer:{event.peer}"
-        case EndpointOverridden() | EndpointOverrideCleared():
-            return f"peer:{event.peer}"
-        case _:
-            return f"peer:{event.id}"
+    kind, field = event.about
+    return f"{kind}:{getattr(event, field)}" if field else kind
+
+
+def peer_of(event: AnyEvent) -> int | None:
+    """The id of the peer that the event speaks of, if it speaks of one."""
+    kind, field = event.about
+    if kind == "peer":
+        return int(getattr(event, field))
+    return event.peer if isinstance(event, NetworkEndpointChanged) else None

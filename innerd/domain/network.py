@@ -7,13 +7,13 @@ as long as they like. The revision of a network is the number of events in it: e
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
-from typing import assert_never
+from typing import Generic, TypeVar, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from innerd.domain import events as e
-from innerd.domain.maps import Map
+from innerd.domain.maps import Map, MapMutation
 from innerd.domain.values import Address, Endpoint, Name, PublicKey, Range
 
 ROOT = 1  # CIDR ids as innernet has them
@@ -124,20 +124,54 @@ class Network(Struct, frozen=True, kw_only=True):
 EMPTY = Network()
 
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class _Part(Generic[_K, _V]):
+    """A map under way: mutable from the first change on. What nothing changed stays the very map that it was, so that
+    `is` tells whether anything did."""
+
+    __slots__ = ("_base", "_mutation")
+
+    def __init__(self, base: Map[_K, _V]) -> None:
+        self._base = base
+        self._mutation: MapMutation[_K, _V] | None = None
+
+    def _changing(self) -> MapMutation[_K, _V]:
+        if self._mutation is None:
+            self._mutation = self._base.mutate()
+        return self._mutation
+
+    def __getitem__(self, key: _K) -> _V:
+        return self._base[key] if self._mutation is None else self._mutation[key]
+
+    def __setitem__(self, key: _K, value: _V) -> None:
+        self._changing()[key] = value
+
+    def __delitem__(self, key: _K) -> None:
+        del self._changing()[key]
+
+    def pop(self, key: _K) -> _V:
+        return self._changing().pop(key)
+
+    def finish(self) -> Map[_K, _V]:
+        return self._base if self._mutation is None else self._mutation.finish()
+
+
 class _Draft:
-    """A network under way: the maps as transients, so that a long run of events costs no copies."""
+    """A network under way, so that a long run of events costs no copies."""
 
     def __init__(self, network: Network) -> None:
-        self.base = network
         self.generation = network.generation
         self.id, self.name = network.id, network.name
-        self.peers = network.peers.mutate()
-        self.retired = network.retired.mutate()
-        self.cidrs = network.cidrs.mutate()
-        self.associations = network.associations.mutate()
-        self.names = network.names.mutate()
-        self.addresses = network.addresses.mutate()
-        self.keys = network.keys.mutate()
+        self.peers = _Part(network.peers)
+        self.retired = _Part(network.retired)
+        self.cidrs = _Part(network.cidrs)
+        self.associations = _Part(network.associations)
+        self.names = _Part(network.names)
+        self.addresses = _Part(network.addresses)
+        self.keys = _Part(network.keys)
         self.last_peer = network.last_peer
         self.last_cidr = network.last_cidr
         self.last_association = network.last_association

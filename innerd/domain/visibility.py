@@ -149,14 +149,7 @@ class View:
 
 def touched(happened: Iterable[e.AnyEvent]) -> set[int]:
     """The ids of the peers that events speak of."""
-    numbers: set[int] = set()
-    for event in happened:
-        subject = e.subject_of(event)
-        if subject.startswith("peer:"):
-            numbers.add(int(subject[5:]))
-        elif isinstance(event, e.NetworkEndpointChanged):
-            numbers.add(event.peer)
-    return numbers
+    return {number for event in happened if (number := e.peer_of(event)) is not None}
 
 
 def structural(happened: Iterable[e.AnyEvent]) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from innerd.domain.values import Address
-from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, clamped
-from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
+from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
+from innerd.wireguard.plan import Change, SetPort, applied
 
 
 class MemoryBackend:
@@ -49,7 +49,7 @@ class MemoryBackend:
         for change in changes:
             if isinstance(change, SetPort) and change.listen_port and self._is_taken(interface, change.listen_port):
                 raise DeviceError("port_in_use", f"another device listens on {change.listen_port}")
-            device = _apply(device, change)
+            device = applied(device, change)
         self.devices[interface] = device
         self.applied.extend(changes)
 
@@ -68,33 +68,3 @@ class MemoryBackend:
             for key, peer in device.peers.items()
         }
         self.devices[interface] = replace(device, peers=peers)
-
-
-def _apply(device: Device, change: Change) -> Device:
-    match change:
-        case SetKey():
-            return replace(device, private_key=clamped(change.private_key))
-        case SetPort():
-            return replace(device, listen_port=change.listen_port)
-        case RemovePeer():
-            return replace(device, peers={k: p for k, p in device.peers.items() if k != change.public_key})
-        case SetPeer():
-            return replace(device, peers=_set_peer(device.peers, change))
-
-
-def _set_peer(peers: dict, change: SetPeer) -> dict:  # type: ignore[type-arg]
-    if not change.is_new and change.public_key not in peers:
-        return peers
-    now = peers.get(change.public_key) or DevicePeer(public_key=change.public_key)
-    peer = replace(
-        now,
-        allowed_ips=now.allowed_ips if change.allowed_ips is None else change.allowed_ips,
-        endpoint=change.endpoint or now.endpoint,
-        keepalive=now.keepalive if change.keepalive is None else change.keepalive,
-    )
-    others = {
-        key: replace(other, allowed_ips=other.allowed_ips - peer.allowed_ips)
-        for key, other in peers.items()
-        if key != change.public_key
-    }
-    return {**others, change.public_key: peer}

@@ -6,6 +6,7 @@
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, clamped
@@ -89,3 +90,35 @@ def _peer_change(now: DevicePeer | None, peer: WantedPeer) -> SetPeer | None:
     )
     nothing = change.allowed_ips is None and change.endpoint is None and change.keepalive is None
     return None if nothing else change
+
+
+def applied(device: Device, change: Change) -> Device:
+    """The device after a change, as the kernel makes it: an allowed IP given to one peer is taken from the other, and a
+    change brings back no peer that went."""
+    match change:
+        case SetKey():
+            return replace(device, private_key=clamped(change.private_key))
+        case SetPort():
+            return replace(device, listen_port=change.listen_port)
+        case RemovePeer():
+            return replace(device, peers={k: p for k, p in device.peers.items() if k != change.public_key})
+        case SetPeer():
+            return replace(device, peers=_with_peer(device.peers, change))
+
+
+def _with_peer(peers: dict[PublicKey, DevicePeer], change: SetPeer) -> dict[PublicKey, DevicePeer]:
+    if not change.is_new and change.public_key not in peers:
+        return peers
+    now = peers.get(change.public_key) or DevicePeer(public_key=change.public_key)
+    peer = replace(
+        now,
+        allowed_ips=now.allowed_ips if change.allowed_ips is None else change.allowed_ips,
+        endpoint=change.endpoint or now.endpoint,
+        keepalive=now.keepalive if change.keepalive is None else change.keepalive,
+    )
+    others = {
+        key: replace(other, allowed_ips=other.allowed_ips - peer.allowed_ips)
+        for key, other in peers.items()
+        if key != change.public_key
+    }
+    return {**others, change.public_key: peer}
