@@ -34,6 +34,7 @@ from innerd.domain.values import (
     Range,
     endpoint_of,
     first_address,
+    parse_address,
     parse_endpoint,
     parse_interface,
     parse_range,
@@ -125,7 +126,7 @@ def _network_range(text: str) -> Range:
     block = parse_range(text)
     if block.num_addresses < 4:
         raise Refused("invalid_range", f"{block} is too small for a network", "take a /30 (IPv6 /126) or wider")
-    if text.partition("/")[0] not in (str(block.network_address),) and block.version == 4:
+    if parse_address(text.partition("/")[0]) != block.network_address:
         raise Refused("invalid_range", f"{text} has host bits set", f"did you mean {block}?")
     return block
 

@@ -10,7 +10,15 @@ from innclient import files, toml
 from innclient.failures import USAGE, Failure, not_found
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
-from innerd.domain.values import Address, parse_address, parse_name, parse_public_key, parse_range
+from innerd.domain.values import (
+    Address,
+    parse_address,
+    parse_endpoint,
+    parse_name,
+    parse_public_key,
+    parse_range,
+    split_endpoint,
+)
 from innerd.domain.visibility import View
 
 _MAX_SUFFIX = 160
@@ -87,13 +95,31 @@ def load(paths: Paths) -> Config:
         ) from None
     try:
         parse_public_key(config.private_key)
-        parse_address(config.address)
+        _check_address(config)
+        if config.metrics.listen is not None:
+            listen_address(config.metrics.listen)
         metrics_rule(config.metrics)
         _parse_suffix(config.dns.suffix)
     except Refused as error:
         what = "private-key is not a WireGuard key" if error.code == "invalid_key" else error.message
         raise Failure(USAGE, "config_invalid", f"{paths.config}: {what}") from None
     return config
+
+
+def _check_address(config: Config) -> None:
+    address = parse_address(config.address)
+    if config.network_cidr_prefix > address.max_prefixlen:
+        raise Refused("invalid_range", f"network-cidr-prefix {config.network_cidr_prefix} is too long for {address}")
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """`[metrics] listen`: an address of this host and a port. Raises Refused."""
+    try:
+        host, port = split_endpoint(parse_endpoint(text))
+        parse_address(host)
+    except Refused as error:
+        raise Refused("invalid_endpoint", f"[metrics] listen: {error.message}", "write address:port") from None
+    return host, port
 
 
 def _parse_suffix(text: str) -> None:

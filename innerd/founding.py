@@ -1,6 +1,7 @@
 """`innerd new` and `innerd uninstall`: the files of a network, made and removed."""
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -64,9 +65,10 @@ async def _found_log(database: Path, command: CreateNetwork, user: str) -> None:
 
 
 def _remove_files(paths: Paths) -> None:
-    files.remove(paths.config)
     for suffix in ("", "-wal", "-shm", "-lock"):
         paths.database.with_name(paths.database.name + suffix).unlink(missing_ok=True)
+    with contextlib.suppress(NotADirectoryError):
+        files.remove(paths.config)
 
 
 def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> None:

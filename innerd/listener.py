@@ -16,10 +16,12 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from innclient import files
 from innerd.api.sessions import LOCAL
 from innerd.wireguard.device import DeviceError
 
 _STOP = 3  # seconds for requests under way when stopping
+_TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
 
 
 class LocalProtocol(HttpToolsProtocol):
@@ -54,6 +56,7 @@ class Listener(uvicorn.Server):
         )
         self._listening = listening
         self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -66,6 +69,15 @@ class Listener(uvicorn.Server):
         )
         self.servers = [await make(self._protocol, sock=self._listening)]
         self.started = True
+
+    async def main_loop(self) -> None:
+        """uvicorn's ticks (they keep the Date header), ended at once by `stop`."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._stop.wait()
 
     def _protocol(self) -> asyncio.Protocol:
         make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
@@ -81,13 +93,14 @@ class Listener(uvicorn.Server):
 
     async def stop(self) -> None:
         self.should_exit = True
+        self._stop.set()
         if self._task is not None:
             await self._task
 
 
 def control_socket(path: Path) -> socket.socket:
     """The control socket of a network: root's alone. A socket that a killed coordinator left is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    files.make_public(path.parent)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from innerd.api.compat import Door
 from innerd.api.metrics import Metrics
 from innerd.api.services import Services
 from innerd.api.stream import Hub
-from innerd.config import Config, Paths, address_of, metrics_rule, network_range
+from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
 from innerd.coordinator.names import Names
@@ -41,6 +41,7 @@ from innerd.log.store import StoreCorrupt, StoreError
 from innerd.presence import Presence
 from innerd.wireguard import keys
 from innerd.wireguard.backend import Backend, BackendName, choose
+from innerd.wireguard.device import DeviceError
 from innerd.wireguard.plan import identity, plan
 from innerd.wireguard.sockets import bound, port_is_free
 
@@ -253,8 +254,12 @@ class Coordinator:
             )
 
     async def _listen_for_metrics(self, where: str) -> None:
-        host, _, port = where.rpartition(":")
-        listening = socket.create_server((host.strip("[]"), int(port)))
+        host, port = listen_address(where)
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listening = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise DeviceError("port_in_use", f"can't listen for metrics on {where}: {error.strerror}") from error
         listening.setblocking(False)
         listener = Listener(MetricsOnly(self._opened.services), listening)
         await listener.start()

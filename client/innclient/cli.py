@@ -29,7 +29,7 @@ from innclient.options import (
     settings_of,
 )
 from innerd import __version__
-from innerd.domain.values import endpoint_of, parse_interface, parse_range
+from innerd.domain.values import endpoint_of, parse_interface, parse_range, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -204,7 +204,7 @@ def install(
     if settings.as_json:
         render.document({"interface": interface, "ip": str(values.address.ip), "seconds": round(seconds, 3)})
         return
-    render.line(f'Joined "{invited.interface.network_name}" as {values.address.ip} in {seconds:.1f} s.')
+    render.line(f"Joined {shown(invited.interface.network_name)} as {values.address.ip} in {seconds:.1f} s.")
     render.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
 
 

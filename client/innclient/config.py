@@ -2,14 +2,16 @@
 
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from innclient import files, toml
 from innclient.failures import USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
 from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_range
+from innerd.wireguard.backend import MAX_MTU, MIN_MTU
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -20,7 +22,7 @@ class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=T
     hosts_path: str = "/etc/hosts"
     write_hosts: bool = True
     host_suffix: str | None = None  # None: <network>.wg
-    mtu: int | None = None
+    mtu: Annotated[int, Meta(ge=MIN_MTU, le=MAX_MTU)] | None = None
 
 
 class _Interface(InterfaceSection, rename="kebab", kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,18 @@ from pathlib import Path
 
 def make_private(folder: Path) -> None:
     """A folder for files with keys: 0700, created so, never widened."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not folder.is_dir():
+        make_public(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+
+
+def make_public(folder: Path) -> None:
+    """A folder that everybody may look into: 0755 where it is created, whatever the umask."""
+    if folder.is_dir():
+        return
+    make_public(folder.parent)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -68,12 +79,13 @@ class Locked(Exception):
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock file. Raises Locked at once if another process does. The file stays: removing it would race."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    make_public(path.parent)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(path) from None
         yield
-    except BlockingIOError:
-        raise Locked(path) from None
     finally:
         os.close(descriptor)

@@ -47,8 +47,11 @@ def replaced(text: bytes, interface: str, block: list[bytes]) -> bytes:
         return b"\n".join([*before, *section, *after])
     if not block:
         return text
-    body = text.rstrip(b"\n")
-    return (body + b"\n\n" if body else b"") + b"\n".join(section) + b"\n"
+    if lines[-1]:
+        lines += [b"", b""]  # the end of a last line that had none, and a blank line
+    elif len(lines) > 1 and lines[-2]:
+        lines.append(b"")
+    return b"\n".join([*lines[:-1], *section, b""])
 
 
 def update(path: Path, interface: str, block: list[bytes]) -> bool:

@@ -20,7 +20,6 @@ from innerd.domain.values import (
     parse_address,
     parse_endpoint,
     parse_public_key,
-    split_endpoint,
 )
 
 _HEAD = """\
@@ -83,16 +82,20 @@ def check(interface: InterfaceSection, server: ServerSection) -> Parsed:
         raise Refused("invalid_key", "private-key is not a WireGuard key") from None
     if interface.listen_port is not None and not 0 < interface.listen_port < 65536:
         raise Refused("invalid_request", f"listen-port {interface.listen_port} is not a port")
-    host, port = split_endpoint(Endpoint(server.internal_endpoint))
-    if not re.fullmatch(r"[0-9]{1,5}", str(port)) or not 0 < port < 65536:
+    host, _, digits = server.internal_endpoint.rpartition(":")
+    host, port = host.strip("[]"), int(digits) if re.fullmatch(r"[0-9]{1,5}", digits) else 0
+    if not 0 < port < 65536:
         raise Refused("invalid_endpoint", f'internal-endpoint "{server.internal_endpoint[:60]}" is not address:port')
+    internal = parse_address(host)
+    if internal.version != address.version:
+        raise Refused("invalid_address", f"address {address} and internal-endpoint {internal} are of two families")
     return Parsed(
         address=address,
         private_key=interface.private_key,
         listen_port=interface.listen_port,
         server_key=parse_public_key(server.public_key),
         external=parse_endpoint(server.external_endpoint),
-        internal_address=parse_address(host),
+        internal_address=internal,
         internal_port=port,
     )
 

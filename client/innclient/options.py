@@ -11,7 +11,7 @@ import rich_click as click
 from click import exceptions as click_exceptions
 
 from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
-from innerd.wireguard.backend import DEFAULT_MTU, BackendName
+from innerd.wireguard.backend import DEFAULT_MTU, MAX_MTU, MIN_MTU, BackendName
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def global_flags() -> list[click.Parameter]:
             type=click.Choice(["auto", "kernel", "userspace"]),
             help="WireGuard of the kernel or wireguard-go (auto: the kernel's if it has it).",
         ),
-        _flag("--mtu", into="mtu", type=click.IntRange(576, 65535), help="MTU of the interface."),
+        _flag("--mtu", into="mtu", type=click.IntRange(MIN_MTU, MAX_MTU), help="MTU of the interface."),
         _flag("--no-routing", into="no_routing", is_flag=True, help="Add no route to the network."),
         _flag("-v", "--verbose", into="verbose", count=True, help="Say more; twice for everything."),
         _flag("--log-format", into="log_format", type=click.Choice(["text", "json"]), help="Form of log lines."),
@@ -80,6 +80,16 @@ def global_flags() -> list[click.Parameter]:
 
 class Command(click.RichCommand):
     """A subcommand: its own options, then the global ones (but for letters that it uses itself)."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Whoever stops reading has seen enough: that is no error, though click thinks so."""
+        try:
+            result = super().invoke(context)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            context.exit(0)
+        return result
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,9 +125,6 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         failure = as_failure(error)
         if failure is None:

@@ -160,13 +160,15 @@ class DeviceSync:
         while True:
             try:
                 await (self.sync() if self._until_look() <= 0 else self.catch_up())
+                pause = max(0.0, self._until_look())
             except DeviceError as error:
                 self.errors += 1
                 self._looked_at = float("-inf")  # what is there is not known any more
+                pause = _POLL
                 _log.error("device", interface=self.interface, error=error.message, code=error.code)
             # Not wait_for: on Python 3.11 it swallows a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, self._until_look()) or _POLL):
+                async with asyncio.timeout(pause):
                     await self._wake.wait()
             self._wake.clear()
 

@@ -10,6 +10,7 @@ from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.plan import Change
 
 BackendName = Literal["auto", "kernel", "userspace"]
+MIN_MTU, MAX_MTU = 576, 65_535
 DEFAULT_MTU = 1280  # innernet's: goes through every path that IPv6 goes through
 
 

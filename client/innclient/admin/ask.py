@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from innclient.failures import Failure, usage
@@ -17,9 +18,12 @@ def _missing(flag: str) -> Failure:
 
 
 def _ask(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Verbs run on an event loop and questionary starts one of its own: it asks in a thread."""
     from prompt_toolkit.output import create_output
 
-    answer = make(*args, output=create_output(stdout=sys.stderr), **kwargs).unsafe_ask()
+    question = make(*args, output=create_output(stdout=sys.stderr), **kwargs)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(question.unsafe_ask).result()
     if answer is None:
         raise KeyboardInterrupt
     return answer

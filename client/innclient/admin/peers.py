@@ -117,19 +117,20 @@ async def add_peer(
     if call.dry_run:
         await call.change("POST", "/v1/admin/peers", body)
         return
-    with _Output(save_config or "-") as output:
+    with _Output(save_config or "-", as_json=call.as_json) as output:
         reply = await call.change("POST", "/v1/admin/peers", body)
         assert reply is not None  # noqa: S101 - not a dry run
         made = reply.read(PeerJson)
-        output.write(_invitation(network, made.ip, key, expires))
-    if output.is_stdout:
-        return
+        written = _invitation(network, made.ip, key, expires)
+        output.write(written)
     owner = next(c.name for c in network.cidrs if c.id == made.cidr_id)
     content = {
         "peer": msgspec.to_builtins(made) | {"cidr": owner},
-        "invitation": str(save_config),
+        "invitation": written.decode() if output.is_stdout else str(save_config),
         "revision": reply.revision,
     }
+    if output.is_stdout and not call.as_json:
+        return
     call.tell(
         content,
         f'Peer "{made.name}" added with {made.ip} in {owner}.\nInvitation written to {save_config}: '
@@ -156,10 +157,12 @@ def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
 
 
 class _Output:
-    """The invitation file: made before the peer, so that there is never a peer whose invitation can't be written."""
+    """The invitation file: made before the peer, so that there is never a peer whose invitation can't be written. With
+    `-` it goes to stdout, or, where that is to be one JSON document, into it."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, as_json: bool) -> None:
         self.is_stdout = where == "-"
+        self._as_json = as_json
         self._path = Path(where)
         self._written = False
 
@@ -178,7 +181,7 @@ class _Output:
     def write(self, data: bytes) -> None:
         self._written = True
         if self.is_stdout:
-            sys.stdout.write(data.decode())
+            sys.stdout.write("" if self._as_json else data.decode())
         else:
             files.write_atomically(self._path, data)
 
@@ -296,11 +299,13 @@ async def reissue_invite(call: Call, name: str | None, save_config: str | None, 
     if call.dry_run:
         await call.change("POST", path, body)
         return
-    with _Output(save_config or "-") as output:
+    with _Output(save_config or "-", as_json=call.as_json) as output:
         reply = await call.change("POST", path, body)
-        output.write(_invitation(await call.network(), peer.ip, key, expires))
-    if not output.is_stdout and reply:
-        content = {"peer": msgspec.to_builtins(peer), "invitation": str(save_config), "revision": reply.revision}
+        written = _invitation(await call.network(), peer.ip, key, expires)
+        output.write(written)
+    if reply and (call.as_json or not output.is_stdout):
+        where = written.decode() if output.is_stdout else str(save_config)
+        content = {"peer": msgspec.to_builtins(peer), "invitation": where, "revision": reply.revision}
         call.tell(content, f'New invitation for "{peer.name}" written to {save_config}; the old one is void.')
 
 

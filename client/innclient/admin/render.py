@@ -12,6 +12,8 @@ import msgspec
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
+_LAST = 253_370_764_800  # seconds: the year 9999, where calendars end
+
 
 def line(text: str = "") -> None:
     sys.stdout.write(text + "\n")
@@ -42,7 +44,9 @@ def styled(text: str, code: str) -> str:
 
 def moment(seconds: float | None) -> str:
     """A point in time, local, to the second; "never" for None."""
-    return "never" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if seconds is None or seconds > _LAST:
+        return "never"
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def ago(seconds: float | None, now: float | None = None) -> str:

@@ -11,10 +11,12 @@ from innclient.agent.pins import Pins
 from innclient.agent.state import KnownCidr, KnownPeer, Netmap
 from innclient.config import Paths
 from innclient.failures import SYSTEM, Failure
-from innerd.domain.values import Endpoint, Name, PublicKey, parse_address, parse_range
+from innerd.domain.errors import Refused
+from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 
 T = TypeVar("T")
 
+_VERSION = 1  # of both files
 _IP_TYPES = ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network")
 
 
@@ -42,7 +44,7 @@ class _CidrFile(msgspec.Struct, kw_only=True):
 
 
 class _NetmapFile(msgspec.Struct, kw_only=True):
-    version: int = 1
+    version: int = _VERSION
     saved: float
     network: str
     network_id: str
@@ -58,14 +60,14 @@ class _NetmapFile(msgspec.Struct, kw_only=True):
 
 
 class _PinsFile(msgspec.Struct, kw_only=True):
-    version: int = 1
+    version: int = _VERSION
     pins: Pins
 
 
 def save_netmap(paths: Paths, netmap: Netmap, now: float) -> None:
     files.make_private(paths.data)
     content: dict[str, Any] = {
-        "version": 1,
+        "version": _VERSION,
         "saved": now,
         **{name: getattr(netmap, name) for name in ("network", "network_id", "suffix", "me", "generation", "revision")},
         "head_hash": netmap.head_hash,
@@ -82,9 +84,16 @@ def load_netmap(paths: Paths) -> tuple[Netmap, float | None]:
     read = _read(paths.netmap, _NetmapFile)
     if read is None:
         return Netmap(), None
+    try:
+        return _netmap(read), read.saved
+    except Refused as error:
+        raise _unreadable(paths.netmap, error.message) from None
+
+
+def _netmap(read: _NetmapFile) -> Netmap:
     peers = {p.id: _peer(p) for p in read.peers}
     cidrs = {c.id: KnownCidr(id=c.id, name=c.name, range=parse_range(c.range), parent=c.parent) for c in read.cidrs}
-    netmap = Netmap(
+    return Netmap(
         network=read.network,
         network_id=read.network_id,
         suffix=read.suffix,
@@ -97,7 +106,6 @@ def load_netmap(paths: Paths) -> tuple[Netmap, float | None]:
         refused=read.refused,
         is_emptied=read.is_emptied,
     )
-    return netmap, read.saved
 
 
 def save_pins(paths: Paths, pins: Pins) -> None:
@@ -113,24 +121,31 @@ def load_pins(paths: Paths) -> Pins:
 def _peer(peer: _PeerFile) -> KnownPeer:
     return KnownPeer(
         id=peer.id,
-        name=Name(peer.name),
+        name=parse_name(peer.name),
         ip=parse_address(peer.ip),
         cidr_id=peer.cidr_id,
-        public_key=PublicKey(peer.public_key),
-        endpoint=None if peer.endpoint is None else Endpoint(peer.endpoint),
+        public_key=parse_public_key(peer.public_key),
+        endpoint=None if peer.endpoint is None else parse_endpoint(peer.endpoint),
         is_admin=peer.is_admin,
     )
 
 
 def _read(path: Path, shape: type[T]) -> T | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=shape)
+        read = msgspec.json.decode(path.read_bytes(), type=shape)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        raise Failure(
-            SYSTEM,
-            "state_unreadable",
-            f"{path} can't be read: {error}",
-            "move it away to begin anew; pins are lost with pins.json, so compare keys first",
-        ) from None
+        raise _unreadable(path, str(error)) from None
+    if (version := getattr(read, "version", _VERSION)) != _VERSION:
+        raise _unreadable(path, f"it is of version {version}, and this release knows {_VERSION}")
+    return read
+
+
+def _unreadable(path: Path, why: str) -> Failure:
+    return Failure(
+        SYSTEM,
+        "state_unreadable",
+        f"{path} can't be read: {why}",
+        "move it away to begin anew; pins are lost with pins.json, so compare keys first",
+    )

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from innclient.failures import SYSTEM, USAGE, Failure, unreachable
+from innclient import files
+from innclient.failures import SYSTEM, USAGE, Failure, as_failure, unreachable
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class Door:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        files.make_public(self._path.parent)
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         beside.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, path=str(beside))
@@ -79,7 +80,10 @@ class Door:
             return Reply(content=msgspec.Raw(msgspec.json.encode(await self._answer(verb))))
         except msgspec.DecodeError as error:
             return Reply(status=USAGE, code="usage", message=str(error))
-        except Failure as failure:
+        except Exception as error:
+            failure = as_failure(error)
+            if failure is None:
+                raise
             return Reply(status=failure.status, code=failure.code, message=failure.message)
 
 
@@ -115,7 +119,7 @@ def ask(path: Path, verb: str, shape: type[T]) -> T | None:
                 line += chunk
     except (FileNotFoundError, ConnectionRefusedError):
         return None
-    except TimeoutError:
+    except (TimeoutError, ConnectionResetError, BrokenPipeError):
         raise unreachable(f"the agent ({path}) does not answer", "see its log", "agent_silent") from None
     try:
         reply = msgspec.json.decode(line, type=Reply)

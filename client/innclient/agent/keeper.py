@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from innclient import hostsfile
 from innclient.agent import disk, stream
-from innclient.agent.pins import Pins, check
+from innclient.agent.pins import Pins, check, seeded
 from innclient.agent.reconcile import HEAD_START, Server, Trial, next_trials, wanted
 from innclient.agent.state import (
     COORDINATOR,
@@ -66,7 +66,10 @@ class Keeper:
     def __init__(self, paths: Paths, loaded: Loaded, tunnel: Tunnel, choices: Choices) -> None:
         self.paths, self.loaded, self.tunnel, self.choices = paths, loaded, tunnel, choices
         self.netmap, self.saved = disk.load_netmap(paths)
-        self.pins: Pins = disk.load_pins(paths)
+        values = loaded.values
+        # Our own address and the coordinator's are known from the invitation, before anybody tells us of them.
+        own = {values.internal_address: values.server_key, values.address.ip: public_key(values.private_key)}
+        self.pins: Pins = seeded(disk.load_pins(paths), own)
         self.presence: dict[int, Presence] = {}
         self.connected_since: float | None = None
         self.last_contact: float | None = None
@@ -80,19 +83,19 @@ class Keeper:
         self._trials: dict[int, Trial] = {}
         self._stays = False  # as the agent, or for one cycle
         self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
+        self._server_name: Endpoint | None = None  # what was resolved last, and to what, and when
         self._server_endpoint: Endpoint | None = None
         self._resolved_at = 0.0
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
-        values = loaded.values
         url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
         self.http = stream.client(url, values.server_key, str(values.address.ip))
 
     # -- what is believed ---------------------------------------------------------------------------------------
 
     def believed(self) -> list[KnownPeer]:
-        """The visible peers whose keys agree with the pins."""
-        broken = {ip for ip, b in self.pins.broken.items()}
-        return [peer for peer in self.netmap.peers.values() if str(peer.ip) not in broken]
+        """The visible peers whose keys agree with the pins, and are not ours."""
+        _, believed = check(self.pins, self.netmap.peers.values(), time.time())
+        return [peer for peer in believed if peer.public_key != self._me or peer.id == self.netmap.me]
 
     def refused(self) -> list[RefusedPeer]:
         told = [RefusedPeer(peer=b.peer, reason="pin") for b in self.pins.broken.values()]
@@ -156,8 +159,8 @@ class Keeper:
         told = self.netmap.peers.get(COORDINATOR)
         endpoint = (told.endpoint if told else None) or values.external
         before = self._server_endpoint
-        if before is None or now - self._resolved_at > _RESOLVE or endpoint != before:
-            self._resolved_at = now
+        if before is None or endpoint != self._server_name or not 0 <= now - self._resolved_at <= _RESOLVE:
+            self._resolved_at, self._server_name = now, endpoint
             self._server_endpoint = resolve(endpoint)
         moved = before is not None and self._server_endpoint not in (None, before)
         return Server(values.server_key, values.internal_address, self._server_endpoint, moved)
@@ -271,7 +274,7 @@ class Keeper:
 
     async def _leave(self, reason: str) -> None:
         """The coordinator ends the stream. A peer that is shut out keeps nobody: the others have let go of it."""
-        if reason in ("disabled", "retired"):
+        if reason in stream.SHUT_OUT:
             self.netmap = emptied(self.netmap)
             self.presence = {}
             await self.apply()

@@ -4,12 +4,12 @@ The first key seen for an address is pinned. Another key for it is never applied
 of this machine says so; the rest of the network goes on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
 from innclient.agent.state import KnownPeer
-from innerd.domain.values import PublicKey
+from innerd.domain.values import Address, PublicKey
 
 
 class Broken(Struct, frozen=True, kw_only=True):
@@ -28,6 +28,11 @@ class Pins(Struct, frozen=True):
 
     keys: dict[str, PublicKey] = {}
     broken: dict[str, Broken] = {}
+
+
+def seeded(pins: Pins, known: Mapping[Address, PublicKey]) -> Pins:
+    """The pins with what is known without being told; what is pinned already stays."""
+    return Pins({**{str(ip): key for ip, key in known.items()}, **pins.keys}, pins.broken)
 
 
 def check(pins: Pins, peers: Iterable[KnownPeer], now: float) -> tuple[Pins, list[KnownPeer]]:

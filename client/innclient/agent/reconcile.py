@@ -64,6 +64,8 @@ def next_trials(
         if known is None or not known.endpoints or not is_silent(device.peers.get(peer.public_key), now):
             continue
         before = trials.get(peer.id)
+        if before is not None and now < before.since - head_start:
+            before = None  # the clock went back: begin anew
         since = before.since if before is not None else now if me > peer.public_key else now + head_start
         turn = max(-1, int((now - since) // TRY))
         if before is None or turn != before.turn:

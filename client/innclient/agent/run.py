@@ -18,8 +18,8 @@ from innclient.agent.state import LogForked
 from innclient.agent.tunnel import Tunnel
 from innclient.agent.view import NetworkView, StatusView, network_view
 from innclient.config import Loaded, Paths
-from innclient.failures import SYSTEM, TRUST, Failure, status_of_code, unreachable, usage
-from innerd.wireguard.device import Device, NoSuchDevice
+from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
+from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.keys import public_key
 
 _log = structlog.get_logger("agent")
@@ -54,6 +54,9 @@ async def cycle(keeper: Keeper) -> None:
             await keeper.follow(once=True)
     except (stream.Lost, TimeoutError) as error:
         raise await why_unreachable(keeper.tunnel, keeper.loaded, str(error)) from error
+    except stream.Ended as error:
+        status = REFUSED if error.reason in stream.SHUT_OUT else UNREACHABLE
+        raise Failure(status, "stream_ended", str(error)) from error
     except stream.Denied as error:
         raise Failure(status_of_code(error.code), error.code, error.message) from error
     except LogForked as error:
@@ -99,17 +102,26 @@ async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> 
     greeting = asyncio.create_task(_when_all(begun, ready))
     stopped: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     pending: set[asyncio.Task[Any]] = {*tasks}
-    while pending and not stopped.done():
-        done, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        pending.discard(stopped)
-        for task in done - {stopped}:
-            if task.exception() is not None and pending:
-                _log.error("an interface is given up", error=str(task.exception()))
-    for task in (*tasks, stopped, greeting):
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+    try:
+        while pending and not stopped.done():
+            done, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            pending.discard(stopped)
+            for task in done - {stopped}:
+                if task.exception() is not None and pending:
+                    _log.error("an interface is given up", error=str(task.exception()))
+    except asyncio.CancelledError:
+        await _ended(*tasks, stopped, greeting)
+        raise
+    for outcome in await _ended(*tasks, stopped, greeting):
         if isinstance(outcome, Exception):
             raise outcome
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> list[Any]:
+    """Cancel tasks and wait for them; what became of each."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _when_all(begun: list[asyncio.Event], ready: Callable[[], Awaitable[None]]) -> None:
@@ -120,7 +132,8 @@ async def _when_all(begun: list[asyncio.Event], ready: Callable[[], Awaitable[No
 
 async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
     """One interface until it is taken down through its socket; `begun` is set when it is up, or can't be."""
-    down, finished = asyncio.Event(), asyncio.Event()
+    down = asyncio.Event()
+    finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def answer(verb: str) -> Any:
         if verb == "show":
@@ -129,7 +142,7 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
             return await _status(keeper)
         if verb == "down":
             down.set()
-            await finished.wait()
+            await asyncio.shield(finished)
             return "down"
         if verb == "fetch":
             if keeper.connected_since is None:
@@ -153,8 +166,12 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
                 await running  # a bug: it never ends by itself
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            await asyncio.to_thread(take_down, keeper.paths, keeper.tunnel, keeper.choices.names.path)
-            finished.set()
+            try:
+                await asyncio.to_thread(take_down, keeper.paths, keeper.tunnel, keeper.choices.names.path)
+            except (Failure, DeviceError) as error:
+                finished.set_exception(error)
+            else:
+                finished.set_result(None)
             await asyncio.sleep(0.05)  # the answer to `down` leaves before the socket does
         finally:
             running.cancel()
@@ -164,9 +181,9 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
 
 
 def take_down(paths: Paths, tunnel: Tunnel, hosts: Path) -> None:
-    """Interface and names away."""
-    hostsfile.update(hosts, paths.interface, [])
+    """Interface and names away. Raises Failure where the names can't be taken out of the hosts file."""
     tunnel.down()
+    hostsfile.update(hosts, paths.interface, [])
 
 
 async def _show(keeper: Keeper) -> NetworkView:

@@ -127,7 +127,10 @@ def _take(
     blocks = {number: cidr for number, cidr in netmap.cidrs.items() if number not in cidrs_gone}
     refused = {number: why for number, why in netmap.refused.items() if number not in gone}
     for cidr in cidrs:
-        blocks[cidr.id] = _cidr(cidr)
+        try:
+            blocks[cidr.id] = _cidr(cidr)
+        except Refused:
+            blocks.pop(cidr.id, None)  # it is only shown: never a reason to lose the network
     for peer in peers:
         try:
             known[peer.id] = _peer(peer)
@@ -154,7 +157,7 @@ def _cidr(cidr: CidrJson) -> KnownCidr:
     try:
         name: str = parse_name(cidr.name)
     except Refused:
-        name = f"cidr-{cidr.id}"  # it is only shown: never a reason to lose the network
+        name = f"cidr-{cidr.id}"
     return KnownCidr(id=cidr.id, name=name, range=parse_range(cidr.cidr), parent=cidr.parent)
 
 

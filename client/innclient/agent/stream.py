@@ -32,6 +32,9 @@ class Lost(Exception):
         self.silent = silent
 
 
+SHUT_OUT = ("disabled", "retired")  # the reasons that mean: you are no peer any more
+
+
 class Ended(Exception):
     """The coordinator ended the stream with a reason (`bye`)."""
 

@@ -1,0 +1,80 @@
+"""`innerd` and `inn` as commands, in this process: arguments in; exit status, stdout and stderr out.
+
+It is what the executables do (`finish` with the process's arguments); only a process start is saved.
+"""
+
+import contextlib
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import innclient.cli
+import innerd.cli
+
+MAINS = {"innerd": innerd.cli.main, "inn": innclient.cli.main}
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def code(self) -> str:
+        """The stable code of the error on stderr."""
+        return self.err.partition("[")[2].partition("]")[0]
+
+
+def run(program: str, *args: str) -> Done:
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = [program, *args]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            MAINS[program]()
+        status = 0
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    finally:
+        sys.argv = before
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+class Host:
+    """A machine's files in a folder, and its commands."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self.folder, self.program = folder, program
+        self.etc, self.lib, self.run_dir = folder / "etc", folder / "lib", folder / "run"
+
+    @property
+    def flags(self) -> list[str]:
+        return ["-c", str(self.etc), "-d", str(self.lib), "--runtime-dir", str(self.run_dir)]
+
+    def __call__(self, *args: str) -> Done:
+        return run(self.program, *self.flags, *args)
+
+    def ok(self, *args: str) -> str:
+        """Stdout of a command that must succeed and say nothing on stderr."""
+        done = self(*args)
+        assert (done.status, done.err) == (0, ""), done
+        return done.out
+
+    def json(self, *args: str) -> Any:
+        return json.loads(self.ok(*args, "--json"))
+
+    def refused(self, *args: str) -> tuple[int, str]:
+        """Exit status and code of a command that must fail: nothing on stdout, the error in its form on stderr."""
+        done = self(*args)
+        assert done.out == "", done
+        first, *rest = done.err.splitlines()
+        assert first.startswith("error: "), done
+        assert first.endswith("]"), done
+        assert all(line.startswith("hint: ") for line in rest), done
+        assert len(rest) <= 1, done
+        return done.status, done.code

@@ -1,0 +1,116 @@
+"""The agent's memory on disk comes back as it was, or is an error: never an empty memory by accident."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from innclient.agent import disk
+from innclient.agent.pins import Pins, check
+from innclient.agent.state import Netmap, emptied, take_snapshot
+from innclient.failures import SYSTEM, Failure
+from innerd.wire.innernet import CidrJson
+from tests.client.support import paths_in
+from tests.client.told import COORDINATOR, MARI, ME, known, netmap, peer_json, snapshot
+from tests.world import key
+
+
+def test_nothing_on_disk_is_an_empty_memory(tmp_path: Path) -> None:
+    assert disk.load_netmap(paths_in(tmp_path)) == (Netmap(), None)
+    assert disk.load_pins(paths_in(tmp_path)) == Pins()
+
+
+SIX = take_snapshot(
+    netmap(),
+    snapshot(
+        peer_json(4, "mari", "fd00::8", endpoint="[2001:db8::1]:51820", is_admin=True),
+        peer_json(5, "no name", "fd00::9"),
+        cidrs=[CidrJson(id=1, name="kermpany", cidr="fd00::/64", parent=None)],
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "known_map",
+    [
+        pytest.param(netmap(MARI), id="a network"),
+        pytest.param(SIX, id="IPv6, an endpoint, an admin, a refused peer"),
+        pytest.param(emptied(netmap(MARI)), id="shut out"),
+        pytest.param(Netmap(), id="nothing"),
+    ],
+)
+def test_a_netmap_comes_back_as_it_was(tmp_path: Path, known_map: Netmap) -> None:
+    paths = paths_in(tmp_path)
+    disk.save_netmap(paths, known_map, 1234.5)
+    assert disk.load_netmap(paths) == (known_map, 1234.5)
+
+
+def test_pins_and_their_breaks_come_back_as_they_were(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    pins, _ = check(Pins(), [known(4, "mari", "10.42.128.2"), known(5, "oven", "fd00::8")], 100.0)
+    pins, _ = check(pins, [known(4, "mari", "10.42.128.2", public_key=key("other"))], 200.0)
+    disk.save_pins(paths, pins)
+    assert disk.load_pins(paths) == pins
+
+
+def test_the_memory_is_private(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    disk.save_netmap(paths, netmap(MARI), 0.0)
+    disk.save_pins(paths, Pins())
+    assert {path.stat().st_mode & 0o777 for path in paths.data.iterdir()} == {0o600}
+    assert paths.data.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b'{"version": 1, "pins": {"keys": {"10.42.12', id="torn"),
+        pytest.param(b"{}", id="another document"),
+        pytest.param(b'{"version":"1","peers":[],"cidrs":[]}', id="innernet's cache"),
+        pytest.param(b"\xff\xfe\x00", id="bytes"),
+        pytest.param(b"[]", id="a list"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
+    paths = paths_in(tmp_path)
+    paths.data.mkdir(parents=True)
+    paths.netmap.write_bytes(content)
+    paths.pins.write_bytes(content)
+    for path, load in ((paths.netmap, disk.load_netmap), (paths.pins, disk.load_pins)):
+        with pytest.raises(Failure) as failed:
+            load(paths)
+        assert (failed.value.status, failed.value.code) == (SYSTEM, "state_unreadable")
+        assert str(path) in failed.value.message
+
+
+def edited(paths, **peer: object) -> None:
+    content = msgspec.json.decode(paths.netmap.read_bytes())
+    content["peers"][0] |= peer
+    paths.netmap.write_bytes(msgspec.json.encode(content))
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        pytest.param({"ip": "everywhere"}, id="an address"),
+        pytest.param({"name": "mari\n10.0.0.1 bank.example"}, id="a name"),
+        pytest.param({"public_key": "AAAA"}, id="a key"),
+    ],
+)
+def test_a_value_that_was_edited_to_nonsense_is_an_error_that_names_the_file(tmp_path: Path, peer: dict) -> None:
+    paths = paths_in(tmp_path)
+    disk.save_netmap(paths, take_snapshot(Netmap(), snapshot(COORDINATOR, ME)), 0.0)
+    edited(paths, **peer)
+    with pytest.raises(Failure) as failed:
+        disk.load_netmap(paths)
+    assert (failed.value.status, failed.value.code) == (SYSTEM, "state_unreadable")
+    assert str(paths.netmap) in failed.value.message
+
+
+def test_a_file_of_a_later_version_is_not_guessed_at(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    disk.save_pins(paths, Pins())
+    paths.pins.write_bytes(paths.pins.read_bytes().replace(b'"version":1', b'"version":2'))
+    with pytest.raises(Failure):
+        disk.load_pins(paths)

@@ -1,0 +1,309 @@
+"""One peer's keeper against a real coordinator on the loopback, its device in memory: what the network says becomes
+what the device is, and stays so through whatever happens."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from innclient.agent import disk
+from innclient.agent.keeper import Keeper, Names
+from innclient.agent.pins import Pins
+from innclient.agent.run import cycle
+from innclient.failures import TRUST, UNREACHABLE, Failure
+from innerd.domain import commands as c
+from innerd.domain.values import parse_endpoint
+from innerd.listener import Listener
+from innerd.presence import Observed, Presence
+from innerd.wireguard.plan import RemovePeer, SetPeer
+from tests.client.support import COORDINATOR, eventually, hosts_of, keeper_of, on_device, paths_in
+from tests.world import INTERFACE, World, key, populated
+
+
+@pytest.fixture
+async def kermpany() -> World:
+    return await populated()
+
+
+@contextlib.asynccontextmanager
+async def running(keeper: Keeper) -> AsyncIterator[Keeper]:
+    await keeper.bring_up()
+    task = asyncio.create_task(keeper.run())
+    try:
+        yield keeper
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def in_step(keeper: Keeper, kermpany: World) -> None:
+    """Until the keeper has applied the network's newest revision and the coordinator knows it."""
+    peer = kermpany.peer("ryo").id
+    await eventually(lambda: kermpany.presence.applied(peer) == kermpany.writer.network.revision, "a receipt", within=4)
+
+
+async def test_a_cycle_brings_the_device_to_what_the_network_says(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        await cycle(keeper)
+    device = keeper.tunnel.get()
+    assert {k: p.allowed_ips for k, p in device.peers.items()} == {
+        key("coordinator"): frozenset({f"{COORDINATOR}/32"}),
+        key("mari"): frozenset({f"{kermpany.peer('mari').ip}/32"}),
+    }
+    assert device.peers[key("coordinator")].endpoint == "192.0.2.1:51820"
+    assert hosts_of(keeper).splitlines()[1:-1] == [
+        "127.42.0.1 innernet-server.kermpany.wg",
+        f"{kermpany.peer('ryo').ip} ryo.kermpany.wg",
+        f"{kermpany.peer('mari').ip} mari.kermpany.wg",
+    ]
+    receipt = kermpany.presence.receipts[kermpany.peer("ryo").id]
+    assert (receipt.revision, receipt.refused) == (kermpany.writer.network.revision, ())
+
+
+async def test_a_change_reaches_the_device_and_a_receipt_comes_back(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        await kermpany.associate("humans", "ovens")
+        await in_step(keeper, kermpany)
+        assert on_device(keeper) == {key("coordinator"), key("mari"), key("oven")}
+        assert "oven.kermpany.wg" in hosts_of(keeper)
+        await kermpany.do(c.RemovePeer(kermpany.peer("mari").id))
+        await in_step(keeper, kermpany)
+        assert on_device(keeper) == {key("coordinator"), key("oven")}
+        assert "mari" not in hosts_of(keeper)
+
+
+async def test_a_rename_changes_the_names_and_leaves_the_device_alone(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        before = list(keeper.tunnel.backend.applied)
+        await kermpany.do(c.ChangePeer(id=kermpany.peer("mari").id, name="mari-laptop"))
+        await in_step(keeper, kermpany)
+        assert "mari-laptop.kermpany.wg" in hosts_of(keeper)
+        assert keeper.tunnel.backend.applied == before
+
+
+async def test_a_disabled_peer_keeps_nobody_but_the_coordinator(kermpany: World, tmp_path: Path) -> None:
+    ryo = kermpany.peer("ryo").id
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        await kermpany.do(c.ChangePeer(id=ryo, is_disabled=True))
+        await eventually(lambda: on_device(keeper) == {key("coordinator")})
+        await eventually(lambda: "mari" not in hosts_of(keeper))
+        await eventually(lambda: "disabled" in (keeper.trouble or "") or "unauthorized" in (keeper.trouble or ""))
+        assert disk.load_netmap(keeper.paths)[0].is_emptied
+        await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
+        await eventually(lambda: on_device(keeper) == {key("coordinator"), key("mari")}, "back in")
+
+
+def bound_again(port: int) -> socket.socket:
+    listening = socket.create_server((COORDINATOR, port))
+    listening.setblocking(False)
+    return listening
+
+
+async def test_after_the_coordinator_was_restarted_the_stream_goes_on_at_its_cursor(
+    kermpany: World, tmp_path: Path
+) -> None:
+    ryo = kermpany.peer("ryo").id
+    async with contextlib.AsyncExitStack() as stack:
+        async with kermpany.listening() as port:
+            keeper = await stack.enter_async_context(running(keeper_of(kermpany, "ryo", tmp_path, port)))
+            await in_step(keeper, kermpany)
+        await eventually(lambda: keeper.connected_since is None)
+        assert on_device(keeper) == {key("coordinator"), key("mari")}  # nothing went with the coordinator
+        endpoint = kermpany.services.internal_endpoint
+        kermpany.presence = Presence()
+        await kermpany.start()
+        kermpany.services.internal_endpoint = endpoint
+        asked: list[bytes] = []
+
+        async def noting(scope, receive, send) -> None:
+            asked.append(dict(scope["headers"]).get(b"last-event-id", b""))
+            await kermpany.app(scope, receive, send)
+
+        listener = Listener(noting, bound_again(port))
+        await listener.start()
+        try:
+            await eventually(lambda: ryo in kermpany.presence.streaming, "a stream")
+            assert asked[0].decode() == f"1.{kermpany.writer.network.revision}"
+            await kermpany.associate("humans", "ovens")
+            await in_step(keeper, kermpany)
+            assert key("oven") in on_device(keeper)
+        finally:
+            await kermpany.hub.shut_down()
+            await listener.stop()
+
+
+async def test_a_restarted_coordinator_learns_again_who_is_in_step(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        kermpany.presence.receipts.clear()  # soft state: a restart loses it
+        for stream in kermpany.hub.streams.values():
+            stream.end("shutting_down")
+        await in_step(keeper, kermpany)
+
+
+async def test_a_device_that_somebody_edited_is_put_right(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        await cycle(keeper)
+        right = keeper.tunnel.get()
+        stranger = SetPeer(
+            public_key=key("stranger"), is_new=True, allowed_ips=right.peers[key("mari")].allowed_ips, keepalive=0
+        )
+        keeper.tunnel.backend.apply(INTERFACE, [stranger, RemovePeer(key("coordinator"))])
+        await keeper.apply()
+        assert keeper.tunnel.get() == right
+
+
+async def test_without_the_coordinator_the_device_comes_up_from_what_is_on_disk(
+    kermpany: World, tmp_path: Path
+) -> None:
+    async with kermpany.listening() as port:
+        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+    (tmp_path / "hosts").unlink()
+    again = keeper_of(kermpany, "ryo", tmp_path, port)
+    with pytest.raises(Failure) as failed:
+        await cycle(again)
+    assert failed.value.status == UNREACHABLE
+    assert on_device(again) == {key("coordinator"), key("mari")}
+    assert "mari.kermpany.wg" in hosts_of(again)
+
+
+# -- trust --------------------------------------------------------------------------------------------------------
+
+
+def pin(keeper_folder: Path, kermpany: World, name: str, key_name: str) -> None:
+    """An earlier run of this peer saw another key for a peer's address."""
+    disk.save_pins(paths_in(keeper_folder), Pins({str(kermpany.peer(name).ip): key(key_name)}))
+
+
+async def test_a_changed_key_reaches_neither_device_nor_names_and_is_reported(kermpany: World, tmp_path: Path) -> None:
+    pin(tmp_path, kermpany, "mari", "mari of old")
+    await kermpany.associate("humans", "ovens")
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        assert on_device(keeper) == {key("coordinator"), key("oven")}
+        assert "mari" not in hosts_of(keeper)
+        assert "oven" in hosts_of(keeper)
+        (broken,) = keeper.pins.broken.values()
+        assert (broken.name, broken.pinned, broken.offered) == ("mari", key("mari of old"), key("mari"))
+        receipt = kermpany.presence.receipts[kermpany.peer("ryo").id]
+        assert receipt.refused == ((kermpany.peer("mari").id, "pin"),)
+    assert disk.load_pins(keeper.paths).broken == keeper.pins.broken
+    assert disk.load_pins(keeper.paths).keys[str(kermpany.peer("mari").ip)] == key("mari of old")
+
+
+async def test_the_cache_is_no_way_around_a_pin(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port:
+        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+    pin(tmp_path, kermpany, "mari", "mari of old")
+    keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+    await keeper.bring_up()
+    await keeper.http.aclose()
+    assert key("mari") not in on_device(keeper)
+
+
+async def test_another_log_in_the_same_generation_is_not_applied(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port:
+        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+    forked = await populated()  # the same facts, the same revisions, and another chain
+    await forked.associate("humans", "ovens")
+    async with forked.listening() as port:
+        keeper = keeper_of(forked, "ryo", tmp_path, port)
+        with pytest.raises(Failure) as failed:
+            await cycle(keeper)
+    assert (failed.value.status, failed.value.code) == (TRUST, "log_forked")
+    assert on_device(keeper) == {key("coordinator"), key("mari")}
+
+
+async def test_the_agent_says_that_the_log_was_forked_and_stays_as_it_was(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port:
+        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+    forked = await populated()
+    await forked.associate("humans", "ovens")
+    async with forked.listening() as port, running(keeper_of(forked, "ryo", tmp_path, port)) as keeper:
+        await eventually(lambda: keeper.forked is not None)
+        assert on_device(keeper) == {key("coordinator"), key("mari")}
+        assert keeper.connected_since is None
+
+
+# -- endpoints and names ----------------------------------------------------------------------------------------
+
+
+async def test_a_silent_peer_is_tried_where_the_coordinator_saw_it(kermpany: World, tmp_path: Path) -> None:
+    mari = kermpany.peer("mari")
+    kermpany.presence.observe(mari.id, Observed(parse_endpoint("203.0.113.4:4"), None, 0, 0))
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        await eventually(
+            lambda: keeper.tunnel.get().peers[key("mari")].endpoint == "203.0.113.4:4", "our turn", within=12
+        )
+
+
+async def test_without_traversal_no_endpoint_is_tried(kermpany: World, tmp_path: Path) -> None:
+    mari = kermpany.peer("mari")
+    kermpany.presence.observe(mari.id, Observed(parse_endpoint("203.0.113.4:4"), None, 0, 0))
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port, try_endpoints=False)
+        await cycle(keeper)
+        assert keeper.tunnel.get().peers[key("mari")].endpoint is None
+
+
+async def test_a_peer_that_roamed_is_left_where_it_is(kermpany: World, tmp_path: Path) -> None:
+    mari = kermpany.peer("mari")
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        await cycle(keeper)
+        keeper.tunnel.backend.hear(INTERFACE, key("mari"), time.time(), "198.51.100.9:9")
+        kermpany.presence.observe(mari.id, Observed(parse_endpoint("203.0.113.4:4"), None, 0, 0))
+        again = keeper_of(kermpany, "ryo", tmp_path, port)
+        again.tunnel.backend = keeper.tunnel.backend
+        await cycle(again)
+        assert again.tunnel.get().peers[key("mari")].endpoint == "198.51.100.9:9"
+
+
+async def test_a_coordinator_that_moves_is_followed_at_once(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        keeper.tunnel.backend.hear(INTERFACE, key("coordinator"), time.time())  # the old place seems alive
+        await kermpany.do(c.SetNetworkEndpoint(parse_endpoint("198.51.100.1:443")))
+        await in_step(keeper, kermpany)
+        assert keeper.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.1:443"
+
+
+@pytest.mark.parametrize(("suffix", "line"), [("home.arpa", "mari.home.arpa"), ("", "mari")], ids=["own", "none"])
+async def test_names_have_the_suffix_that_was_asked_for(
+    kermpany: World, tmp_path: Path, suffix: str, line: str
+) -> None:
+    async with kermpany.listening() as port:
+        names = Names(path=tmp_path / "hosts", suffix=suffix)
+        await cycle(keeper_of(kermpany, "ryo", tmp_path, port, names=names))
+    assert f"{kermpany.peer('mari').ip} {line}" in (tmp_path / "hosts").read_text().splitlines()
+
+
+async def test_a_hosts_file_that_cannot_be_written_does_not_keep_the_device_back(
+    kermpany: World, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text(f"# DO NOT EDIT innernet {INTERFACE} END\n")
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        await cycle(keeper)
+    assert key("mari") in on_device(keeper)
+    assert hosts_of(keeper) == f"# DO NOT EDIT innernet {INTERFACE} END\n"
+
+
+async def test_the_peers_own_addresses_are_reported_without_the_excluded(kermpany: World, tmp_path: Path) -> None:
+    ryo = kermpany.peer("ryo").id
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port, report_candidates=True)
+        keeper.loaded.config.agent.exclude_nat_candidates = ["0.0.0.0/0", "::/0"]
+        kermpany.presence.candidates[ryo] = (parse_endpoint("203.0.113.1:1"),)
+        async with running(keeper):
+            await eventually(lambda: kermpany.presence.candidates[ryo] == (), "a report of nothing")

@@ -1,0 +1,198 @@
+"""What the device should be: who is on it, and which endpoint a silent peer is tried at, on a stepped clock."""
+
+from typing import Any
+
+import pytest
+
+from innclient.agent.reconcile import Server, Trial, is_silent, next_trials, wanted
+from innclient.agent.state import Presence
+from innerd.domain.values import Endpoint, PublicKey, parse_address
+from innerd.wireguard.device import Device, DevicePeer, Wanted
+from tests.client.told import known
+from tests.world import key, private_key
+
+NOW = 10_000.0
+RYO = known(3, "ryo", "10.42.128.1")
+MARI = known(4, "mari", "10.42.128.2")
+COORDINATOR = known(1, "coordinator", "10.42.0.1")
+SERVER = Server(key("coordinator"), parse_address("10.42.0.1"), Endpoint("192.0.2.1:51820"))
+
+
+def entry(name: str, handshake: float | None, endpoint: str | None = None) -> Device:
+    peer = DevicePeer(
+        public_key=key(name), last_handshake=handshake, endpoint=None if endpoint is None else Endpoint(endpoint)
+    )
+    return Device(peers={key(name): peer})
+
+
+def the_device(*peers: Any, **changes: Any) -> Wanted:
+    fields: dict[str, Any] = {
+        "private_key": private_key("ryo"),
+        "me": 3,
+        "server": SERVER,
+        "peers": peers,
+        "trials": {},
+        "overrides": {},
+        "device": Device(),
+        "now": NOW,
+    }
+    return wanted(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("handshake", "silent"),
+    [(None, True), (NOW - 180.1, True), (NOW - 180.0, False), (NOW, False), (NOW + 50, False)],
+    ids=["never", "too long ago", "just within", "now", "a clock that went back"],
+)
+def test_a_peer_is_silent_three_minutes_after_its_last_handshake(handshake: float | None, silent: bool) -> None:
+    assert is_silent(DevicePeer(public_key=key("mari"), last_handshake=handshake), NOW) is silent
+
+
+def test_a_peer_that_is_not_on_the_device_is_silent() -> None:
+    assert is_silent(None, NOW)
+
+
+# -- who is on the device -------------------------------------------------------------------------------------------
+
+
+def test_the_coordinator_and_the_others_are_on_the_device_each_with_one_address() -> None:
+    peers = the_device(COORDINATOR, RYO, MARI).peers
+    assert {k: p.allowed_ips for k, p in peers.items()} == {
+        key("coordinator"): frozenset({"10.42.0.1/32"}),
+        key("mari"): frozenset({"10.42.128.2/32"}),
+    }
+    assert {p.keepalive for p in peers.values()} == {25}
+
+
+def test_the_device_keeps_its_own_key_and_its_own_port() -> None:
+    made = the_device(MARI)
+    assert (made.private_key, made.listen_port) == (private_key("ryo"), None)
+
+
+def test_a_peer_of_an_ipv6_network_has_a_whole_address() -> None:
+    peer = known(4, "mari", "fd00::8")
+    assert the_device(peer).peers[key("mari")].allowed_ips == {"fd00::8/128"}
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        pytest.param(known(1, "impostor", "10.42.0.1"), id="another key for the coordinator"),
+        pytest.param(known(9, "impostor", "10.42.0.1"), id="another peer at the coordinator's address"),
+        pytest.param(
+            known(9, "impostor", "10.42.9.9", public_key=key("coordinator")), id="the coordinator's key elsewhere"
+        ),
+        pytest.param(known(3, "impostor", "10.42.128.1"), id="another key for ourselves"),
+    ],
+)
+def test_nobody_takes_the_place_of_the_coordinator_or_of_ourselves(peer: Any) -> None:
+    peers = the_device(peer).peers
+    assert set(peers) == {key("coordinator")}
+    assert peers[key("coordinator")].allowed_ips == {"10.42.0.1/32"}
+
+
+# -- endpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_a_silent_coordinator_is_tried_at_its_configured_endpoint() -> None:
+    made = the_device(device=entry("coordinator", NOW - 200, "203.0.113.9:1"))
+    assert made.peers[key("coordinator")].endpoint == "192.0.2.1:51820"
+
+
+def test_a_coordinator_that_answers_from_elsewhere_is_left_alone() -> None:
+    assert the_device(device=entry("coordinator", NOW - 20)).peers[key("coordinator")].endpoint is None
+
+
+def test_a_coordinator_that_moved_is_followed_though_the_old_session_seems_alive() -> None:
+    moved = Server(key("coordinator"), SERVER.ip, Endpoint("198.51.100.7:51820"), moved=True)
+    made = the_device(server=moved, device=entry("coordinator", NOW - 20))
+    assert made.peers[key("coordinator")].endpoint == "198.51.100.7:51820"
+
+
+def test_a_coordinator_whose_name_does_not_resolve_keeps_the_endpoint_it_has() -> None:
+    unresolved = Server(key("coordinator"), SERVER.ip, None)
+    assert the_device(server=unresolved).peers[key("coordinator")].endpoint is None
+
+
+def test_without_a_trial_a_peers_endpoint_is_left_to_wireguard() -> None:
+    assert the_device(MARI).peers[key("mari")].endpoint is None
+
+
+def test_an_override_wins_over_a_trial() -> None:
+    trials = {4: Trial(NOW, 0, Endpoint("192.0.2.4:1"))}
+    assert the_device(MARI, trials=trials).peers[key("mari")].endpoint == "192.0.2.4:1"
+    overrides = {MARI.ip: Endpoint("192.168.1.9:51820")}
+    made = the_device(MARI, trials=trials, overrides=overrides).peers[key("mari")]
+    assert (made.endpoint, made.force_endpoint) == ("192.168.1.9:51820", True)
+
+
+# -- whose turn it is -----------------------------------------------------------------------------------------------
+
+HIGH, LOW = PublicKey("z" * 43 + "="), PublicKey("+" * 43 + "=")  # above and below every other peer's
+ONE, OTHER = Endpoint("192.0.2.4:1"), Endpoint("10.0.0.4:1")
+TWO = {4: Presence((ONE, OTHER), online=True)}
+NOTHING = Device()
+
+
+def trials_over(
+    times: list[float], presence: dict[int, Presence], device: Device = NOTHING, me: PublicKey = HIGH
+) -> list[str | None]:
+    """The endpoint under trial at each moment."""
+    trials: dict[int, Trial] = {}
+    seen = []
+    for now in times:
+        trials = next_trials(trials, me, [MARI], presence, device, NOW + now)
+        seen.append(trials[4].endpoint if 4 in trials else None)
+    return seen
+
+
+def test_a_silent_peer_is_tried_at_each_endpoint_for_five_seconds_around_and_around() -> None:
+    at = trials_over([0, 1, 4.9, 5, 9.9, 10, 15, 20], TWO)
+    assert at == [ONE, ONE, ONE, OTHER, OTHER, ONE, OTHER, ONE]
+
+
+def test_the_peer_with_the_lower_key_gives_the_other_a_head_start() -> None:
+    assert trials_over([0, 0.9, 1, 5.9, 6, 11], TWO, me=LOW) == [None, None, ONE, ONE, OTHER, ONE]
+
+
+def test_of_two_peers_exactly_one_begins() -> None:
+    ryo = known(3, "ryo", "10.42.128.1")
+    there = {3: Presence((ONE,), online=True), 4: Presence((OTHER,), online=True)}
+    ours = next_trials({}, ryo.public_key, [MARI], there, NOTHING, NOW)[4]
+    theirs = next_trials({}, MARI.public_key, [ryo], there, NOTHING, NOW)[3]
+    assert {ours.endpoint is None, theirs.endpoint is None} == {True, False}
+
+
+def test_a_turn_that_was_missed_is_skipped() -> None:
+    assert trials_over([0, 11, 17], TWO) == [ONE, ONE, OTHER]
+
+
+def test_within_a_turn_the_trial_stays_what_it_was() -> None:
+    first = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW)
+    third = {4: Presence((Endpoint("203.0.113.4:9"),), online=True)}
+    assert next_trials(first, HIGH, [MARI], third, NOTHING, NOW + 3) == first
+    assert next_trials(first, HIGH, [MARI], third, NOTHING, NOW + 5)[4].endpoint == "203.0.113.4:9"
+
+
+def test_a_peer_that_answers_is_left_alone_wherever_it_roamed() -> None:
+    assert trials_over([0, 5, 100], TWO, entry("mari", NOW - 1, "198.51.100.4:4")) == [None, None, None]
+
+
+def test_a_peer_that_falls_silent_again_begins_with_its_first_endpoint() -> None:
+    begun = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW)
+    begun = next_trials(begun, HIGH, [MARI], TWO, NOTHING, NOW + 6)
+    heard = next_trials(begun, HIGH, [MARI], TWO, entry("mari", NOW + 8), NOW + 9)
+    assert heard == {}
+    again = next_trials(heard, HIGH, [MARI], TWO, entry("mari", NOW + 8), NOW + 200)
+    assert again[4] == Trial(NOW + 200, 0, ONE)
+
+
+def test_a_peer_of_which_no_endpoint_is_known_is_not_tried() -> None:
+    assert trials_over([0, 5], {}) == [None, None]
+    assert trials_over([0, 5], {4: Presence((), online=True)}) == [None, None]
+
+
+@pytest.mark.parametrize("me", [HIGH, LOW], ids=["the one who begins", "the one who waits"])
+def test_a_clock_that_goes_back_does_not_stop_the_trials(me: PublicKey) -> None:
+    seen = trials_over([0, 1, -500, -499, -494, -489], TWO, me=me)
+    assert {ONE, OTHER} <= set(seen[2:])
