@@ -1,0 +1,44 @@
+"""What holds for the tree as a whole. The rings themselves are import-linter's (`make check`)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(file for room in ("innerd", "dns/inndns", "client/innclient") for file in (ROOT / room).rglob("*.py"))
+LONGEST = 420  # lines: a longer file holds more than one thing
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_opens_with_what_it_is_for_and_is_not_too_long(file: Path) -> None:
+    text = file.read_text()
+    assert ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("heavy", ["litestar", "uvicorn", "aiosqlite", "sqlite3", "prometheus_client", "pyroute2"])
+def test_the_client_starts_without_what_only_the_coordinator_needs(heavy: str) -> None:
+    """Every command of `inn` would pay for it; pyroute2 alone takes a quarter of a second."""
+    check = f"import innclient.cli, sys; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_wheel_carries_the_migrations(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    listing = subprocess.run(
+        [sys.executable, "-m", "zipfile", "-l", str(next(tmp_path.glob("*.whl")))],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in ("innerd/migrations/0001_log.sql", "inndns/zone.py", "innclient/cli.py", "innerd/cli.py"):
+        assert name in listing
+
+
+def test_only_maps_knows_which_persistent_map_we_use() -> None:
+    users = [file for file in SOURCES if "immutables" in file.read_text() and file.name != "maps.py"]
+    assert users == []
