@@ -1,5 +1,6 @@
 """WireGuard in the kernel, through pyroute2's generic netlink (blocking: call it from a thread)."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -57,13 +58,13 @@ class KernelBackend:
     def get(self, interface: str) -> Device:
         if not self.exists(interface):
             raise NoSuchDevice(interface)
-        with _wireguard() as wg:
+        with _wireguard(interface) as wg:
             return parse_messages(wg.info(interface))
 
     def apply(self, interface: str, changes: Sequence[Change]) -> None:
         if not changes:
             return
-        with _wireguard() as wg:
+        with _wireguard(interface) as wg:
             for change in changes:
                 wg.set(interface, **_arguments(change))
 
@@ -73,7 +74,7 @@ class KernelBackend:
 
 
 @contextmanager
-def _wireguard() -> Iterator[Any]:
+def _wireguard(interface: str) -> Iterator[Any]:
     from pyroute2 import WireGuard
     from pyroute2.netlink.exceptions import NetlinkError
 
@@ -81,6 +82,8 @@ def _wireguard() -> Iterator[Any]:
         with WireGuard() as wg:
             yield wg
     except NetlinkError as error:
+        if error.code == errno.ENODEV:
+            raise NoSuchDevice(interface) from error
         raise links.refusal(error.code, f"WireGuard netlink: {error}") from error
     except OSError as error:
         raise links.refusal(error.errno or 0, f"WireGuard netlink: {error}") from error
