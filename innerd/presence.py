@@ -60,7 +60,9 @@ class Presence:
             self._stir(peer)
 
     def report_applied(self, peer: int, receipt: Receipt) -> None:
-        self.receipts[peer] = receipt
+        before = self.receipts.get(peer)
+        if before is None or before.revision <= receipt.revision:  # two may overtake each other on their way
+            self.receipts[peer] = receipt
 
     def stream_opened(self, peer: int) -> None:
         self.streaming.add(peer)

@@ -20,6 +20,7 @@ from innclient.failures import SYSTEM, TRUST, Failure, not_found, usage
 from innclient.options import (
     Command,
     Settings,
+    alias,
     configure_logs,
     finish,
     global_flags,
@@ -212,7 +213,7 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-cli.add_command(install, "redeem")
+cli.add_command(alias(install, "redeem"))
 
 
 @cli.command("up", cls=Command)
@@ -239,14 +240,20 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
         render.line(f"{name} is up at revision {_cycled(settings, name, flags)}.")
 
 
+def _fetched(paths: Paths) -> int | None:
+    """The revision that a running agent has brought everything to; None where none runs."""
+    from innclient.agent.door import ask as ask_agent
+
+    return ask_agent(paths.socket, "fetch", int)
+
+
 def _cycled(settings: Settings, interface: str, flags: dict[str, Any]) -> int:
     """One full cycle, by the agent if one runs, else by ourselves; the revision after it."""
-    from innclient.agent.door import ask as ask_agent
     from innclient.agent.run import cycle, holding
 
     paths = _paths(settings, interface)
     config.load(paths)
-    revision = ask_agent(paths.socket, "fetch", int)
+    revision = _fetched(paths)
     if revision is None:
         keeper = _keeper(settings, interface, flags)
         with holding(paths):
@@ -268,9 +275,13 @@ async def _ready() -> None:
 def fetch(context: Any, /, interface: str, **flags: Any) -> None:
     """Bring an interface that is up in step with the network, once."""
     settings = settings_of(context)
-    require_root("inn fetch")
     configure_logs(settings)
     paths = _paths(settings, interface)
+    revision = _fetched(paths)
+    if revision is not None:
+        render.line(f"{interface} is at revision {revision}.")
+        return
+    require_root("inn fetch without a running agent")
     config.load(paths)
     if not _tunnel(settings, interface).is_up():
         raise Failure(SYSTEM, "interface_down", f"the interface {interface} is not up", f"inn up {interface}")
@@ -283,18 +294,25 @@ def fetch(context: Any, /, interface: str, **flags: Any) -> None:
 def down(context: click.Context, interface: str) -> None:
     """Take an interface down: tunnel and names go, what was learned stays. Its agent ends."""
     settings = settings_of(context)
-    require_root("inn down")
     paths = _paths(settings, interface)
-    loaded = config.load(paths)
-    _take_down(settings, paths, Path(loaded.config.agent.hosts_path))
+    if not _taken_down(paths):
+        require_root("inn down without a running agent")
+        loaded = config.load(paths)
+        _take_down(settings, paths, Path(loaded.config.agent.hosts_path))
     render.line(f"{interface} is down.")
 
 
-def _take_down(settings: Settings, paths: Paths, hosts: Path) -> None:
+def _taken_down(paths: Paths) -> bool:
+    """Whether a running agent took its interface down for us."""
     from innclient.agent.door import ask as ask_agent
+
+    return ask_agent(paths.socket, "down", str) is not None
+
+
+def _take_down(settings: Settings, paths: Paths, hosts: Path) -> None:
     from innclient.agent.run import holding, take_down
 
-    if ask_agent(paths.socket, "down", str) is not None:
+    if _taken_down(paths):
         return
     with holding(paths):
         take_down(paths, _tunnel(settings, paths.interface), hosts)
@@ -348,7 +366,7 @@ def show(context: click.Context, interface: str | None = None, short: bool = Fal
         rendering.as_text(view, short=short, tree=tree, whole_keys=settings.verbose > 0)
 
 
-cli.add_command(show, "list")
+cli.add_command(alias(show, "list"))
 
 
 def _view(settings: Settings, interface: str) -> "NetworkView":

@@ -1,6 +1,7 @@
 """The flags that every command takes, before the subcommand and after it, and how a command ends."""
 
 import asyncio
+import copy
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -98,6 +99,13 @@ class Command(click.RichCommand):
             option.opts = [name for name in option.opts if name not in taken]
             if option.opts:
                 self.params.append(option)
+
+
+def alias(command: click.Command, name: str) -> click.Command:
+    """The same command under a second name."""
+    second = copy.copy(command)
+    second.name = name
+    return second
 
 
 def json_flag() -> Callable[[Any], Any]:

@@ -153,6 +153,8 @@ class Door:
             if not session.admin_capable():
                 raise unauthorized("only administrators may do this", "not_admin")
         elif area == "user" and route in _FOR_USERS and not session.user_capable():
+            if session.is_local:
+                raise unauthorized("this route is for peers")
             raise unauthorized("this peer has not redeemed its invitation", "not_redeemed")
 
     async def _forward(self, scope: Scope, path: str, body: bytes, receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ end, and replay decides.
 """
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable
 from hashlib import sha256
@@ -96,6 +97,16 @@ class Loaded(Struct, frozen=True):
 
 async def load(store: Store) -> Loaded:
     """Replay the log, verifying the chain. Raises StoreCorrupt and codec.UnknownEvent, naming the record."""
+    collects = gc.isenabled()
+    gc.disable()  # all that a replay makes stays: looking for garbage among it takes as long as the replay
+    try:
+        return await _replay(store)
+    finally:
+        if collects:
+            gc.enable()
+
+
+async def _replay(store: Store) -> Loaded:
     network, link, at = EMPTY, b"", 0.0
     async for page in store.read():
         events: list[AnyEvent] = []

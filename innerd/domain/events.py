@@ -10,7 +10,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=False):
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=False, gc=False):
     """The base of all events. `version` is the version of the stored shape; `about` is the kind of thing that the event
     is about, and the field that holds its id."""
 

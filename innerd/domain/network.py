@@ -6,7 +6,7 @@ as long as they like. The revision of a network is the number of events in it: e
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Generic, TypeVar, assert_never
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from innerd.domain import events as e
 from innerd.domain.maps import Map, MapMutation
-from innerd.domain.values import Address, Endpoint, Name, PublicKey, Range
+from innerd.domain.values import Address, Endpoint, Name, PublicKey, Range, stored_address
 
 ROOT = 1  # CIDR ids as innernet has them
 INFRA = 2
@@ -139,15 +139,19 @@ class _Part(Generic[_K, _V]):
         self._mutation: MapMutation[_K, _V] | None = None
 
     def _changing(self) -> MapMutation[_K, _V]:
-        if self._mutation is None:
-            self._mutation = self._base.mutate()
-        return self._mutation
+        mutation = self._mutation
+        if mutation is None:
+            mutation = self._mutation = self._base.mutate()
+        return mutation
 
     def __getitem__(self, key: _K) -> _V:
         return self._base[key] if self._mutation is None else self._mutation[key]
 
     def __setitem__(self, key: _K, value: _V) -> None:
-        self._changing()[key] = value
+        mutation = self._mutation  # as _changing does, without the call: a replay passes here most
+        if mutation is None:
+            mutation = self._mutation = self._base.mutate()
+        mutation[key] = value
 
     def __delitem__(self, key: _K) -> None:
         del self._changing()[key]
@@ -222,7 +226,7 @@ def _peer(event: e.PeerAdded) -> Peer:
     return Peer(
         id=event.id,
         name=Name(event.name),
-        ip=ip_address(event.ip),
+        ip=stored_address(event.ip),
         public_key=PublicKey(event.public_key),
         is_admin=event.is_admin,
         is_redeemed=event.is_redeemed,

@@ -72,6 +72,14 @@ def parse_address(text: str) -> Address:
     return address
 
 
+def stored_address(text: str) -> Address:
+    """An address as we wrote it ourselves, canonical: IPv4 is read without the checks, which are most of a replay."""
+    if ":" in text:
+        return ip_address(text)
+    a, b, c, d = text.split(".")
+    return IPv4Address(int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d))
+
+
 _RANGE_V4 = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})/(0|[1-9][0-9]?)")
 
 

@@ -8,7 +8,7 @@ A type or version that this release does not know is an error that names it: a n
 Upcasters (version n -> n+1, pure, on the data as JSON) go into UPCASTERS; stored bytes are never rewritten.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -16,7 +16,8 @@ import msgspec
 
 from innerd.domain import events as e
 
-UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
 
 class UnknownEvent(Exception):
@@ -31,7 +32,7 @@ class Who(msgspec.Struct, frozen=True):
     request: str | None = None
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record, read. `data` is the event's own JSON."""
 
     seq: int
@@ -49,10 +50,47 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         return datetime.fromisoformat(self.at).timestamp()
 
 
-_TYPES: dict[str, type[e.Event]] = {str(cls.__struct_config__.tag): cls for cls in get_args(e.AnyEvent)}
+class _Content(msgspec.Struct, frozen=True, gc=False):
+    """What of a record makes its event: a replay reads nothing else."""
+
+    type: str
+    version: int
+    data: msgspec.Raw
+
+
 _ENCODER = msgspec.json.Encoder()
 _ENVELOPE = msgspec.json.Decoder(Envelope)
-_EVENT: msgspec.json.Decoder[e.AnyEvent] = msgspec.json.Decoder(e.AnyEvent)
+_CONTENT = msgspec.json.Decoder(_Content)
+
+
+class Codec:
+    """Which types there are, in which version, and how older versions become it. `CODEC` is the log's; another one is
+    for showing how a second version of an event is read."""
+
+    def __init__(self, types: Iterable[type[e.Event]], upcasters: Mapping[tuple[str, int], Upcaster]) -> None:
+        self._types = {str(cls.__struct_config__.tag): cls for cls in types}
+        self._decoders = {name: msgspec.json.Decoder(cls) for name, cls in self._types.items()}
+        self._upcasters = upcasters
+
+    def decode(self, record: bytes | str) -> Any:
+        """The event of a record. Raises UnknownEvent for what a newer release wrote, msgspec.DecodeError for what is no
+        record."""
+        content = _CONTENT.decode(record)
+        cls = self._types.get(content.type)
+        if cls is not None and content.version == cls.version:
+            return self._decoders[content.type].decode(content.data)
+        if cls is None or not 0 < content.version < cls.version:
+            raise UnknownEvent(
+                f"event {envelope(record).seq} is a {content.type} of version {content.version},"
+                " which this release does not know"
+            )
+        data = msgspec.json.decode(content.data)
+        for version in range(content.version, cls.version):
+            data = self._upcasters[content.type, version](data)
+        return msgspec.convert(data, cls)
+
+
+CODEC = Codec(get_args(e.AnyEvent), UPCASTERS)
 
 
 def timestamp(now: float) -> str:
@@ -84,24 +122,6 @@ def envelope(record: bytes | str) -> Envelope:
 
 
 def decode(record: bytes | str) -> e.AnyEvent:
-    """The event of a record. Raises UnknownEvent for what a newer release wrote."""
-    return event_of(_ENVELOPE.decode(record))
-
-
-def event_of(read: Envelope) -> e.AnyEvent:
-    cls = _TYPES.get(read.type)
-    if cls is None or read.version > cls.version or read.version < 1:
-        raise UnknownEvent(
-            f"event {read.seq} is a {read.type} of version {read.version}, which this release does not know"
-        )
-    if read.version == cls.version:
-        # The tag goes in front of the data, so that one compiled decoder serves all types.
-        return _EVENT.decode(b'{"type":"' + read.type.encode() + b'",' + _body(bytes(read.data)))
-    data = msgspec.json.decode(read.data)
-    for version in range(read.version, cls.version):
-        data = UPCASTERS[read.type, version](data)
-    return msgspec.convert({"type": read.type, **data}, e.AnyEvent)  # type: ignore[no-any-return]
-
-
-def _body(data: bytes) -> bytes:
-    return data.lstrip()[1:]
+    """The event of a record of the log."""
+    event: e.AnyEvent = CODEC.decode(record)
+    return event

@@ -107,10 +107,10 @@ class SqliteStore:
             await self._database.executemany(_UPSERT[table], upserts)
 
     async def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
-        statement = "SELECT seq, record, salt, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        statement = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         while True:
             found = await self._ask(statement, (after, limit))
-            page = [Stored(seq, record.encode(), salt, chain) for seq, record, salt, chain in found]
+            page = [Stored(*row) for row in found]
             if not page:
                 return
             yield page

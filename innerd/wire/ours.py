@@ -1,6 +1,8 @@
 """The shapes of the routes that we add to innernet's."""
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from innerd.domain.network import Association, Cidr, Peer
 from innerd.domain.visibility import View
@@ -47,7 +49,7 @@ class EndpointChange(Struct, kw_only=True):
 class Applied(Struct, kw_only=True):
     """`PUT /v1/user/applied`, the receipt: my device matches this revision, but for the refused peers."""
 
-    revision: int
+    revision: Annotated[int, Meta(ge=0)]
     refused: list["RefusedPeer"] = []
 
 

@@ -305,7 +305,8 @@ async def reissue_invite(call: Call, name: str | None, save_config: str | None, 
         output.write(written)
     if reply and (call.as_json or not output.is_stdout):
         where = written.decode() if output.is_stdout else str(save_config)
-        content = {"peer": msgspec.to_builtins(peer), "invitation": where, "revision": reply.revision}
+        shown = msgspec.to_builtins(peer) | body
+        content = {"peer": shown, "invitation": where, "revision": reply.revision}
         call.tell(content, f'New invitation for "{peer.name}" written to {save_config}; the old one is void.')
 
 

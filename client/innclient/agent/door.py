@@ -29,12 +29,13 @@ class Request(Struct):
 
 
 class Reply(Struct, kw_only=True):
-    """Either `content`, or the exit status, code and message of a failure."""
+    """Either `content`, or the exit status, code, message and hint of a failure."""
 
     content: msgspec.Raw = msgspec.Raw(b"null")
     status: int = 0
     code: str | None = None
     message: str = ""
+    hint: str | None = None
 
 
 Answer = Callable[[str], Awaitable[Any]]
@@ -84,7 +85,7 @@ class Door:
             failure = as_failure(error)
             if failure is None:
                 raise
-            return Reply(status=failure.status, code=failure.code, message=failure.message)
+            return Reply(status=failure.status, code=failure.code, message=failure.message, hint=failure.hint)
 
 
 def may_change(uid: int) -> bool:
@@ -124,7 +125,7 @@ def ask(path: Path, verb: str, shape: type[T]) -> T | None:
     try:
         reply = msgspec.json.decode(line, type=Reply)
         if reply.code is not None:
-            raise Failure(reply.status, reply.code, reply.message)
+            raise Failure(reply.status, reply.code, reply.message, reply.hint)
         return msgspec.json.decode(reply.content, type=shape)
     except msgspec.DecodeError as error:
         raise Failure(SYSTEM, "agent_unreadable", f"the agent's answer can't be read: {error}") from None
