@@ -22,7 +22,7 @@ CREATE TABLE events (
 CREATE INDEX events_by_type ON events (type, seq);
 CREATE INDEX events_by_subject ON events (subject, seq);
 CREATE INDEX events_by_at ON events (at, seq);
-CREATE INDEX events_by_actor ON events (actor, seq);
+CREATE INDEX events_by_actor ON events (actor, type, seq);
 
 CREATE TRIGGER events_never_change BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'events are immutable'); END;

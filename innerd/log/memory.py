@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from innerd.log.codec import envelope
 from innerd.log.projection import Row, Rows
-from innerd.log.store import Answer, Stored, StoreError
+from innerd.log.store import Answer, Query, Stored, StoreError
 
 
 class MemoryStore:
@@ -36,6 +37,10 @@ class MemoryStore:
             yield page
             after += len(page)
 
+    async def find(self, query: Query, limit: int) -> list[Stored]:
+        found = [stored for stored in self.records if _matches(stored, query)]
+        return found[-limit:] if query.newest else found[:limit]
+
     async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
         return self.answers.get((actor, id))
 
@@ -55,3 +60,16 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _matches(stored: Stored, query: Query) -> bool:
+    read = envelope(stored.record)
+    return (
+        query.after < stored.seq
+        and (query.upto is None or stored.seq <= query.upto)
+        and (query.since is None or read.at >= query.since)
+        and (query.until is None or read.at <= query.until)
+        and read.type.startswith(query.type)
+        and query.subject in (None, read.subject)
+        and (not query.actors or read.actor in query.actors)
+    )

@@ -18,7 +18,7 @@ import aiosqlite
 
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows
-from innerd.log.store import Answer, StoreCorrupt, Stored, StoreError, StoreUncertain
+from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, StoreUncertain
 
 
 class StoreLocked(Exception):
@@ -34,9 +34,10 @@ _UPSERT = {
 class SqliteStore:
     """Open with `await SqliteStore.open(path)`; `create=True` for a new network."""
 
-    def __init__(self, path: Path, database: aiosqlite.Connection, lock: int) -> None:
+    def __init__(self, path: Path, database: aiosqlite.Connection, reader: aiosqlite.Connection, lock: int) -> None:
         self.path = path
         self._database = database
+        self._reader = reader  # sees what is committed, and never keeps the writer waiting
         self._lock = lock
         self._writing = asyncio.Lock()  # one transaction at a time: the connection has only one
 
@@ -54,10 +55,12 @@ class SqliteStore:
             # FULL: what was answered survives a power cut.
             await database.execute("PRAGMA synchronous = FULL")
             await database.execute("PRAGMA busy_timeout = 5000")
+            reader = await aiosqlite.connect(path, isolation_level=None)
+            await reader.execute("PRAGMA query_only = ON")
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, database, lock)
+        return cls(path, database, reader, lock)
 
     async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
         async with self._transaction():
@@ -116,6 +119,25 @@ class SqliteStore:
             yield page
             after = page[-1].seq
 
+    async def find(self, query: Query, limit: int) -> list[Stored]:
+        first, last = query.after + 1, _LAST if query.upto is None else query.upto
+        if query.since is not None:
+            first = max(first, await self._first_seq(">=", query.since))
+        if query.until is not None:
+            last = min(last, await self._first_seq(">", query.until) - 1)
+        statement, values = _search(query, await self._types(query.type), first, last, limit)
+        return [Stored(*row) for row in await self._ask(statement, values)] if statement else []
+
+    async def _first_seq(self, comparison: str, time: str) -> int:
+        """The first record at (`>=`) or behind (`>`) a time; times never run backwards in the log."""
+        statement = f"SELECT seq FROM events WHERE at {comparison} ? ORDER BY at, seq LIMIT 1"  # noqa: S608
+        found = await self._ask(statement, (time,))
+        return int(found[0][0]) if found else _LAST
+
+    async def _types(self, prefix: str) -> list[str]:
+        """The types that there are, by hopping over the index from one to the next."""
+        return [row[0] for row in await self._ask(_DISTINCT_TYPES, ()) if row[0].startswith(prefix)]
+
     async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
         statement = "SELECT actor, id, digest, status, result, at FROM commands WHERE actor = ? AND id = ?"
         found = await self._ask(statement, (actor, id))
@@ -123,7 +145,7 @@ class SqliteStore:
 
     async def _ask(self, statement: str, values: tuple[int | str, ...]) -> list[Any]:
         try:
-            return list(await self._database.execute_fetchall(statement, values))
+            return list(await self._reader.execute_fetchall(statement, values))
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
 
@@ -146,8 +168,45 @@ class SqliteStore:
         return self.path.stat().st_size, wal.stat().st_size if wal.exists() else 0
 
     async def close(self) -> None:
+        await self._reader.close()
         await self._database.close()
         os.close(self._lock)
+
+
+_LAST = 2**63 - 1
+_DISTINCT_TYPES = """
+WITH RECURSIVE hop(type) AS (
+  SELECT min(type) FROM events
+  UNION ALL
+  SELECT (SELECT min(type) FROM events WHERE type > hop.type) FROM hop WHERE hop.type IS NOT NULL
+) SELECT type FROM hop WHERE type IS NOT NULL"""
+
+
+def _search(query: Query, types: list[str], first: int, last: int, limit: int) -> tuple[str, tuple[int | str, ...]]:
+    """The statement of a query, or an empty one where nothing can match.
+
+    One select for each type (and actor) that runs along an index in the order of the log and stops at the limit, so
+    that a page costs the same whatever the log's size; then the first of them all.
+    """
+    if query.subject is None and not query.type and not query.actors:
+        keys: list[tuple[str, tuple[str, ...]]] = [("", ())]
+    elif query.subject is not None:
+        marks = [f"+type IN ({', '.join('?' * len(types))})"] if query.type else []
+        marks += [f"+actor IN ({', '.join('?' * len(query.actors))})"] if query.actors else []
+        where = "".join(f" AND {mark}" for mark in ("subject = ?", *marks))
+        keys = [(where, (query.subject, *(types if query.type else ()), *query.actors))]
+    elif query.actors:
+        keys = [(" AND actor = ? AND type = ?", (actor, type_)) for actor in query.actors for type_ in types]
+    else:
+        keys = [(" AND type = ?", (type_,)) for type_ in types]
+    if not keys or (query.type and not types):
+        return "", ()
+    order = "DESC" if query.newest else "ASC"
+    columns = "SELECT seq, CAST(record AS BLOB) AS record, salt, chain FROM events"
+    selects = [f"SELECT * FROM ({columns} WHERE seq BETWEEN ? AND ?{w} ORDER BY seq {order} LIMIT ?)" for w, _ in keys]  # noqa: S608
+    union = f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?"  # noqa: S608
+    values: list[int | str] = [value for _, given in keys for value in (first, last, *given, limit)]
+    return f"SELECT * FROM ({union}) ORDER BY seq", (*values, limit)  # noqa: S608
 
 
 def _take_lock(path: Path) -> int:

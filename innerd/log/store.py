@@ -43,6 +43,20 @@ class Answer(Struct, frozen=True, gc=False):
     at: int
 
 
+class Query(Struct, frozen=True, kw_only=True):
+    """Which records: all conditions together. `after` is exclusive, `upto` inclusive; times are as records hold them,
+    inclusive; `type` is a prefix; of `actors` any; `newest` takes the last ones instead of the first."""
+
+    after: int = 0
+    upto: int | None = None
+    since: str | None = None
+    until: str | None = None
+    type: str = ""
+    subject: str | None = None
+    actors: tuple[str, ...] = ()
+    newest: bool = False
+
+
 class Store(Protocol):
     """An append-only store. `append` is all or nothing and durable when it returns."""
 
@@ -52,6 +66,10 @@ class Store(Protocol):
 
     def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
         """The records after a sequence number, in order, in pages of at most `limit`."""
+        ...
+
+    async def find(self, query: Query, limit: int) -> list[Stored]:
+        """At most `limit` records that a query asks for, in order."""
         ...
 
     async def answer(self, actor: str, id: str) -> Answer | None: ...  # noqa: A002
