@@ -23,6 +23,7 @@ from innclient.options import (
     finish,
     global_flags,
     json_flag,
+    raise_file_limit,
     require_root,
     settings_of,
 )
@@ -215,6 +216,7 @@ def serve(
     paths = _paths(settings, network)
     config = load(paths)
     configure_logs(settings, more=1)
+    raise_file_limit()
     options = wiring.Options(
         backend=settings.backend,
         mtu=settings.mtu_or(None),

@@ -7,11 +7,13 @@ would stand, as the kernel says it (SO_PEERCRED).
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,8 +22,56 @@ from innclient import files
 from innerd.api.sessions import LOCAL
 from innerd.wireguard.device import DeviceError
 
+_MOST_A_SOURCE = 32  # connections
+_HEAD_SECONDS = 10.0  # for the head of a request, from its first byte or the connection's beginning
+_HEAD_BYTES = 16 * 1024
 _STOP = 3  # seconds for requests under way when stopping
 _TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
+
+
+class TunnelProtocol(HttpToolsProtocol):
+    """HTTP over the tunnel, for peers that may be hostile: so many connections a source and in all, so many bytes and
+    so much time for the head of a request. uvicorn bounds none of these."""
+
+    open: ClassVar[Counter[str]] = Counter()  # connections, by source
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._source = self.client[0] if self.client else ""
+        self._head = 0
+        self.open[self._source] += 1
+        self._deadline = self.loop.call_later(_HEAD_SECONDS, transport.abort)
+        if self.open[self._source] > _MOST_A_SOURCE or self.open.total() > most_connections():
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        self.open[self._source] -= 1
+        if not self.open[self._source]:
+            del self.open[self._source]
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._deadline.cancelled():  # still in the head
+            self._head += len(data)
+            if self._head > _HEAD_BYTES:
+                self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        self._head = 0
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._deadline.cancel()
+        super().on_headers_complete()
+
+
+def most_connections() -> int:
+    """Three quarters of the files that this process may open: the log, the device and root's own socket need some."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
 
 
 class LocalProtocol(HttpToolsProtocol):
@@ -41,7 +91,7 @@ class Listener(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=LocalProtocol if listening.family == socket.AF_UNIX else HttpToolsProtocol,
+                http=LocalProtocol if listening.family == socket.AF_UNIX else TunnelProtocol,
                 loop="none",
                 lifespan="off",
                 ws="none",

@@ -25,6 +25,7 @@ from innclient.options import (
     finish,
     global_flags,
     json_flag,
+    raise_file_limit,
     require_root,
     run,
     settings_of,
@@ -233,6 +234,7 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
         raise not_found("network_not_found", "no network is installed here", "inn install INVITATION joins one")
     configure_logs(settings, more=1 if daemon else 0)
     if daemon:
+        raise_file_limit()
         keepers = [_keeper(settings, name, flags) for name in names]
         run(agent(keepers, _ready))
         return

@@ -5,6 +5,7 @@
 """
 
 import sys
+import unicodedata
 
 import msgspec
 
@@ -23,6 +24,11 @@ _BY_KIND: dict[Kind, int] = {
     "unavailable": UNREACHABLE,
     "invitation": INVITATION,
 }
+
+
+def printable(text: str) -> str:
+    """Text that may come from elsewhere, for a terminal: control and format characters (Unicode Cc, Cf) escaped."""
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf") else ascii(c)[1:-1] for c in text)
 
 
 class Failure(Exception):
@@ -77,6 +83,6 @@ def report(failure: Failure, *, as_json: bool = False) -> None:
         error = {"code": failure.code, "message": failure.message, "hint": failure.hint}
         sys.stderr.write(msgspec.json.encode({"error": error}).decode() + "\n")
         return
-    sys.stderr.write(f"error: {failure.message} [{failure.code}]\n")
+    sys.stderr.write(f"error: {printable(failure.message)} [{printable(failure.code)}]\n")
     if failure.hint:
-        sys.stderr.write(f"hint: {failure.hint}\n")
+        sys.stderr.write(f"hint: {printable(failure.hint)}\n")

@@ -20,7 +20,10 @@ from innerd.domain.values import (
     parse_address,
     parse_endpoint,
     parse_public_key,
+    shown,
 )
+
+_WIDEST = {4: 8, 6: 32}  # prefix lengths: an invitation must not take a host's other routes
 
 _HEAD = """\
 # This is an invitation file to an innernet network.
@@ -73,9 +76,9 @@ def check(interface: InterfaceSection, server: ServerSection) -> Parsed:
     try:
         address = ip_interface(interface.address)
     except ValueError:
-        raise Refused("invalid_address", f'address "{interface.address[:60]}" is not address/prefix') from None
+        raise Refused("invalid_address", f"address {shown(interface.address)} is not address/prefix") from None
     if "/" not in interface.address:
-        raise Refused("invalid_address", f'address "{interface.address[:60]}" has no prefix length')
+        raise Refused("invalid_address", f"address {shown(interface.address)} has no prefix length")
     try:
         parse_public_key(interface.private_key)  # the same form: 32 bytes in base64
     except Refused:
@@ -85,10 +88,14 @@ def check(interface: InterfaceSection, server: ServerSection) -> Parsed:
     host, _, digits = server.internal_endpoint.rpartition(":")
     host, port = host.strip("[]"), int(digits) if re.fullmatch(r"[0-9]{1,5}", digits) else 0
     if not 0 < port < 65536:
-        raise Refused("invalid_endpoint", f'internal-endpoint "{server.internal_endpoint[:60]}" is not address:port')
+        raise Refused("invalid_endpoint", f"internal-endpoint {shown(server.internal_endpoint)} is not address:port")
     internal = parse_address(host)
     if internal.version != address.version:
         raise Refused("invalid_address", f"address {address} and internal-endpoint {internal} are of two families")
+    if address.network.prefixlen < _WIDEST[address.version]:
+        raise Refused("invalid_range", f"address {address} is of a network too wide to be one")
+    if internal not in address.network or internal == address.ip:
+        raise Refused("invalid_address", f"internal-endpoint {internal} is not another address of {address.network}")
     return Parsed(
         address=address,
         private_key=interface.private_key,

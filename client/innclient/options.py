@@ -168,6 +168,14 @@ def configure_logs(settings: Settings, more: int = 0) -> None:
     logs.configure("json" if settings.log_format == "json" else "text", settings.verbose + more)
 
 
+def raise_file_limit() -> None:
+    """As many open files as root may have: the soft limit is for programs that still use select(2)."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def require_root(what: str) -> None:
     if os.geteuid() != 0:
         raise Failure(SYSTEM, "not_root", f"{what} needs root", "run it as root, or with sudo")

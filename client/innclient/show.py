@@ -7,6 +7,7 @@ import msgspec
 
 from innclient.admin.render import ago, document, line, moment, size, styled
 from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView
+from innclient.failures import printable
 
 
 def as_json(views: list[NetworkView]) -> None:
@@ -75,7 +76,8 @@ def status(view: StatusView) -> None:
     if view.is_connected:
         line(f"  coordinator: connected since {moment(view.connected_since)}")
     elif view.has_agent:
-        line(f"  coordinator: not connected; last heard {ago(view.last_contact)}; {view.trouble or 'connecting'}")
+        trouble = printable(view.trouble or "connecting")
+        line(f"  coordinator: not connected; last heard {ago(view.last_contact)}; {trouble}")
     else:
         line(f"  coordinator: last heard {ago(view.last_contact)}")
     line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
@@ -83,7 +85,7 @@ def status(view: StatusView) -> None:
     if view.device_error:
         line(f"  device: {view.device_error}")
     if view.forked:
-        line(f"  TRUST BROKEN: {view.forked}")
+        line(f"  TRUST BROKEN: {printable(view.forked)}")
         line("    nothing of it is applied; ask your administrator, then install anew")
     for broken in view.refused:
         line(f"  TRUST BROKEN: {broken.name} ({broken.ip}) shows another key since {moment(broken.since)}")

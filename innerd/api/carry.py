@@ -5,6 +5,7 @@ the first did) and `If-Match: "<revision>"`.
 """
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -53,9 +54,10 @@ def empty(status: int) -> Response[bytes]:
 
 async def carry_out(request: Asgi, services: Services, command: Command, render: Render = nothing) -> Response[bytes]:
     """Submit a command, wait for the device, answer."""
+    is_admin_route = request.scope["path"].startswith("/v1/admin/")
     if request.query_params.get("dry_run") == "true":
         # What a change would do is told in names of peers: that is for administrators.
-        if not request.scope["path"].startswith("/v1/admin/"):
+        if not is_admin_route:
             raise Refused("invalid_request", "only the routes of administrators can be tried with dry_run")
         every = request.query_params.get("all_pairs") == "true"
         return json(services.writer.preview(command, None if every else 100))
@@ -65,6 +67,7 @@ async def carry_out(request: Asgi, services: Services, command: Command, render:
         asked=await _asked(request),
         expect=_expected(request),
         render=render,
+        allowed=partial(session_of(request).still, admin=is_admin_route),
     )
     await services.settle(reply.revision)
     headers = {"X-Innerd-Revision": str(reply.revision)}

@@ -9,6 +9,7 @@
 5. A body needs a Content-Length and at most 64 KiB (innernet: 16), else 400, before it is read.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable
 from time import perf_counter
@@ -24,6 +25,7 @@ from innerd.wire import problems
 from innerd.wire.proof import Request
 
 MAX_BODY = 64 * 1024
+_BODY = 10.0  # seconds for a body to come in
 _ROUTE = "innerd.route"  # in the scope: the route's template, for metrics
 _STREAM = "/v1/user/events"
 
@@ -110,6 +112,8 @@ class Door:
         parts = scope["path"].lstrip("/").split("/") if not scope.get("raw_path") else _raw_parts(scope)
         headers: Headers = {}
         for name, value in scope["headers"]:
+            if name == b"host" and name in headers:
+                raise Refused("wrong_host", "there are two Host headers")
             headers.setdefault(name, value)  # of several the first counts
         if parts[0] in _OPEN and len(parts) == 1 and scope["method"] == "GET":
             self._guard(scope, headers)
@@ -122,7 +126,12 @@ class Door:
         session = identify(self._services, scope["client"], headers)
         self._guard(scope, headers)
         self._allow(session, parts)
-        body = await _read_body(scope, headers, receive) if scope["method"] in _WITH_BODY else b""
+        body = b""
+        if scope["method"] in _WITH_BODY:
+            body = await _read_body(scope, headers, receive)
+            # It may have been long on its way, and the peer may not be what it was.
+            session = identify(self._services, scope["client"], headers)
+            self._allow(session, parts)
         if parts[1:2] in (["admin"], ["network"]) and session.peer is not None:
             self._proofs.check(session.peer, headers.get(b"x-innerd-proof"), _bound(scope, headers, body))
         found = self._routes.resolve(scope["method"], parts)
@@ -214,6 +223,14 @@ async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
         raise Refused("length_required", "a body needs a Content-Length")
     if int(length) > MAX_BODY:
         raise Refused("body_too_large", f"the body has {int(length)} bytes, but {MAX_BODY} are the limit")
+    try:
+        async with asyncio.timeout(_BODY):
+            return await _whole_body(receive)
+    except TimeoutError:
+        raise Refused("invalid_request", f"the body did not come within {_BODY:.0f} seconds") from None
+
+
+async def _whole_body(receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from innerd.api.services import Services
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Peer
+from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.log.codec import Who
 from innerd.wire.proof import HEADER, NonceMemory, Request, check, derive_key
 
@@ -32,6 +32,16 @@ class Session(Struct, frozen=True):
     @property
     def is_local(self) -> bool:
         return self.peer is None
+
+    def still(self, network: Network, *, admin: bool) -> None:
+        """Raise Refused unless who asked is still who it was, in a network that may have moved on since."""
+        if self.peer is None:
+            return
+        now = network.peers.get(self.peer.id)
+        if now is None or now.is_disabled or (not now.is_redeemed and now.public_key != self.peer.public_key):
+            raise unauthorized("the source address belongs to no enabled peer")
+        if admin and not now.is_admin:
+            raise unauthorized("only administrators may do this", "not_admin")
 
     def redeemable(self) -> bool:
         """May redeem: again too, as the first answer may have been lost."""

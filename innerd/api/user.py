@@ -70,7 +70,7 @@ async def endpoint(request: Asgi, services: Wired) -> Response[bytes]:
     status_code=200,
 )
 async def candidates(request: Asgi, services: Wired) -> Response[bytes]:
-    reported = candidates_of(await body_of(request, list[str]))
+    reported = candidates_of(await body_of(request, list[str]), services.writer.network.root.range)
     services.presence.report_candidates(peer_of(request).id, reported)
     return empty(204)
 

@@ -55,6 +55,13 @@ class Reply(Struct, frozen=True):
     repeated: bool = False
 
 
+Allowed = Callable[[Network], None]  # raises Refused where who asks may not, or may not any more
+
+
+def anybody(network: Network) -> None:
+    """The coordinator itself and its local users may do what the rules of the network allow."""
+
+
 Render = Callable[[Network, tuple[AnyEvent, ...]], tuple[int, bytes]]
 
 
@@ -194,26 +201,32 @@ class Writer:
         asked: Asked | None = None,
         expect: int | None = None,
         render: Render = nothing,
+        allowed: Allowed = anybody,
     ) -> Reply:
-        """Carry out a command. Raises Refused; returns when it is durable and published."""
+        """Carry out a command. Raises Refused; returns when it is durable and published.
+
+        `allowed` is asked about the very network that the command is decided on: rights that were taken while a
+        request was on its way count.
+        """
         if asked is None:
-            return await self._submit(command, who, None, expect, render)
+            return await self._submit(command, who, None, expect, render, allowed)
         turn = self._turns.setdefault((who.actor, asked.id), _Turn())
         turn.users += 1
         try:
             async with turn.lock:  # a retry that overtakes its first try waits for that one's answer
                 first = await self._first_answer(who.actor, asked)
-                return first or await self._submit(command, who, asked, expect, render)
+                return first or await self._submit(command, who, asked, expect, render, allowed)
         finally:
             turn.users -= 1
             if not turn.users:
                 del self._turns[who.actor, asked.id]
 
     async def _submit(
-        self, command: Command, who: Who, asked: Asked | None, expect: int | None, render: Render
+        self, command: Command, who: Who, asked: Asked | None, expect: int | None, render: Render, allowed: Allowed
     ) -> Reply:
         if self._broken:
             await self._probe()
+        allowed(self._head.view.network)
         if expect is not None and expect != self._head.view.network.revision:
             raise Refused(
                 "revision_mismatch",

@@ -183,6 +183,18 @@ def endpoint_address(endpoint: Endpoint) -> Address | None:
         return None
 
 
+def can_be_tried(endpoint: Endpoint, overlay: Range | None) -> bool:
+    """Whether WireGuard of a peer may listen here: a unicast address that is not this host's own, link-local or of the
+    tunnel itself, and a port. What peers say of themselves is input of an attacker: others send packets there."""
+    address, port = endpoint_address(endpoint), split_endpoint(endpoint)[1]
+    if address is None or not port:
+        return False
+    plain = getattr(address, "ipv4_mapped", None) or address
+    odd = plain.is_loopback or plain.is_multicast or plain.is_unspecified or plain.is_link_local
+    broadcast = plain == IPv4Address("255.255.255.255")
+    return not (odd or broadcast or (overlay is not None and plain in overlay))
+
+
 def assignable(address: Address, block: Range) -> bool:
     """Whether a peer of `block` may have this address: not IPv4's network and broadcast addresses (up to /30),
     not IPv6's subnet-router anycast address (RFC 4291 2.6.1, up to /126)."""

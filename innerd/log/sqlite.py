@@ -205,7 +205,9 @@ def _search(query: Query, types: list[str], first: int, last: int, limit: int) -
     columns = "SELECT seq, CAST(record AS BLOB) AS record, salt, chain FROM events"
     selects = [f"SELECT * FROM ({columns} WHERE seq BETWEEN ? AND ?{w} ORDER BY seq {order} LIMIT ?)" for w, _ in keys]  # noqa: S608
     union = f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?"  # noqa: S608
-    values: list[int | str] = [value for _, given in keys for value in (first, last, *given, limit)]
+    values: list[int | str] = []
+    for _, given in keys:
+        values += [first, last, *given, limit]
     return f"SELECT * FROM ({union}) ORDER BY seq", (*values, limit)  # noqa: S608
 
 

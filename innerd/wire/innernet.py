@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 
 from innerd.domain.errors import Refused
 from innerd.domain.network import Association, Cidr, Network, Peer
-from innerd.domain.values import KEEPALIVE, MAX_CANDIDATES, Endpoint, parse_endpoint
+from innerd.domain.values import KEEPALIVE, MAX_CANDIDATES, Endpoint, Range, can_be_tried, parse_endpoint
 from innerd.domain.visibility import View
 from innerd.wire.soft import SoftState
 
@@ -120,11 +120,13 @@ class EndpointContents(Struct, kw_only=True):
         raise Refused("invalid_request", 'option must be "Set" with a content, or "Unset" without one')
 
 
-def candidates_of(texts: list[str], most: int = MAX_CANDIDATES) -> tuple[Endpoint, ...]:
-    """Candidates as a peer reports them: parsed, ten at most, in its order, each once. Raises Refused."""
+def candidates_of(texts: list[str], overlay: Range | None = None, most: int = MAX_CANDIDATES) -> tuple[Endpoint, ...]:
+    """Candidates as a peer reports them: parsed, ten at most, in its order, each once, without those at which nobody
+    could be tried. Raises Refused."""
     if len(texts) > most:
         raise Refused("too_many_candidates", f"{len(texts)} candidates, but {most} are the limit")
-    return tuple(dict.fromkeys(parse_endpoint(text) for text in texts))
+    parsed = dict.fromkeys(parse_endpoint(text) for text in texts)
+    return tuple(endpoint for endpoint in parsed if can_be_tried(endpoint, overlay))
 
 
 def cidr_json(cidr: Cidr) -> CidrJson:
@@ -171,7 +173,7 @@ def decode(body: bytes, type_: Any) -> Any:
     try:
         decoded = msgspec.json.decode(body, type=type_)
         json.loads(body, object_pairs_hook=_each_once)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Refused("invalid_request", f"the body can't be read: {error}") from None
     return decoded
 

@@ -49,13 +49,13 @@ class EndpointChange(Struct, kw_only=True):
 class Applied(Struct, kw_only=True):
     """`PUT /v1/user/applied`, the receipt: my device matches this revision, but for the refused peers."""
 
-    revision: Annotated[int, Meta(ge=0)]
-    refused: list["RefusedPeer"] = []
+    revision: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    refused: Annotated[list["RefusedPeer"], Meta(max_length=1000)] = []
 
 
 class RefusedPeer(Struct, kw_only=True):
-    peer: int
-    reason: str
+    peer: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    reason: Annotated[str, Meta(pattern="^[a-z0-9_]{1,40}$")]  # "pin", or the code of an error
 
 
 class NetworkPeer(Struct, kw_only=True):

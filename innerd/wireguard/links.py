@@ -8,7 +8,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from innerd.domain.values import Address
@@ -16,6 +16,7 @@ from innerd.wireguard.device import DeviceError, NoSuchDevice
 
 _IFA_F_NODAD = 0x02
 _SCOPE_LINK = 253
+_MAIN_TABLE = 254
 
 
 @contextmanager
@@ -64,6 +65,9 @@ def configure(interface: str, address: Address, prefix: int, mtu: int, *, routin
         index = find(ip, interface)
         if index is None:
             raise DeviceError("device_failed", f"there is no link {interface}")
+        network = str(ip_interface(f"{address}/{prefix}").network)
+        if routing:
+            _not_elsewhere(ip, index, network)
         wanted = (str(address), prefix)
         have = _addresses(ip, index, address.version)
         for old in have - {wanted}:
@@ -77,9 +81,21 @@ def configure(interface: str, address: Address, prefix: int, mtu: int, *, routin
         if not link["flags"] & 1:
             ip.link("set", index=index, state="up")
         if routing:
-            network = ip_interface(f"{address}/{prefix}").network
             family = {"family": 10} if address.version == 6 else {"scope": _SCOPE_LINK}
-            ip.route("replace", dst=str(network), oif=index, **family)
+            ip.route("replace", dst=network, oif=index, **family)
+
+
+def _not_elsewhere(ip: Any, index: int, network: str) -> None:
+    """Never take a route that leads somewhere else: it may be the way to the internet or to the LAN."""
+    block = ip_network(network)
+    for route in ip.get_routes(family=2 if block.version == 4 else 10, table=_MAIN_TABLE):
+        destination = f"{route.get_attr('RTA_DST')}/{route['dst_len']}"
+        if destination == network and route.get_attr("RTA_OIF") != index:
+            raise DeviceError(
+                "route_taken",
+                f"this host has a route to {network} already, and not through this interface",
+                "two networks can't have one range; --no-routing leaves routes alone",
+            )
 
 
 def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:

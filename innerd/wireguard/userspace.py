@@ -43,8 +43,10 @@ class UserspaceBackend:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                 probe.connect(str(self._socket(interface)))
-        except OSError:
+        except (FileNotFoundError, ConnectionRefusedError):
             return False
+        except OSError as error:  # not to be able to look is not to see nothing
+            raise DeviceError("device_failed", f"wireguard-go of {interface} can't be asked: {error}") from error
         return True
 
     def index(self, interface: str) -> int:

@@ -5,6 +5,7 @@ import rich_click as click
 
 from innclient.admin import render
 from innclient.admin.verb import Call, verb
+from innclient.failures import printable
 from innerd.wire.ours import Audit, AuditRecord, Convergence
 
 _TECHNICAL = {"id", "peer", "redeemed_at"}
@@ -33,7 +34,7 @@ async def audit(call: Call, limit: int | None, type_: str | None, subject: str |
         render.document({"events": events, "revision": revision})
         return
     for event in events:
-        render.line(audit_line(event))
+        render.line(printable(audit_line(event)))
 
 
 def audit_line(event: AuditRecord) -> str:

@@ -7,6 +7,7 @@ import os
 import pwd
 import socket
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ from innclient.failures import SYSTEM, USAGE, Failure, as_failure, unreachable
 T = TypeVar("T")
 
 _TIMEOUT = 20.0  # seconds
+_REQUEST = 2.0  # seconds for the line that asks
+_MOST, _MOST_A_USER = 64, 8  # connections at once
 _CHANGES = {"down", "fetch"}
 GROUP = "inn"
 
@@ -48,6 +51,7 @@ class Door:
         self._path = path
         self._answer = answer
         self._server: asyncio.Server | None = None
+        self._open: Counter[int] = Counter()  # connections, by user
 
     async def open(self) -> None:
         files.make_public(self._path.parent)
@@ -63,15 +67,25 @@ class Door:
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        uid = _uid(writer)
+        self._open[uid] += 1
         try:
+            # Every local user may ask, and none may keep the agent from its work.
+            if self._open[uid] > _MOST_A_USER or self._open.total() > _MOST:
+                writer.transport.abort()
+                return
+            async with asyncio.timeout(_REQUEST):
+                line = await reader.readline()
             async with asyncio.timeout(_TIMEOUT):
-                reply = await self._reply(await reader.readline(), _uid(writer))
-                writer.write(msgspec.json.encode(reply) + b"\n")
+                writer.write(msgspec.json.encode(await self._reply(line, uid)) + b"\n")
                 await writer.drain()
-        except (OSError, TimeoutError, ValueError):
-            pass  # gone, or no client of ours
-        finally:
             writer.close()
+        except (OSError, TimeoutError, ValueError):
+            writer.transport.abort()  # gone, too slow, or no client of ours
+        finally:
+            self._open[uid] -= 1
+            if not self._open[uid]:
+                del self._open[uid]
 
     async def _reply(self, line: bytes, uid: int) -> Reply:
         try:

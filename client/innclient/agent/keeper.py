@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from innclient import hostsfile
 from innclient.agent import disk, stream
@@ -65,7 +66,8 @@ class Choices(Struct, frozen=True, kw_only=True):
 class Keeper:
     def __init__(self, paths: Paths, loaded: Loaded, tunnel: Tunnel, choices: Choices) -> None:
         self.paths, self.loaded, self.tunnel, self.choices = paths, loaded, tunnel, choices
-        self.netmap, self.saved = disk.load_netmap(paths)
+        netmap, self.saved = disk.load_netmap(paths)
+        self.netmap = replace(netmap, block=loaded.values.address.network)
         values = loaded.values
         # Our own address and the coordinator's are known from the invitation, before anybody tells us of them.
         own = {values.internal_address: values.server_key, values.address.ip: public_key(values.private_key)}
@@ -246,7 +248,7 @@ class Keeper:
                 case DeltaJson():
                     netmap = take_delta(netmap, frame)
                 case PresenceJson():
-                    self.presence = take_presence(self.presence, frame.peers, whole=frame.whole)
+                    self.presence = take_presence(self.presence, frame.peers, whole=frame.whole, block=netmap.block)
                     if frame.whole:
                         self.caught_up.set()
                 case Bye():

@@ -4,6 +4,8 @@ Everything from the coordinator is parsed before it counts: a name that is no ho
 or a terminal. What can't be parsed is refused, and the rest of the network goes on.
 """
 
+from collections.abc import Collection
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -14,6 +16,8 @@ from innerd.domain.values import (
     Name,
     PublicKey,
     Range,
+    can_be_tried,
+    endpoint_address,
     parse_address,
     parse_endpoint,
     parse_interface,
@@ -25,6 +29,7 @@ from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import Cursor, DeltaJson, Hello, PeerPresence, Snapshot
 
 COORDINATOR = 1
+_MAX_SUFFIX = 160  # characters; with it every name stays within DNS' 255 bytes
 
 
 class KnownPeer(Struct, frozen=True, kw_only=True):
@@ -59,6 +64,7 @@ class Netmap(Struct, frozen=True, kw_only=True):
     peers: dict[int, KnownPeer] = {}
     cidrs: dict[int, KnownCidr] = {}
     refused: dict[int, str] = {}
+    block: Range | None = None  # the network's range, as our own config has it: nobody lives outside
     is_emptied: bool = False  # shut out: what was known was let go of, so it must be told whole
 
     @property
@@ -87,11 +93,15 @@ def greet(netmap: Netmap, hello: Hello) -> Netmap:
             raise LogForked(f"the log was rewound: it ends at revision {hello.head}, but {netmap.revision} was seen")
         if hello.cursor_hash is not None and netmap.head_hash and hello.cursor_hash != netmap.head_hash:
             raise LogForked(f"the log was forked: revision {netmap.revision} is not what was seen")
+    if len(hello.suffix) > _MAX_SUFFIX:
+        raise Refused("invalid_name", f"the suffix of names has {len(hello.suffix)} characters")
+    # The domain that names end in is what was told first: else a coordinator could write any name into hosts files.
+    suffix = ".".join(parse_name(label, "suffix") for label in hello.suffix.split("."))
     return replace(
         netmap,
-        network=parse_interface(hello.network),
+        network=netmap.network or parse_interface(hello.network),
         network_id=hello.network_id,
-        suffix=".".join(parse_name(label, "suffix") for label in hello.suffix.split(".")),
+        suffix=netmap.suffix if netmap.network else suffix,
         me=hello.peer,
         generation=hello.generation,
     )
@@ -119,10 +129,11 @@ def _take(
     revision: int,
     head_hash: str,
     peers: list[PeerJson],
-    gone: list[int],
+    gone: Collection[int],
     cidrs: list[CidrJson],
-    cidrs_gone: list[int],
+    cidrs_gone: Collection[int],
 ) -> Netmap:
+    gone, cidrs_gone = set(gone), set(cidrs_gone)
     known = {number: peer for number, peer in netmap.peers.items() if number not in gone}
     blocks = {number: cidr for number, cidr in netmap.cidrs.items() if number not in cidrs_gone}
     refused = {number: why for number, why in netmap.refused.items() if number not in gone}
@@ -133,7 +144,7 @@ def _take(
             blocks.pop(cidr.id, None)  # it is only shown: never a reason to lose the network
     for peer in peers:
         try:
-            known[peer.id] = _peer(peer)
+            known[peer.id] = _peer(peer, netmap.block)
             refused.pop(peer.id, None)
         except Refused as error:
             known.pop(peer.id, None)
@@ -141,11 +152,14 @@ def _take(
     return replace(netmap, revision=revision, head_hash=head_hash, peers=known, cidrs=blocks, refused=refused)
 
 
-def _peer(peer: PeerJson) -> KnownPeer:
+def _peer(peer: PeerJson, block: Range | None) -> KnownPeer:
+    address = parse_address(peer.ip)
+    if block is not None and address not in block:
+        raise Refused("address_outside_cidr", f"{address} lies outside the network")
     return KnownPeer(
         id=peer.id,
         name=parse_name(peer.name),
-        ip=parse_address(peer.ip),
+        ip=address,
         cidr_id=peer.cidr_id,
         public_key=parse_public_key(peer.public_key),
         endpoint=None if peer.endpoint is None else parse_endpoint(peer.endpoint),
@@ -168,20 +182,24 @@ class Presence(Struct, frozen=True):
     online: bool
 
 
-def take_presence(known: dict[int, Presence], told: list[PeerPresence], *, whole: bool) -> dict[int, Presence]:
-    """The soft state after a presence frame. Endpoints that can't be read are left out."""
+def take_presence(
+    known: dict[int, Presence], told: list[PeerPresence], *, whole: bool, block: Range | None = None
+) -> dict[int, Presence]:
+    """The soft state after a presence frame. Endpoints that can't be read, or that no peer can have, are left out."""
     after = {} if whole else dict(known)
     for peer in told:
         texts = ([peer.endpoint] if peer.endpoint else []) + list(reversed(peer.candidates))
-        after[peer.peer] = Presence(tuple(dict.fromkeys(_endpoints(texts))), peer.online)
+        after[peer.peer] = Presence(tuple(dict.fromkeys(_endpoints(texts, block))), peer.online)
     return after
 
 
-def _endpoints(texts: list[str]) -> list[Endpoint]:
+def _endpoints(texts: list[str], block: Range | None) -> list[Endpoint]:
     found = []
     for text in texts:
         try:
-            found.append(parse_endpoint(text))
+            endpoint = parse_endpoint(text)
         except Refused:
             continue
+        if endpoint_address(endpoint) is None or can_be_tried(endpoint, block):
+            found.append(endpoint)
     return found
