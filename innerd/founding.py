@@ -29,6 +29,10 @@ def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user
                 f'the network "{paths.network}" exists already ({path})',
                 f"innerd uninstall {paths.network} removes it",
             )
+    if Path(f"/sys/class/net/{paths.network}").exists():
+        raise Failure(
+            SYSTEM, "interface_taken", f"this host has an interface {paths.network}", "choose another network name"
+        )
     private_key = keys.generate()
     command = CreateNetwork(
         id=os.urandom(16).hex(),

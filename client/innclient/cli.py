@@ -192,11 +192,12 @@ def install(
     interface = name or invited.interface.network_name
     paths = _paths(settings, interface)
     joining.check_free(paths)
+    section = _agent_section(settings, flags)  # before the invitation is used up
     tunnel = _tunnel(settings, interface)
     began = time.monotonic()
     with holding(paths):
         mtu, routing = settings.mtu_or(None), not settings.no_routing
-        run(joining.join(paths, invited, values, tunnel, mtu, routing, _say))
+        run(joining.join(paths, invited, values, tunnel, mtu, routing, section, _say))
         keeper = _keeper(settings, interface, flags)
         with contextlib.suppress(Failure):  # joined is joined: `inn up` catches up
             run(cycle(keeper))
@@ -208,6 +209,21 @@ def install(
         return
     render.line(f"Joined {shown(invited.interface.network_name)} as {values.address.ip} in {seconds:.1f} s.")
     render.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
+
+
+def _agent_section(settings: Settings, flags: dict[str, Any]) -> config.AgentSection:
+    """The flags of `install`, kept: the service that follows takes none."""
+    if flags.get("hosts_path") and flags.get("no_write_hosts"):
+        raise usage("--hosts-path and --no-write-hosts exclude each other")
+    excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]
+    if flags.get("no_nat_candidates"):
+        excluded = ["0.0.0.0/0", "::/0"]
+    kept = config.AgentSection(exclude_nat_candidates=excluded, mtu=settings.mtu, host_suffix=flags.get("host_suffix"))
+    kept.nat_traversal = not flags.get("no_nat_traversal")
+    kept.write_hosts = not flags.get("no_write_hosts")
+    if flags.get("hosts_path"):
+        kept.hosts_path = str(flags["hosts_path"])
+    return kept
 
 
 def _say(text: str) -> None:

@@ -16,7 +16,7 @@ from innerd.wireguard.backend import MAX_MTU, MIN_MTU
 Interface = IPv4Interface | IPv6Interface
 
 
-class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True):
+class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     nat_traversal: bool = True
     exclude_nat_candidates: list[str] = []
     hosts_path: str = "/etc/hosts"
@@ -105,9 +105,12 @@ def load(paths: Paths) -> Loaded:
         raise Failure(USAGE, "config_invalid", f"{paths.config}: {error}") from None
 
 
-def document(interface: InterfaceSection, server: ServerSection, private_key: str) -> Config:
+def document(
+    interface: InterfaceSection, server: ServerSection, private_key: str, agent: AgentSection | None = None
+) -> Config:
     """The config that an invitation becomes, with the peer's own key."""
     return Config(
+        agent=agent or AgentSection(),
         interface=_Interface(
             network_name=interface.network_name,
             address=interface.address,

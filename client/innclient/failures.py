@@ -71,8 +71,9 @@ def as_failure(error: BaseException) -> Failure | None:
         case PermissionError():
             where = f"{error.filename}: " if error.filename else ""
             return Failure(SYSTEM, "permission_denied", f"{where}permission denied", "run it as root")
-        case OSError() if error.filename is not None:
-            return Failure(SYSTEM, "os_error", f"{error.filename}: {error.strerror}")
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return Failure(SYSTEM, "os_error", f"{where}{error.strerror or error}")
         case _:
             return None
 

@@ -9,6 +9,7 @@ Run again, `inn install` goes on where it was.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -19,12 +20,13 @@ from msgspec import Struct
 from innclient import config, files, toml
 from innclient.agent import stream
 from innclient.agent.tunnel import Tunnel, resolve
-from innclient.config import Paths
-from innclient.failures import INVITATION, REFUSED, Failure, status_of_code, unreachable
+from innclient.config import AgentSection, Paths
+from innclient.failures import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
 from innclient.invitation import Invitation, Parsed
 from innclient.probe import Presence, probe
 from innerd.domain.values import endpoint_of
 from innerd.wireguard import keys
+from innerd.wireguard.device import DeviceError
 
 _HANDSHAKE = 3.0  # seconds for each of the two keys: WireGuard asks once in 5, and an answer takes a round trip
 _ANSWER = 3.0
@@ -88,6 +90,7 @@ async def join(
     tunnel: Tunnel,
     mtu: int,
     routing: bool,
+    agent: AgentSection,
     say: Callable[[str], None],
 ) -> None:
     """Become the peer of an invitation; afterwards there is a config and the interface is up. Raises Failure.
@@ -100,24 +103,33 @@ async def join(
     if not was_begun and await asyncio.to_thread(tunnel.is_up):
         await asyncio.to_thread(_abandon, paths)
         raise Failure(
-            REFUSED,
+            SYSTEM,
             "interface_taken",
             f"there is an interface {paths.interface} already",
-            "install under another name (--name), or remove it: inn down " + paths.interface,
+            "install under another name (--name)",
         )
     try:
         await _redeem(values, tunnel, new_key, mtu, routing, say, again=was_begun)
     except BaseException as error:
         await asyncio.to_thread(tunnel.down)
-        if isinstance(error, Failure) and error.status == INVITATION and not was_begun:
-            await asyncio.to_thread(_abandon, paths)  # this key never became anybody's
+        if not was_begun and _was_in_vain(error):
+            await asyncio.to_thread(_abandon, paths)
         raise
-    config.save(paths, config.document(invitation.interface, invitation.server, new_key))
+    config.save(paths, config.document(invitation.interface, invitation.server, new_key, agent))
     files.remove(paths.joining)
+
+
+def _was_in_vain(error: BaseException) -> bool:
+    """Whether the new key can't have become anybody's: it was refused, or never sent."""
+    if isinstance(error, Failure):
+        return error.status == INVITATION or error.code in ("tunnel_unreachable", "name_unresolved")
+    return isinstance(error, DeviceError)
 
 
 def _abandon(paths: Paths) -> None:
     files.remove(paths.joining)
+    with contextlib.suppress(OSError):  # not empty: an earlier membership's
+        paths.data.rmdir()
 
 
 async def _redeem(

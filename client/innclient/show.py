@@ -38,7 +38,8 @@ def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> 
 
 def _note(view: NetworkView) -> str:
     """What an administrator must know before believing the rest."""
-    notes = [] if view.is_up else ["down"]
+    notes = [f"interface {view.interface}"] if view.network not in ("", view.interface) else []
+    notes += [] if view.is_up else ["down"]
     if view.as_of is not None:
         notes.append(f"as of {moment(view.as_of)}" if view.as_of else "never heard from the coordinator")
     return f" ({', '.join(notes)})" if notes else ""

@@ -68,7 +68,7 @@ def test_an_interface_that_is_down_says_how_to_bring_it_up() -> None:
     assert "inn up kermpany" in (failure.hint or "")
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), AssertionError(), OSError(5, "I/O error")])
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), AssertionError()])
 def test_anything_else_is_a_bug(error: Exception) -> None:
     assert as_failure(error) is None
 

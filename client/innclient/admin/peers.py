@@ -125,7 +125,7 @@ async def add_peer(
         output.write(written)
     owner = next(c.name for c in network.cidrs if c.id == made.cidr_id)
     content = {
-        "peer": msgspec.to_builtins(made) | {"cidr": owner},
+        "peer": msgspec.to_builtins(made) | {"cidr": owner, "invite_expires": expires},
         "invitation": written.decode() if output.is_stdout else str(save_config),
         "revision": reply.revision,
     }

@@ -34,7 +34,7 @@ from innclient.agent.tunnel import Tunnel, candidates, resolve
 from innclient.config import Loaded, Paths
 from innclient.failures import Failure
 from innerd.domain.errors import Refused
-from innerd.domain.values import Endpoint, endpoint_of, parse_range
+from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, parse_range
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, DeviceError, Wanted
@@ -83,6 +83,7 @@ class Keeper:
         self._applying = asyncio.Lock()
         self._me = public_key(loaded.values.private_key)
         self._trials: dict[int, Trial] = {}
+        self._resolved: dict[Endpoint, Endpoint | None] = {}
         self._stays = False  # as the agent, or for one cycle
         self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
         self._server_name: Endpoint | None = None  # what was resolved last, and to what, and when
@@ -107,6 +108,7 @@ class Keeper:
 
     async def bring_up(self) -> None:
         """The interface, and on it what the disk remembers: tunnels come up without the coordinator."""
+        await self._resolve()
         await asyncio.to_thread(self._bring_up)
         await self.apply()
 
@@ -139,7 +141,7 @@ class Keeper:
 
     def _wanted(self, device: Device, server: Server, now: float) -> Wanted:
         believed = self.believed()
-        presence = self.presence if self.choices.try_endpoints else {}
+        presence = self._tried() if self.choices.try_endpoints else {}
         # Who does not stay can't wait for the other to begin.
         head_start = HEAD_START if self._stays else 0.0
         trials = next_trials(self._trials, self._me, believed, presence, device, now, head_start)
@@ -150,10 +152,26 @@ class Keeper:
             server=server,
             peers=believed,
             trials={number: trial for number, trial in trials.items() if trial != tried.get(number)},
-            overrides=self.loaded.overrides,
+            overrides={ip: at for ip, to in self.loaded.overrides.items() if (at := self._address_of(to)) is not None},
             device=device,
             now=now,
         )
+
+    def _tried(self) -> dict[int, Presence]:
+        """Where peers may be reached, as addresses: a device knows no names."""
+        return {
+            number: replace(known, endpoints=tuple(filter(None, map(self._address_of, known.endpoints))))
+            for number, known in self.presence.items()
+        }
+
+    def _address_of(self, endpoint: Endpoint) -> Endpoint | None:
+        return endpoint if endpoint_address(endpoint) is not None else self._resolved.get(endpoint)
+
+    async def _resolve(self) -> None:
+        """Look the domains among endpoints up, aside: the device never waits for somebody's name server."""
+        told = {endpoint for known in self.presence.values() for endpoint in known.endpoints}
+        domains = {e for e in (*told, *self.loaded.overrides.values()) if endpoint_address(e) is None}
+        self._resolved = {domain: await asyncio.to_thread(resolve, domain) for domain in sorted(domains)}
 
     def _server(self, now: float) -> Server:
         """The coordinator, at the endpoint that the network tells, else the one of the config."""
@@ -238,6 +256,9 @@ class Keeper:
 
     async def _take(self, frames: list[Struct]) -> None:
         """The frames of one chunk: all into the state, then one change of the device."""
+        self.last_contact = time.time()
+        if not frames:
+            return
         before, netmap = self.netmap.revision, self.netmap
         for frame in frames:
             match frame:
@@ -253,7 +274,6 @@ class Keeper:
                         self.caught_up.set()
                 case Bye():
                     await self._leave(frame.reason)
-        self.last_contact = time.time()
         self.netmap = netmap
         await self.apply()
         self.device_error = None
@@ -321,6 +341,7 @@ class Keeper:
                 self._waiting.clear()
                 await asyncio.sleep(HEAD_START)
             try:
+                await self._resolve()
                 if not await asyncio.to_thread(self.tunnel.is_up):
                     self._log.warning("the interface is gone: making it anew")
                     await asyncio.to_thread(self._bring_up)

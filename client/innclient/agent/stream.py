@@ -89,8 +89,7 @@ async def _read(response: httpx2.Response) -> AsyncIterator[list[Struct]]:
     try:
         async for chunk in response.aiter_raw():
             found = [DECODERS[e.event].decode(e.data) for e in parser.feed(chunk) if e.event in DECODERS]
-            if found:
-                yield found
+            yield found  # none: a keep-alive, which says that the coordinator is there
     except (msgspec.DecodeError, ValueError) as error:
         raise Lost(f"a frame can't be read: {error}") from error
     raise Lost("the coordinator closed the stream")
