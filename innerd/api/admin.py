@@ -2,20 +2,27 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, delete, get, patch, post, put
 
 from innerd import __version__
-from innerd.api.carry import body_of, carry_out, json
-from innerd.api.reports import audit_page, convergence_of
+from innerd.api.carry import body_of, carry_out, json, session_of
+from innerd.api.reports import actor_name, audit_page, convergence_of
 from innerd.api.services import Services, Wired
+from innerd.coordinator.history import network_at, revision_at
+from innerd.coordinator.history import sight as sight_of
 from innerd.coordinator.writer import Render
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.cidrs import find_cidr
-from innerd.domain.network import Network
+from innerd.domain.errors import Refused
+from innerd.domain.network import Network, Peer
 from innerd.domain.peers import find_peer
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
+from innerd.domain.values import shown as shown_text
 from innerd.domain.visibility import View
+from innerd.log.codec import Envelope
+from innerd.presence import Presence
 from innerd.wire import innernet, ours
 
 Asgi = Request[Any, Any, Any]
@@ -231,8 +238,6 @@ async def add_association(request: Asgi, services: Wired) -> Response[bytes]:
 
 
 def _unknown_end(number: int) -> Exception:
-    from innerd.domain.errors import Refused
-
     return Refused("invalid_request", f"there is no CIDR with id {number}")
 
 
@@ -261,11 +266,62 @@ async def set_endpoint(request: Asgi, services: Wired) -> Response[bytes]:
     return await carry_out(request, services, c.SetNetworkEndpoint(parse_endpoint(contents.endpoint)))
 
 
-@get("/v1/network", operation_id="Network", summary="Everything, at the newest revision")
-async def network(services: Wired) -> Response[bytes]:
-    view = services.writer.view
-    shown = ours.network_json(view, services.presence, services.clock(), services.internal_endpoint)
+@get("/v1/network", operation_id="Network", summary="Everything, at the newest revision or as it was (at)")
+async def network(request: Asgi, services: Wired) -> Response[bytes]:
+    view, soft = services.writer.view, services.presence
+    at = request.query_params.get("at")
+    if at is not None:
+        revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
+        view, soft = View.of(await network_at(services.writer.store, revision)), Presence()  # none was kept
+    shown = ours.network_json(view, soft, services.clock(), services.internal_endpoint)
     return json(shown, view.network.revision)
+
+
+@get("/v1/why", operation_id="Why", summary="Whether two peers see each other, by which rule, since which event")
+async def why(request: Asgi, services: Wired) -> Response[bytes]:
+    """Administrators ask about any pair and any time; a peer about itself and whom it sees, now: for it, who is out of
+    sight does not exist."""
+    writer, asks = services.writer, session_of(request)
+    network, head = writer.network, writer.network.revision
+    at = request.query_params.get("at")
+    if at is not None:
+        if not asks.admin_capable():
+            raise Refused("not_admin", "only administrators may look back")
+        head = await revision_at(writer.store, head, services.clock(), at)
+        network = await network_at(writer.store, head)
+    one, other = (_named(network, request.query_params.get(name), name) for name in ("a", "b"))
+    if not asks.admin_capable():
+        own = asks.peer
+        seen = writer.view.sees
+        for peer in (one, other):
+            if peer.id != own.id and not seen(own, peer):
+                raise _nobody(peer.name)
+        if own.id not in (one.id, other.id):
+            raise Refused("not_admin", "only administrators may ask about others")
+    if one.id == other.id:
+        raise Refused("invalid_request", f'"{one.name}" and "{other.name}" are one peer')
+    sight = await sight_of(writer.store, one.id, other.id, head)
+    return json(ours.why_json(one.name, other.name, head, sight.reason, _made(sight.since, writer.network)), head)
+
+
+def _named(network: Network, name: str | None, parameter: str) -> Peer:
+    if name is None:
+        raise Refused("invalid_request", f"{parameter} is missing: the name of a peer")
+    peer = network.peer_named(name)
+    if peer is None:
+        raise _nobody(name)
+    return peer
+
+
+def _nobody(name: str) -> Refused:
+    return Refused("peer_not_found", f"there is no peer {shown_text(name)}")
+
+
+def _made(since: Envelope | None, network: Network) -> ours.MadeBy | None:
+    if since is None:
+        return None
+    actor = actor_name(since.actor, network)
+    return ours.MadeBy(seq=since.seq, at=since.at, type=since.type, actor=since.actor, actor_name=actor)
 
 
 @get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
@@ -307,6 +363,9 @@ async def convergence(services: Wired) -> Response[bytes]:
 @get("/v1/admin/events", operation_id="Audit", summary="The log: who did what, when, to what")
 async def audit(request: Asgi, services: Wired) -> Response[bytes]:
     page = await audit_page(services.writer, dict(request.query_params))
+    if "application/x-ndjson" in request.headers.get("accept", ""):
+        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in page.events)
+        return Response(lines, media_type="application/x-ndjson", headers={"ETag": f'"{page.revision}"'})
     return json(page, page.revision)
 
 
@@ -326,6 +385,7 @@ ROUTES = [
     delete_association,
     set_endpoint,
     network,
+    why,
     status,
     convergence,
     audit,

@@ -29,6 +29,17 @@ _EMPTY = {
 }
 
 
+_STREAM = {
+    "operationId": "UserEvents",
+    "summary": "The event stream of the peer (server-sent events)",
+    "parameters": [
+        {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+        {"name": "since", "in": "query", "schema": {"type": "string"}},
+    ],
+    "responses": {"200": {"description": "Frames without end", "content": {"text/event-stream": {}}}},
+}
+
+
 @get("/healthz", operation_id="Health", summary="Whether the coordinator serves", media_type="text/plain")
 async def healthz() -> str:
     return "ok\n"
@@ -58,6 +69,7 @@ def describe(app: Litestar) -> bytes:
     schemas, components = msgspec.json.schema_components(
         [handler.opt["body"] for handler in bodies], ref_template="#/components/schemas/{name}"
     )
+    schema["paths"]["/v1/user/events"] = {"get": _STREAM}  # a raw handler, which Litestar does not know
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
     by_id = {str(h.operation_id): body for h, body in zip(bodies, schemas, strict=True)}
     for path in schema["paths"].values():

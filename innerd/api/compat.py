@@ -17,6 +17,7 @@ from time import perf_counter
 from litestar import Litestar
 
 from innerd.api.asgi import SESSION, App, Message, Receive, Scope, Send
+from innerd.api.follow import serve_follow
 from innerd.api.services import Services
 from innerd.api.sessions import Headers, ProofCheck, Session, identify, unauthorized
 from innerd.api.stream import serve_stream
@@ -132,8 +133,13 @@ class Door:
             # It may have been long on its way, and the peer may not be what it was.
             session = identify(self._services, scope["client"], headers)
             self._allow(session, parts)
-        if parts[1:2] in (["admin"], ["network"]) and session.peer is not None:
+        privileged = parts[1:2] in (["admin"], ["network"]) or (parts[1:2] == ["why"] and session.admin_capable())
+        if privileged and session.peer is not None:
             self._proofs.check(session.peer, headers.get(b"x-innerd-proof"), _bound(scope, headers, body))
+        if parts[1:3] == ["admin", "events"] and scope["method"] == "GET" and _follows(scope):
+            scope[_ROUTE] = _STREAM
+            await serve_follow(self._services, session, scope, receive, send)
+            return
         found = self._routes.resolve(scope["method"], parts)
         if found is None:
             if parts[1:3] == ["user", "events"] and scope["method"] == "GET":
@@ -158,6 +164,8 @@ class Door:
         area, route = (*parts, "", "")[1:3]
         if session.redeeming and (area, route) != ("user", "redeem"):
             raise unauthorized("this peer has not shown its new key yet", "not_redeemed")
+        if area == "why" and not (session.is_local or session.user_capable()):
+            raise unauthorized("this peer has not redeemed its invitation", "not_redeemed")
         if area in ("admin", "network"):
             if not session.admin_capable():
                 raise unauthorized("only administrators may do this", "not_admin")
@@ -191,6 +199,10 @@ def _bare(send: Send) -> Send:
         await send(message)
 
     return plain
+
+
+def _follows(scope: Scope) -> bool:
+    return b"follow=true" in scope["query_string"].split(b"&")
 
 
 def _raw_parts(scope: Scope) -> list[str]:

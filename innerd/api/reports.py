@@ -1,54 +1,76 @@
 """What administrators read: pages of the audit trail, and how far each peer is."""
 
-import re
+from collections.abc import Mapping
 
 from innerd.coordinator.feed import Feed
+from innerd.coordinator.history import is_revision, parse_time
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Network
 from innerd.domain.visibility import View
 from innerd.log import codec
-from innerd.log.store import Stored
+from innerd.log.store import Query, Stored
 from innerd.presence import Presence
 from innerd.wire import ours
 
 _MOST = 1000
 
 
-async def audit_page(writer: Writer, asked: dict[str, str]) -> ours.Audit:
-    """A page of the log, oldest first. Filters: `after` (revision), `limit`, `type` (prefix), `subject`, `actor`."""
-    after, limit = _number(asked, "after", 0), min(_number(asked, "limit", 100), _MOST)
+def audit_query(network: Network, asked: Mapping[str, str]) -> Query:
+    """The search that the parameters of an audit ask for. Raises Refused.
+
+    `after`, `since` and `until` are revisions (the first two exclusive) or, the latter, RFC 3339 times; `actor` is
+    `peer:<id>`, a peer's name now, `local:<user>` or `coordinator`; `type` is a prefix; `newest=true` takes the last.
+    """
+    after, upto, since, until = _number(asked, "after", 0), network.revision, None, None
+    if (text := asked.get("since")) is not None:
+        if is_revision(text):
+            after = max(after, int(text))
+        else:
+            since = parse_time(text, "since")
+    if (text := asked.get("until")) is not None:
+        if is_revision(text):
+            upto = min(upto, int(text))
+        else:
+            until = parse_time(text, "until")
+    return Query(
+        after=after,
+        upto=upto,
+        since=since,
+        until=until,
+        type=asked.get("type", ""),
+        subject=asked.get("subject"),
+        actors=_actors(network, asked["actor"]) if "actor" in asked else (),
+        newest=asked.get("newest") == "true",
+    )
+
+
+def _actors(network: Network, text: str) -> tuple[str, ...]:
+    """What an actor is called in the log: a name may have been several peers' in its time."""
+    named = [p.id for p in (*network.peers.values(), *network.retired.values()) if p.name == text]
+    return (text, *(f"peer:{number}" for number in sorted(named)))
+
+
+async def audit_page(writer: Writer, asked: Mapping[str, str]) -> ours.Audit:
+    """A page of the log, oldest first: at most `limit` (100, and never more than 1000) records of a query."""
+    limit = min(_number(asked, "limit", 100), _MOST)
     if not limit:
         raise Refused("invalid_request", "limit must be at least 1")
-    found: list[ours.AuditRecord] = []
-    last = after
-    async for page in writer.store.read(after):
-        for stored in page:
-            record = _record(stored, writer.network)
-            if stored.seq <= writer.network.revision and _matches(record, asked):
-                found.append(record)
-            last = stored.seq
-            if len(found) == limit:
-                return ours.Audit(revision=writer.network.revision, events=found, next=last)
-    return ours.Audit(revision=writer.network.revision, events=found, next=None)
+    network = writer.network
+    query = audit_query(network, asked)
+    found = [audit_record(stored, network) for stored in await writer.store.find(query, limit)]
+    more = len(found) == limit and not query.newest
+    return ours.Audit(revision=network.revision, events=found, next=found[-1].seq if more else None)
 
 
-def _number(asked: dict[str, str], name: str, default: int) -> int:
+def _number(asked: Mapping[str, str], name: str, default: int) -> int:
     text = asked.get(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,18}", text):
+    if not is_revision(text):
         raise Refused("invalid_request", f"{name} must be a number, not {text[:40]!r}")
     return int(text)
 
 
-def _matches(record: ours.AuditRecord, asked: dict[str, str]) -> bool:
-    return (
-        record.type.startswith(asked.get("type", ""))
-        and asked.get("subject") in (None, record.subject)
-        and asked.get("actor") in (None, record.actor, record.actor_name)
-    )
-
-
-def _record(stored: Stored, network: Network) -> ours.AuditRecord:
+def audit_record(stored: Stored, network: Network) -> ours.AuditRecord:
     read = codec.envelope(stored.record)
     return ours.AuditRecord(
         seq=read.seq,

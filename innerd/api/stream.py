@@ -91,6 +91,10 @@ class Hub:
         presence.stirred = self._stirred.set
 
     @property
+    def is_stopping(self) -> bool:
+        return self._stopping
+
+    @property
     def generation(self) -> int:
         return self._writer.network.generation
 

@@ -22,7 +22,7 @@ import structlog
 from msgspec import Struct
 
 from innerd.coordinator.feed import Change, Feed
-from innerd.domain.commands import Command, CreateNetwork
+from innerd.domain.commands import Command, CreateNetwork, ImportNetwork
 from innerd.domain.decide import decide
 from innerd.domain.diff import Diff, diff
 from innerd.domain.errors import Refused
@@ -31,7 +31,7 @@ from innerd.domain.network import EMPTY, Network, evolve, fold
 from innerd.domain.visibility import View
 from innerd.log import chain, codec
 from innerd.log.codec import Who
-from innerd.log.projection import Rows, merge, project
+from innerd.log.projection import Rows, Tables, difference, merge, no_tables, project, put
 from innerd.log.store import Answer, Store, StoreCorrupt, Stored, StoreError, StoreUncertain
 
 _log = structlog.get_logger("writer")
@@ -170,6 +170,7 @@ class Writer:
         self._committer: asyncio.Task[None] | None = None
         self._broken = False
         self._committing = False
+        self._storing = asyncio.Lock()
 
     @property
     def view(self) -> View:
@@ -243,23 +244,25 @@ class Writer:
     ) -> tuple[_Waiting | None, int, bytes]:
         before, now = self._head, self.now()
         happened = decide(before.view.network, command, now)
-        network = before.view.network
-        link = before.chain or chain.genesis(command.id if isinstance(command, CreateNetwork) else "")
+        view, rows = before.view, []
+        link = before.chain or chain.genesis(_network_id(command))
         records = []
         for event in happened:
-            network = evolve(network, event)
+            network = evolve(view.network, event)
             record, salt = codec.encode(event, network.revision, now, who), self._salt()
             link = chain.link(link, salt, record)
             records.append(Stored(network.revision, record, salt, link))
-        status, body = render(network, happened)
+            previous, view = view, view.advance(network, (event,))
+            rows.append(project(previous, view, (event,)))
+        status, body = render(view.network, happened)
         if not happened and asked is None and before is self._committed:
             return None, status, body
-        after = before.view.advance(network, happened) if happened else before.view
+        after = view
         answer = None if asked is None else Answer(who.actor, asked.id, asked.digest, status, body, int(now))
         head = _Head(after, link, now) if happened else before
         waiting = _Waiting(
             records,
-            project(before.view, after, happened),
+            rows[0] if len(rows) == 1 else merge(rows),
             answer,
             who.actor,
             Change(before.view, after, happened, now, link.hex()),
@@ -296,11 +299,12 @@ class Writer:
     async def _commit_batch(self, batch: list[_Waiting]) -> None:
         began = perf_counter()
         try:
-            await self.store.append(
-                [record for waiting in batch for record in waiting.records],
-                merge(waiting.rows for waiting in batch),
-                [waiting.answer for waiting in batch if waiting.answer is not None],
-            )
+            async with self._storing:
+                await self.store.append(
+                    [record for waiting in batch for record in waiting.records],
+                    merge(waiting.rows for waiting in batch),
+                    [waiting.answer for waiting in batch if waiting.answer is not None],
+                )
         except StoreError as error:
             self._fall_back(batch, _unavailable(error))
         else:
@@ -334,6 +338,20 @@ class Writer:
             self.appended[name] = self.appended.get(name, 0) + 1
             _log.info("event", seq=stored.seq, type=name, subject=subject_of(event), actor=waiting.actor)
 
+    async def rebuild(self) -> int:
+        """Make the read models anew from the log and put them in place of the old; how many rows differed (0, unless
+        somebody wrote to them). Changes wait meanwhile. Raises Refused where the store can't."""
+        async with self._storing:
+            try:
+                fresh = await replayed_rows(self.store)
+                differing = difference(await self.store.rows(), fresh)
+                await self.store.replace_rows(Rows({table: list(held.values()) for table, held in fresh.items()}))
+            except StoreError as error:
+                raise _unavailable(error) from error
+        if differing:
+            _log.error("the read models were not what the log says", rows=differing)
+        return differing
+
     async def _probe(self) -> None:
         try:
             await self.store.probe()
@@ -358,6 +376,22 @@ class Writer:
                 "use a new key for a new request",
             )
         return Reply(answer.status, answer.result, self.network.revision, repeated=True)
+
+
+def _network_id(command: Command) -> str:
+    return command.id if isinstance(command, CreateNetwork | ImportNetwork) else ""
+
+
+async def replayed_rows(store: Store) -> Tables:
+    """The rows of the read models as the log alone has them, each with the revision of its last change."""
+    view, tables = View.of(EMPTY), no_tables()
+    async for page in store.read(limit=500):
+        for stored in page:
+            event = codec.decode(stored.record)
+            before, view = view, view.advance(evolve(view.network, event), (event,))
+            put(tables, project(before, view, (event,)))
+        await asyncio.sleep(0)
+    return tables
 
 
 def digest_of(*parts: bytes) -> bytes:

@@ -16,6 +16,39 @@ class CreateNetwork(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
 
 
+class ImportNetwork(Struct, frozen=True, kw_only=True):
+    """A network that was innernet's, with its ids."""
+
+    id: str  # 16 random bytes, hex
+    name: str
+    cidrs: tuple["ImportedCidr", ...]
+    peers: tuple["ImportedPeer", ...]
+    associations: tuple[tuple[int, int, int], ...]  # id and the two CIDRs'
+
+
+class ImportedCidr(Struct, frozen=True):
+    id: int
+    name: str
+    range: Range
+    parent: int | None
+
+
+class ImportedPeer(Struct, frozen=True, kw_only=True):
+    id: int
+    name: Name
+    ip: Address
+    public_key: PublicKey
+    is_admin: bool
+    is_disabled: bool
+    is_redeemed: bool
+    invite_expires: int | None
+    endpoint: Endpoint | None
+
+
+class RestoreLog(Struct, frozen=True):
+    """The log goes on from a backup: another generation begins."""
+
+
 class SetNetworkEndpoint(Struct, frozen=True):
     endpoint: Endpoint
 
@@ -115,6 +148,8 @@ class OverrideEndpoint(Struct, frozen=True):
 
 Command = (
     CreateNetwork
+    | ImportNetwork
+    | RestoreLog
     | SetNetworkEndpoint
     | AddCidr
     | RenameCidr

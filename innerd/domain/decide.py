@@ -5,7 +5,7 @@ An empty tuple means "already so": nothing will be appended, and the answer is s
 
 from typing import assert_never
 
-from innerd.domain import associations, cidrs, invitations, peers
+from innerd.domain import associations, cidrs, imports, invitations, peers
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.network import Network
@@ -16,6 +16,10 @@ def decide(network: Network, command: c.Command, now: float) -> tuple[e.AnyEvent
     match command:
         case c.CreateNetwork():
             return cidrs.create_network(network, command)
+        case c.ImportNetwork():
+            return imports.import_network(network, command)
+        case c.RestoreLog():
+            return (e.LogRestored(generation=network.generation + 1, from_revision=network.revision),)
         case c.SetNetworkEndpoint():
             return peers.set_network_endpoint(network, command)
         case c.AddCidr():

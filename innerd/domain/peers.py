@@ -25,7 +25,7 @@ def free_key(network: Network, key: PublicKey) -> None:
         raise Refused("key_taken", f"the key {key} was used in this network before", "make a new key pair")
 
 
-def _free_name(network: Network, name: Name) -> None:
+def free_name(network: Network, name: Name) -> None:
     if name in network.names:
         raise Refused("name_taken", f"a peer named {shown(name)} exists already", "choose another name")
 
@@ -33,7 +33,7 @@ def _free_name(network: Network, name: Name) -> None:
 def add_peer(network: Network, command: c.AddPeer) -> Events:
     cidr = find_cidr(network, command.cidr)
     address = _address(network, command, cidr)
-    _free_name(network, command.name)
+    free_name(network, command.name)
     free_key(network, command.public_key)
     number = network.last_peer + 1
     added = e.PeerAdded(
@@ -57,15 +57,27 @@ def _address(network: Network, command: c.AddPeer, cidr: Cidr) -> Address:
     address = command.ip
     if address not in cidr.range:
         raise Refused("address_outside_cidr", f"{address} does not lie inside CIDR {shown(cidr.name)} ({cidr.range})")
-    for block in (cidr, network.cidr_of(address)):
-        if not assignable(address, block.range):
-            raise Refused(
-                "address_unassignable",
-                f"{address} is the network or broadcast address of CIDR {shown(block.name)} ({block.range})",
-            )
+    if not assignable(address, cidr.range):
+        raise _unassignable(address, cidr)
+    check_address(network, address)
+    return address
+
+
+def _unassignable(address: Address, cidr: Cidr) -> Refused:
+    return Refused(
+        "address_unassignable",
+        f"{address} is the network or broadcast address of CIDR {shown(cidr.name)} ({cidr.range})",
+    )
+
+
+def check_address(network: Network, address: Address) -> None:
+    """Refuse an address of the network that no new peer can have."""
+    narrowest = network.cidr_of(address)
+    if not assignable(address, narrowest.range):
+        raise _unassignable(address, narrowest)
     owner = network.addresses.get(int(address))
     if owner is None:
-        return address
+        return
     if owner in network.peers:
         name = network.peers[owner].name
         raise Refused("address_taken", f"{address} belongs to peer {shown(name)}", "use --auto-ip")
@@ -101,7 +113,7 @@ def rename_peer(network: Network, command: c.RenamePeer) -> Events:
         return ()
     if peer.id == COORDINATOR:
         raise Refused("coordinator_protected", f"the coordinator keeps its name, {shown(INFRA_NAME)}")
-    _free_name(network, command.name)
+    free_name(network, command.name)
     return (e.PeerRenamed(id=peer.id, name=command.name, was=peer.name),)
 
 

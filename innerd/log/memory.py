@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 
 from innerd.log.codec import envelope
-from innerd.log.projection import Row, Rows
+from innerd.log.projection import Rows, Tables, no_tables, put
 from innerd.log.store import Answer, Query, Stored, StoreError
 
 
 class MemoryStore:
     def __init__(self) -> None:
         self.records: list[Stored] = []
-        self.rows: dict[str, dict[int, Row]] = {"cidrs": {}, "peers": {}, "associations": {}}
+        self.tables = no_tables()
         self.answers: dict[tuple[str, str], Answer] = {}
         self.broken: StoreError | None = None  # set by a test: the disk is full from here on
 
@@ -21,16 +21,8 @@ class MemoryStore:
             if stored.seq != expected:
                 raise StoreError(f"append at {stored.seq}, but the log goes on at {expected}")
         self.records.extend(batch)
-        self._write(rows)
+        put(self.tables, rows)
         self.answers.update({(a.actor, a.id): a for a in answers})
-
-    def _write(self, rows: Rows) -> None:
-        for table, numbers in rows.deletes.items():
-            for number in numbers:
-                self.rows[table].pop(number, None)
-        for table, upserts in rows.upserts.items():
-            for row in upserts:
-                self.rows[table][int(row[0] or 0)] = row
 
     async def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
         while page := self.records[after : after + limit]:
@@ -52,8 +44,11 @@ class MemoryStore:
             raise self.broken
 
     async def replace_rows(self, rows: Rows) -> None:
-        self.rows = {"cidrs": {}, "peers": {}, "associations": {}}
-        self._write(rows)
+        self.tables = no_tables()
+        put(self.tables, rows)
+
+    async def rows(self) -> Tables:
+        return {table: dict(held) for table, held in self.tables.items()}
 
     def size(self) -> tuple[int, int]:
         return sum(len(stored.record) for stored in self.records), 0

@@ -113,8 +113,34 @@ class _Collector:
             self.upserts.setdefault(table, []).append((*now, self.revision))
 
 
+Tables = dict[str, dict[int, Row]]  # by table and id
+
+
+def no_tables() -> Tables:
+    return {table: {} for table in COLUMNS}
+
+
+def put(tables: Tables, rows: Rows) -> None:
+    """Write rows into tables."""
+    for table, numbers in rows.deletes.items():
+        for number in numbers:
+            tables[table].pop(number, None)
+    for table, upserts in rows.upserts.items():
+        for row in upserts:
+            tables[table][int(row[0] or 0)] = row
+
+
+def difference(one: Tables, other: Tables) -> int:
+    """In how many rows two sets of tables differ."""
+    return sum(
+        one[table].get(number) != other[table].get(number)
+        for table in COLUMNS
+        for number in {*one[table], *other[table]}
+    )
+
+
 def everything(view: View) -> Iterator[tuple[str, Row]]:
-    """All rows of a network, without their `changed_seq`: what `rebuild` compares."""
+    """All rows of a network, without their `changed_seq`."""
     network = view.network
     for cidr in network.cidrs.values():
         yield "cidrs", _cidr_row(cidr)

@@ -17,7 +17,7 @@ from typing import Any
 import aiosqlite
 
 from innerd.log.migrate import migrate
-from innerd.log.projection import COLUMNS, Rows
+from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
 from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, StoreUncertain
 
 
@@ -156,6 +156,13 @@ class SqliteStore:
     async def probe(self) -> None:
         async with self._transaction():
             await self._database.execute("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(64)))")
+
+    async def rows(self) -> Tables:
+        tables = no_tables()
+        for table, names in COLUMNS.items():
+            for row in await self._ask(f"SELECT {', '.join(names)} FROM {table}", ()):  # noqa: S608
+                tables[table][row[0]] = tuple(row)
+        return tables
 
     async def replace_rows(self, rows: Rows) -> None:
         async with self._transaction():

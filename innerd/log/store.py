@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from innerd.log.projection import Rows
+from innerd.log.projection import Rows, Tables
 
 
 class StoreError(Exception):
@@ -80,6 +80,10 @@ class Store(Protocol):
 
     async def probe(self) -> None:
         """Try whether writing works again. Raises StoreError."""
+        ...
+
+    async def rows(self) -> Tables:
+        """The read models as they are stored."""
         ...
 
     async def replace_rows(self, rows: Rows) -> None:

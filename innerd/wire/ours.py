@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from innerd.domain.network import Association, Cidr, Peer
 from innerd.domain.visibility import View
+from innerd.domain.why import Reason
 from innerd.wire import PROTOCOL
 from innerd.wire.innernet import Seconds
 from innerd.wire.soft import SoftState
@@ -140,6 +141,30 @@ class Convergence(Struct, kw_only=True):
     peers: list[PeerConvergence]
 
 
+class MadeBy(Struct, kw_only=True):
+    """The event that made something so."""
+
+    seq: int
+    at: str
+    type: str
+    actor: str
+    actor_name: str
+
+
+class Why(Struct, kw_only=True):
+    """`GET /v1/why`. `rule`, `cidrs` and `peer` as in `domain/why`; `text` says it in a sentence."""
+
+    a: str
+    b: str
+    revision: int
+    sees: bool
+    rule: str
+    cidrs: list[str]
+    peer: str | None
+    text: str
+    since: MadeBy | None
+
+
 class AuditRecord(Struct, kw_only=True):
     """One record of the log as the audit shows it."""
 
@@ -160,6 +185,31 @@ class Audit(Struct, kw_only=True):
     revision: int
     events: list[AuditRecord]
     next: int | None  # pass as `after` to go on
+
+
+def why_json(a: str, b: str, revision: int, reason: Reason, since: MadeBy | None) -> Why:
+    """The answer for a pair."""
+    return Why(
+        a=a,
+        b=b,
+        revision=revision,
+        sees=reason.sees,
+        rule=reason.rule,
+        cidrs=list(reason.cidrs),
+        peer=reason.peer,
+        text=_WHY[reason.rule].format(a=a, b=b, cidrs=" and ".join(reason.cidrs), peer=reason.peer),
+        since=since,
+    )
+
+
+_WHY = {
+    "same_cidr": "{a} and {b} see each other: both belong to {cidrs}",
+    "association": "{a} and {b} see each other: {cidrs} are associated",
+    "coordinator": "{a} and {b} see each other: one of them is the coordinator",
+    "disabled": "{a} and {b} don't see each other: {peer} is disabled",
+    "not_redeemed": "{a} and {b} don't see each other: {peer} has not redeemed its invitation",
+    "no_association": "{a} and {b} don't see each other: nothing joins {cidrs}",
+}
 
 
 def network_json(view: View, presence: SoftState, now: float, internal_endpoint: str) -> NetworkJson:

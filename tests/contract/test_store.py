@@ -50,7 +50,7 @@ async def everything(store: Store, after: int = 0, limit: int = 10_000) -> list[
 def rows_of(store: Store) -> dict[str, list[Row]]:
     """The read models as they are."""
     if isinstance(store, MemoryStore):
-        return {table: sorted(rows.values()) for table, rows in store.rows.items()}
+        return {table: sorted(rows.values()) for table, rows in store.tables.items()}
     with closing(sqlite3.connect(store.path)) as database:
         tables = ("cidrs", "peers", "associations")
         return {table: sorted(database.execute(f"SELECT * FROM {table}").fetchall()) for table in tables}

@@ -212,7 +212,7 @@ async def test_after_an_unknown_outcome_nobody_is_told_that_nothing_changed() ->
 async def test_a_failure_nobody_thought_of_ends_the_process_and_answers_those_who_wait() -> None:
     b = await bench()
     waiting = await _held_and_waiting(b)
-    b.store.rows = {}  # the store itself is broken now: KeyError
+    b.store.tables = {}  # the store itself is broken now: KeyError
     b.store.release()
     done, _ = await asyncio.wait(waiting, timeout=1)
     for task in waiting:

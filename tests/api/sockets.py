@@ -1,0 +1,51 @@
+"""Bytes over a real socket, from a peer's own address: what a library would not let a test send."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from tests.api.asking import HEADER, SERVER_KEY
+from tests.world import World
+
+PATIENCE = 5  # seconds: only a broken server takes that long
+
+
+class Wire:
+    """One TCP connection of a peer to the coordinator."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
+        self.reader, self.writer, self.host = reader, writer, host
+
+    def send(self, text: str) -> None:
+        self.writer.write(text.encode("latin-1"))
+
+    def request(self, line: str, *headers: str, body: str = "") -> None:
+        """A request line and headers, with Host and server key in front."""
+        lines = [line, f"Host: {self.host}", f"{HEADER}: {SERVER_KEY}", *headers]
+        self.send("\r\n".join(lines) + "\r\n\r\n" + body)
+
+    async def answer(self, *, has_body: bool = True) -> tuple[int, dict[str, str], bytes]:
+        """One response; its header names as they were sent."""
+        async with asyncio.timeout(PATIENCE):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            status, *lines = head.strip().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines)
+            length = int(headers.get("content-length", 0)) if has_body else 0
+            return int(status.split()[1]), headers, await self.reader.readexactly(length)
+
+    async def rest(self) -> bytes:
+        """All that comes until the server closes."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.read()
+
+
+@contextlib.asynccontextmanager
+async def wire(w: World, who: str, port: int) -> AsyncIterator[Wire]:
+    host = str(w.services.own_address)
+    reader, writer = await asyncio.open_connection(host, port, local_addr=(str(w.peer(who).ip), 0), limit=1 << 24)
+    try:
+        yield Wire(reader, writer, w.services.internal_endpoint)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

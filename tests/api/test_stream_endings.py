@@ -1,0 +1,233 @@
+"""How a stream ends: with a word about why, at once, and leaving nothing behind. And how it is kept alive."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from innerd.api.stream import MAX_PENDING, Stream
+from innerd.domain import commands as c
+from innerd.domain.errors import Refused
+from innerd.presence import Observed
+from innerd.wire.stream import Cursor
+from tests.api.asking import ask
+from tests.api.streaming import PATIENCE, drained, frames_of, stream_of
+from tests.world import World
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (lambda peer: c.DisablePeer(peer.id), "disabled"),
+        (lambda peer: c.RemovePeer(peer.id), "retired"),
+        (lambda peer: c.ChangePeer(id=peer.id, is_disabled=True), "disabled"),
+    ],
+    ids=["disabled", "retired", "disabled by a change"],
+)
+async def test_a_peer_that_is_out_is_told_why_and_its_stream_ends(w: World, command: object, reason: str) -> None:
+    async with w.listening() as port, stream_of(w, "mari", port) as mari:
+        await mari.next("presence")
+        await w.do(command(w.peer("mari")))  # type: ignore[operator]
+        frames = await mari.rest()
+        assert (frames[-1].event, frames[-1].data, frames[-1].id) == ("bye", {"reason": reason}, None)
+        assert [frame for frame in frames if frame.event == "delta"] == [], "nor is it told anything more"
+    assert w.hub.ended == {reason: 1}
+
+
+async def test_a_newer_stream_replaces_the_older(w: World) -> None:
+    async with w.listening() as port, stream_of(w, "mari", port) as older:
+        await older.next("presence")
+        async with stream_of(w, "mari", port) as newer:
+            await newer.next("presence")
+            assert (await older.rest())[-1].data == {"reason": "replaced"}
+            assert len(w.hub.streams) == 1
+            await w.do(c.DisablePeer(w.peer("ryo").id))
+            assert (await newer.next("delta")).data["gone"] == [w.peer("ryo").id]
+            assert w.presence.is_online(w.peer("mari").id, w.now), "the end of the older does not make it offline"
+
+
+async def test_at_the_end_of_the_coordinator_all_are_told(w: World) -> None:
+    async with w.listening() as port, stream_of(w, "mari", port) as mari, stream_of(w, "oven", port) as oven:
+        await mari.next("presence")
+        await oven.next("presence")
+        await w.hub.shut_down()
+        for stream in (mari, oven):
+            assert (await stream.rest())[-1].data == {"reason": "shutting_down"}
+        answer = await ask(w, "mari", "GET", "/v1/user/events")
+        assert (answer.status, answer.code) == (503, "store_unavailable")
+
+
+async def test_streams_are_for_enabled_redeemed_peers(w: World) -> None:
+    await w.invite("kuro", "cats")
+    await w.do(c.DisablePeer(w.peer("tama").id))
+    for who in ("kuro", "tama", "127.42.9.9", None):
+        assert (await ask(w, who, "GET", "/v1/user/events")).status == 401
+    assert not w.hub.streams
+
+
+async def test_a_peer_that_was_disabled_while_it_knocked_gets_no_stream(w: World) -> None:
+    knocked = w.peer("mari")
+    await w.do(c.DisablePeer(knocked.id))
+    with pytest.raises(Refused, match="enabled"):
+        await w.hub.open(knocked, None)
+
+
+async def test_nothing_follows_a_bye(w: World) -> None:
+    """What came between would be missing, and a cursor behind it would hide that for ever."""
+    stream = await w.hub.open(w.peer("mari"), None)
+    drained(stream)
+    await w.do(c.DisablePeer(w.peer("mari").id))
+    await w.do(c.RenamePeer(w.peer("ryo").id, "leo"))  # type: ignore[arg-type]
+    await w.do(c.EnablePeer(w.peer("mari").id))
+    await w.do(c.RenamePeer(w.peer("leo").id, "lea"))  # type: ignore[arg-type]
+    assert [frame.event for frame in frames_of(drained(stream))] == ["bye"]
+
+
+async def test_a_client_that_goes_makes_its_peer_offline(w: World) -> None:
+    """The hub notes the end; nobody need wait for a timeout."""
+    async with w.listening() as port:
+        async with stream_of(w, "mari", port) as mari:
+            await mari.next("presence")
+            stream = w.hub.streams[w.peer("mari").id]
+        async with asyncio.timeout(PATIENCE):
+            await stream.ended.wait()
+        assert not w.hub.streams
+        assert not w.presence.is_online(w.peer("mari").id, w.now)
+        assert w.hub.ended == {"disconnected": 1}
+
+
+async def test_a_client_that_goes_at_once_leaves_no_task_behind(w: World) -> None:
+    """It is gone in the same moment in which its first frames are taken to be sent."""
+    request = asyncio.create_task(ask(w, "mari", "GET", "/v1/user/events"))
+    done, _ = await asyncio.wait({request}, timeout=1)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    assert done, "the stream's sender outlives its client"
+
+
+async def test_head_and_post_open_no_stream(w: World) -> None:
+    for method in ("HEAD", "POST", "OPTIONS"):
+        assert (await ask(w, "mari", method, "/v1/user/events")).status == 404
+    assert not w.hub.streams
+
+
+async def test_a_trailing_component_is_ignored_here_too(w: World) -> None:
+    async with (
+        w.listening() as port,
+        w.over_socket("mari", port) as client,
+        client.stream("GET", "/v1/user/events/x") as response,
+    ):
+        assert response.headers["content-type"] == "text/event-stream"
+
+
+# -- keeping alive ---------------------------------------------------------------------------------------------
+
+
+async def test_a_stream_with_nothing_to_tell_sends_a_comment(w: World) -> None:
+    stream = Stream(w.peer("mari"))
+    comment = await stream.take(0.001)
+    assert comment.startswith(b":")
+    assert comment.endswith(b"\n\n")
+    assert frames_of(comment) == []
+
+
+async def test_what_waits_is_taken_at_once_and_whole(w: World) -> None:
+    stream = Stream(w.peer("mari"))
+    stream.put(b"one")
+    stream.put(b"two")
+    async with asyncio.timeout(PATIENCE):
+        assert await stream.take(3600) == b"onetwo"
+    assert (stream.pending, stream.size) == ([], 0)
+
+
+async def test_what_comes_later_wakes_who_waits(w: World) -> None:
+    stream = Stream(w.peer("mari"))
+    taking = asyncio.create_task(stream.take(3600))
+    await asyncio.sleep(0)
+    stream.put(b"late")
+    async with asyncio.timeout(PATIENCE):
+        assert await taking == b"late"
+
+
+# -- slow readers ----------------------------------------------------------------------------------------------
+
+
+async def stuff(w: World, stream: Stream) -> None:
+    """Fill a stream that nobody reads from to just below its bound."""
+    stream.put(b": " + b"x" * (MAX_PENDING - stream.size - 10) + b"\n\n")
+
+
+async def test_a_reader_that_is_too_slow_is_dropped_and_resumes_by_its_cursor(w: World) -> None:
+    slow, quick = await w.hub.open(w.peer("mari"), None), await w.hub.open(w.peer("ryo"), None)
+    cursor = Cursor(1, w.writer.network.revision)
+    drained(slow)
+    drained(quick)
+    await stuff(w, slow)
+    await w.join("kuro", "humans")
+    assert slow.ending == "too_slow"
+    assert [frame.event for frame in frames_of(drained(slow))] == ["bye"], "what waited is let go of"
+    assert "delta" in [frame.event for frame in frames_of(drained(quick))], "the others are not held up"
+    w.hub.closed(slow)
+    assert w.hub.ended == {"too_slow": 1}
+    again = await w.hub.open(w.peer("mari"), cursor)
+    (delta,) = [frame for frame in frames_of(drained(again)) if frame.event == "delta"]
+    assert [peer["name"] for peer in delta.data["peers"]] == ["kuro"]
+
+
+@pytest.mark.parametrize("more", ["delta", "presence"])
+async def test_a_dropped_readers_memory_stays_bounded_and_its_bye_stays(w: World, more: str) -> None:
+    stream = await w.hub.open(w.peer("mari"), None)
+    await stuff(w, stream)
+    await w.join("kuro", "humans")
+    for number in range(20):
+        if more == "delta":
+            await w.do(c.RenamePeer(2, f"ryo-{number}"))  # type: ignore[arg-type]
+        else:
+            w.presence.observe(2, Observed(f"192.0.2.1:{number + 1}", w.now, 0, 0))  # type: ignore[arg-type]
+            w.hub.tell_presence()
+    assert [frame.event for frame in frames_of(drained(stream))] == ["bye"]
+
+
+async def test_a_reader_that_reads_nothing_holds_up_nobody(w: World) -> None:
+    """Over sockets: mari opens a stream and never reads; hundreds of changes later ryo has heard all of them."""
+    async with (
+        w.listening() as port,
+        w.over_socket("mari", port) as client,
+        client.stream("GET", "/v1/user/events"),
+        stream_of(w, "ryo", port) as ryo,
+    ):
+        for number in range(600):
+            await w.do(c.RenamePeer(2, f"ryo-{number}"))  # type: ignore[arg-type]
+        while ryo.cursor != f"1.{w.writer.network.revision}":
+            await ryo.next("delta")
+
+
+async def test_farewells_wait_for_last_words_and_not_for_ever(w: World) -> None:
+    stream = await w.hub.open(w.peer("mari"), None)
+    await w.do(c.DisablePeer(w.peer("mari").id))
+    waiting = asyncio.create_task(w.hub.farewells())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    w.hub.closed(stream)
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+    silent = await w.hub.open(w.peer("oven"), None)
+    silent.end("disabled")
+    async with asyncio.timeout(PATIENCE):
+        await w.hub.farewells()
+    w.hub.closed(silent)
+    async with asyncio.timeout(PATIENCE):
+        await w.hub.farewells()
+
+
+async def test_a_client_may_reconnect_right_after_it_was_enabled_again(w: World) -> None:
+    async with w.listening() as port:
+        async with stream_of(w, "mari", port) as mari:
+            await mari.next("presence")
+            await w.do(c.DisablePeer(w.peer("mari").id))
+            await mari.rest()
+        async with w.over_socket("mari", port) as client:
+            assert (await client.get("/v1/user/events")).status_code == httpx2.codes.UNAUTHORIZED
+        await w.do(c.EnablePeer(w.peer("mari").id))
+        async with stream_of(w, "mari", port, **{"Last-Event-ID": mari.cursor or ""}) as again:
+            assert [(await again.next()).event for _ in range(3)] == ["hello", "delta", "presence"]

@@ -1,0 +1,175 @@
+"""An invitation is a file from somebody else: it takes no more of a host than a network of its own, nor of a terminal."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from innclient import config, invitation
+from innclient.config import Paths
+from innclient.failures import INVITATION, USAGE, Failure, printable, report
+from tests.client.commands import Host
+from tests.client.support import paths_in
+from tests.world import key, private_key
+
+GOOD = f"""\
+[interface]
+network-name = "kermpany"
+address = "10.66.1.5/16"
+private-key = "{private_key("temporary")}"
+
+[server]
+public-key = "{key("coordinator")}"
+external-endpoint = "vpn.example.com:51820"
+internal-endpoint = "10.66.0.1:51820"
+"""
+V6 = GOOD.replace("10.66.1.5/16", "fd42:0:1::8/64").replace("10.66.0.1:51820", "[fd42:0:1::1]:51820")
+ESCAPES = "\\u001b]0;owned\\u0007\\u009b2J\\u202egpj"  # as TOML spells them
+DEEP = "x = " + "[" * 100_000
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="inn install needs root")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "invitation.toml"
+
+
+def edited(old: str, new: str, text: str = GOOD) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+def refused(file: Path) -> Failure:
+    with pytest.raises(Failure) as failed:
+        invitation.read(file)
+    assert (failed.value.status, failed.value.code) == (INVITATION, "invitation_unreadable")
+    return failed.value
+
+
+BAD = {
+    "half of all addresses": edited("10.66.1.5/16", "10.66.1.5/1"),
+    "all addresses": edited("10.66.1.5/16", "10.66.1.5/0"),
+    "wider than 10.0.0.0/8": edited("10.66.1.5/16", "10.66.1.5/7"),
+    "all addresses of IPv6": edited("fd42:0:1::8/64", "fd42:0:1::8/0", V6),
+    "wider than a provider": edited("fd42:0:1::8/64", "fd42:0:1::8/31", V6),
+    "a coordinator elsewhere": edited("10.66.0.1:51820", "192.0.2.9:51820"),
+    "a coordinator beside": edited("10.66.0.1:51820", "10.67.0.0:51820"),
+    "a coordinator on this host": edited("10.66.0.1:51820", "127.0.0.1:51820"),
+    "a coordinator elsewhere in IPv6": edited("[fd42:0:1::1]", "[2001:db8::1]", V6),
+    "a coordinator that is oneself": edited("10.66.0.1:51820", "10.66.1.5:51820"),
+    "a coordinator that is oneself in IPv6": edited("[fd42:0:1::1]", "[fd42:0:1::8]", V6),
+}
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+def test_an_invitation_into_what_is_no_network_of_its_own_is_refused(file: Path, text: str) -> None:
+    file.write_text(text)
+    refused(file)
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+def test_a_config_is_held_to_the_same(text: str, tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    paths.config.parent.mkdir()
+    paths.config.write_text(text)
+    with pytest.raises(Failure) as failed:
+        config.load(paths)
+    assert (failed.value.status, failed.value.code) == (USAGE, "config_invalid")
+
+
+WIDEST = {"IPv4": edited("/16", "/8"), "IPv6": edited("/64", "/32", V6), "narrow": edited("/16", "/23")}
+
+
+@pytest.mark.parametrize("text", WIDEST.values(), ids=WIDEST)
+def test_a_network_may_be_as_wide_as_private_ranges_are(file: Path, text: str) -> None:
+    file.write_text(text)
+    assert str(invitation.read(file)[1].address) in text
+
+
+def is_plain(text: str) -> bool:
+    return all(sign.isprintable() or sign == "\n" for sign in text)
+
+
+SPEAKING = {
+    "its address": edited("10.66.1.5/16", f"{ESCAPES}/16"),
+    "an address without prefix": edited("10.66.1.5/16", ESCAPES),
+    "its prefix length": edited("10.66.1.5/16", f"10.66.1.5/{ESCAPES}"),
+    "the coordinator's address": edited("10.66.0.1:51820", f"{ESCAPES}:51820"),
+    "the coordinator's port": edited("10.66.0.1:51820", f"10.66.0.1:{ESCAPES}"),
+    "the endpoint": edited("vpn.example.com", ESCAPES),
+    "a key": edited(key("coordinator"), ESCAPES),
+    "the network's name": edited("kermpany", ESCAPES),
+}
+
+
+@as_root
+@pytest.mark.parametrize("text", SPEAKING.values(), ids=SPEAKING)
+def test_what_an_invitation_says_reaches_no_terminal_raw(file: Path, text: str, tmp_path: Path) -> None:
+    file.write_text(text)
+    done = Host(tmp_path, "inn")("install", str(file), "--default-name")
+    assert (done.status, done.out) in ((INVITATION, ""), (USAGE, ""))
+    assert "error: " in done.err
+    assert is_plain(done.err)
+
+
+@pytest.mark.parametrize("place", ["its address", "the coordinator's address", "the coordinator's port"])
+def test_a_message_is_escaped_where_it_is_made(file: Path, place: str) -> None:
+    """It goes into logs and JSON too."""
+    file.write_text(SPEAKING[place])
+    message = refused(file).message
+    assert is_plain(message)
+    assert "\\x1b]0;owned" in message
+
+
+def test_a_file_as_deep_as_a_well_is_no_invitation(file: Path) -> None:
+    file.write_text(DEEP)
+    refused(file)
+
+
+def test_a_config_as_deep_as_a_well_is_none(tmp_path: Path) -> None:
+    paths: Paths = paths_in(tmp_path)
+    paths.config.parent.mkdir()
+    paths.config.write_text(DEEP)
+    with pytest.raises(Failure) as failed:
+        config.load(paths)
+    assert failed.value.code == "config_invalid"
+
+
+def test_a_folder_is_no_invitation(tmp_path: Path) -> None:
+    assert str(tmp_path) in refused(tmp_path).message
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    failures: list[Failure] = []
+    reading = threading.Thread(target=lambda: failures.append(refused(file)), daemon=True)
+    reading.start()
+    reading.join(0.5)
+    waits = reading.is_alive()
+    if waits:  # let it go
+        os.close(os.open(file, os.O_WRONLY))
+        reading.join(5)
+    assert (waits, len(failures)) == (False, 1)
+
+
+SIGNS = {
+    "C0": "\0\a\b\t\n\r\x1b\x1f\x7f",
+    "C1": "\x80\x85\x9b\x9d\x9f",
+    "bidi": "\u200e\u200f\u061c\u202a\u202e\u2066\u2069",
+}
+
+
+@pytest.mark.parametrize("sign", "".join(SIGNS.values()), ids=ascii)
+def test_a_control_is_shown_escaped(sign: str, capsys: pytest.CaptureFixture[str]) -> None:
+    spelled = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+    code = f"\\x{ord(sign):02x}" if ord(sign) < 0x100 else f"\\u{ord(sign):04x}"
+    escaped = spelled.get(sign, code)
+    assert printable(f"a{sign}b") == f"a{escaped}b"
+    report(Failure(3, f"c{sign}", f"m{sign}", f"h{sign}"))
+    assert capsys.readouterr().err == f"error: m{escaped} [c{escaped}]\nhint: h{escaped}\n"
+
+
+def test_text_of_any_language_stays_as_it_is() -> None:
+    text = 'größe "日本" żółw עברית 🐱 \\ back'
+    assert printable(text) == text
