@@ -3,7 +3,6 @@ where nobody serves, in this process."""
 
 import contextlib
 import os
-import pwd
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -28,7 +27,8 @@ from innclient.options import (
     settings_of,
 )
 from innerd import __version__
-from innerd.config import Config, Paths, load
+from innerd import verbs as files_verbs
+from innerd.config import Config, Paths, load, paths_of
 from innerd.domain.errors import Refused
 from innerd.domain.values import (
     Endpoint,
@@ -40,25 +40,14 @@ from innerd.domain.values import (
     parse_interface,
     parse_range,
 )
-from innerd.wire.ours import Status
-
-
-def _paths(settings: Settings, network: str) -> Paths:
-    return Paths(parse_interface(network), settings.config_dir, settings.data_dir, settings.runtime_dir)
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+from innerd.wire.ours import NetworkJson, Status
 
 
 @contextlib.asynccontextmanager
 async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
     """The way to a network on this host: through who serves it, else through its log."""
     require_root("innerd")
-    paths = _paths(settings, network)
+    paths = paths_of(settings, network)
     config = load(paths)
     if _answers(paths.socket):
         api = over_socket(paths.socket)
@@ -157,13 +146,13 @@ def new(
     require_root("innerd new")
     configure_logs(settings)
     name = network_name or ask.text("Network name", "--network-name", check=_network_name)
-    paths = _paths(settings, name)
+    paths = paths_of(settings, name)
     block = _network_range(
         network_cidr or ask.text("Network CIDR", "--network-cidr", "10.42.0.0/16", check=_network_range)
     )
     port = listen_port or int(ask.text("Listen port", "--listen-port", "51820", check=_port))
     endpoint = _endpoint(external_endpoint, auto_external_endpoint, port)
-    found(paths, block, endpoint, port, _user())
+    found(paths, block, endpoint, port, files_verbs.user())
     if settings.as_json:
         made = {"name": name, "cidr": str(block), "endpoint": endpoint, "address": str(first_address(block))}
         render.document({"network": made, "config": str(paths.config), "database": str(paths.database)})
@@ -213,7 +202,7 @@ def serve(
     if hosts_path is not None and no_write_hosts:
         raise usage("--hosts-path and --no-write-hosts exclude each other")
     require_root("innerd serve")
-    paths = _paths(settings, network)
+    paths = paths_of(settings, network)
     config = load(paths)
     configure_logs(settings, more=1)
     raise_file_limit()
@@ -246,7 +235,7 @@ def uninstall(context: click.Context, network: str, yes: bool) -> None:
 
     settings = settings_of(context)
     require_root("innerd uninstall")
-    paths = _paths(settings, network)
+    paths = paths_of(settings, network)
     hosts = Path("/etc/hosts")
     with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
         hosts = Path(load(paths).names.hosts_path)
@@ -256,10 +245,11 @@ def uninstall(context: click.Context, network: str, yes: bool) -> None:
     render.line(f'Network "{network}" is removed from this host.')
 
 
-@verb("show")
-async def show(call: Call) -> None:
-    """The whole network: CIDRs, peers, associations."""
-    network = await call.network()
+@verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."))
+async def show(call: Call, at: str | None) -> None:
+    """The whole network: CIDRs, peers, associations; now, or as it was."""
+    when = reports.moment_of(at)
+    network = await call.network() if when is None else (await call.api.get("/v1/network", at=when)).read(NetworkJson)
     if call.as_json:
         render.document(network)
         return
@@ -292,7 +282,7 @@ async def status(call: Call) -> None:
 
 
 cli.add_command(completions("innerd", cli))
-for command in (show, status, reports.set_endpoint, *peers.VERBS, *cidrs.VERBS, *reports.VERBS):
+for command in (*files_verbs.VERBS, show, status, reports.set_endpoint, *peers.VERBS, *cidrs.VERBS, *reports.VERBS):
     cli.add_command(command)
 
 

@@ -8,12 +8,14 @@ from msgspec import Meta, Struct, field
 
 from innclient import files, toml
 from innclient.failures import USAGE, Failure, not_found
+from innclient.options import Settings
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
 from innerd.domain.values import (
     Address,
     parse_address,
     parse_endpoint,
+    parse_interface,
     parse_name,
     parse_public_key,
     parse_range,
@@ -81,6 +83,11 @@ class Paths(Struct, frozen=True):
     @property
     def socket(self) -> Path:
         return self.runtime_dir / f"{self.network}.sock"
+
+
+def paths_of(settings: Settings, network: str) -> Paths:
+    """Where the files of a network are, as the flags say. Raises Refused for what can't name one."""
+    return Paths(parse_interface(network), settings.config_dir, settings.data_dir, settings.runtime_dir)
 
 
 def load(paths: Paths) -> Config:

@@ -289,7 +289,10 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
             raise Refused("not_admin", "only administrators may look back")
         head = await revision_at(writer.store, head, services.clock(), at)
         network = await network_at(writer.store, head)
-    one, other = (_named(network, request.query_params.get(name), name) for name in ("a", "b"))
+    asked = dict(request.query_params)
+    if "b" not in asked and asks.peer is not None:  # itself and the one named
+        asked = {"a": asks.peer.name, "b": asked.get("a", "")}
+    one, other = (_named(network, asked.get(name), name) for name in ("a", "b"))
     if not asks.admin_capable():
         own = asks.peer
         seen = writer.view.sees
@@ -322,6 +325,11 @@ def _made(since: Envelope | None, network: Network) -> ours.MadeBy | None:
         return None
     actor = actor_name(since.actor, network)
     return ours.MadeBy(seq=since.seq, at=since.at, type=since.type, actor=since.actor, actor_name=actor)
+
+
+@post("/v1/admin/rebuild", operation_id="Rebuild", summary="Make the read models anew from the log", status_code=200)
+async def rebuild(services: Wired) -> Response[bytes]:
+    return json({"differing": await services.writer.rebuild(), "revision": services.writer.network.revision})
 
 
 @get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
@@ -386,6 +394,7 @@ ROUTES = [
     set_endpoint,
     network,
     why,
+    rebuild,
     status,
     convergence,
     audit,

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from innerd.domain import commands as c
-from innerd.domain.errors import Refused
-from innerd.domain.network import Network
 from innerd.domain.values import Name
 from tests.api.asking import ask, events_after
 from tests.api.sockets import Wire, wire
@@ -31,7 +29,7 @@ def demoted(number: int) -> c.Command:
 
 
 def reissued(number: int) -> c.Command:
-    return c.ReissueInvitation(number, key("kuro invitation, the second"), None)
+    return c.ReissueInvitation(number, key("another invitation"), None)
 
 
 CASES = {
@@ -41,7 +39,6 @@ CASES = {
     "a peer that was disabled": (OWN, c.DisablePeer, "unauthorized"),
     "a peer that was retired": (OWN, c.RemovePeer, "unauthorized"),
     "an invitation that was reissued": (REDEEM, reissued, "unauthorized"),
-    "an invitation of who was disabled": (REDEEM, c.DisablePeer, "unauthorized"),
     "an invitation that was taken back": (REDEEM, c.RemovePeer, "unauthorized"),
 }
 of_each_case = pytest.mark.parametrize(("asks", "revoke", "code"), CASES.values(), ids=CASES)
@@ -121,7 +118,6 @@ async def busy(kermpany: World) -> World:
 @contextlib.asynccontextmanager
 async def uncommitted(w: World, command: c.Command) -> AsyncIterator[None]:
     """Within, the command is decided and nobody sees it yet; afterwards it is committed."""
-    assert isinstance(w.store, BenchStore)
     w.store.hold()
     task = asyncio.create_task(w.do(command))
     await w.store.entered.wait()
@@ -136,7 +132,7 @@ async def test_a_right_that_is_taken_but_not_committed_yet_is_taken(
 ) -> None:
     who, method, target, content = asks
     before = busy.writer.network.revision
-    async with uncommitted(busy, revoke(busy.peer(asks[0]).id)):
+    async with uncommitted(busy, revoke(busy.peer(who).id)):
         asked = asyncio.create_task(ask(busy, who, method, target, json=content))
         await asyncio.wait([asked], timeout=0.05)  # what would be let in waits for the commit
     answer = await asked
@@ -145,23 +141,9 @@ async def test_a_right_that_is_taken_but_not_committed_yet_is_taken(
 
 
 async def test_who_may_is_asked_of_the_network_that_is_decided_on(busy: World) -> None:
-    seen = []
+    seen, rename = [], c.RenameCidr(busy.cidr_id("ovens"), Name("stoves"))
     async with uncommitted(busy, c.RenameCidr(busy.cidr_id("cats"), Name("felines"))):
-        asked = asyncio.create_task(
-            busy.writer.submit(c.RenameCidr(busy.cidr_id("ovens"), Name("stoves")), LOCAL, allowed=seen.append)
-        )
+        asked = asyncio.create_task(busy.writer.submit(rename, LOCAL, allowed=seen.append))
     await asked
-    assert [(network.cidr_named("felines") is None, network.cidr_named("stoves")) for network in seen] == [
-        (False, None)
-    ]
-
-
-async def test_who_may_not_leaves_no_trace(busy: World) -> None:
-    def nobody(network: Network) -> None:
-        raise Refused("not_admin", "no")
-
-    before = busy.writer.network.revision
-    with pytest.raises(Refused):
-        await busy.writer.submit(c.RenameCidr(busy.cidr_id("cats"), Name("dogs")), LOCAL, allowed=nobody)
-    assert events_after(busy, before) == []
-    assert busy.writer.network.cidr_named("dogs") is None
+    (network,) = seen
+    assert [network.cidr_named(name) is not None for name in ("felines", "stoves")] == [True, False]

@@ -1,4 +1,4 @@
-"""An invitation is a file from somebody else: it takes no more of a host than a network of its own, nor of a terminal."""
+"""An invitation is a file from somebody else: it takes a network of its own from a host, and nothing of a terminal."""
 
 import os
 import threading
@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from innclient import config, invitation
-from innclient.config import Paths
-from innclient.failures import INVITATION, USAGE, Failure, printable, report
+from innclient.failures import INVITATION, USAGE, Failure
 from tests.client.commands import Host
 from tests.client.support import paths_in
 from tests.world import key, private_key
@@ -62,20 +61,21 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
-def test_an_invitation_into_what_is_no_network_of_its_own_is_refused(file: Path, text: str) -> None:
-    file.write_text(text)
-    refused(file)
-
-
-@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
-def test_a_config_is_held_to_the_same(text: str, tmp_path: Path) -> None:
-    paths = paths_in(tmp_path)
+def not_loaded(folder: Path, text: str) -> None:
+    """A config of the same text is refused too."""
+    paths = paths_in(folder)
     paths.config.parent.mkdir()
     paths.config.write_text(text)
     with pytest.raises(Failure) as failed:
         config.load(paths)
     assert (failed.value.status, failed.value.code) == (USAGE, "config_invalid")
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+def test_an_invitation_into_what_is_no_network_of_its_own_is_refused(file: Path, text: str) -> None:
+    file.write_text(text)
+    refused(file)
+    not_loaded(file.parent, text)
 
 
 WIDEST = {"IPv4": edited("/16", "/8"), "IPv6": edited("/64", "/32", V6), "narrow": edited("/16", "/23")}
@@ -128,48 +128,17 @@ def test_a_file_as_deep_as_a_well_is_no_invitation(file: Path) -> None:
 
 
 def test_a_config_as_deep_as_a_well_is_none(tmp_path: Path) -> None:
-    paths: Paths = paths_in(tmp_path)
-    paths.config.parent.mkdir()
-    paths.config.write_text(DEEP)
-    with pytest.raises(Failure) as failed:
-        config.load(paths)
-    assert failed.value.code == "config_invalid"
+    not_loaded(tmp_path, DEEP)
 
 
 def test_a_folder_is_no_invitation(tmp_path: Path) -> None:
     assert str(tmp_path) in refused(tmp_path).message
 
 
-def test_a_pipe_that_nobody_writes_to_is_not_waited_for(file: Path) -> None:
+@pytest.mark.parametrize("text", ["", "\0", GOOD[:99]], ids=["nothing", "a zero byte", "half"])
+def test_a_pipe_is_read_as_a_file_is(file: Path, text: str) -> None:
     os.mkfifo(file)
-    failures: list[Failure] = []
-    reading = threading.Thread(target=lambda: failures.append(refused(file)), daemon=True)
-    reading.start()
-    reading.join(0.5)
-    waits = reading.is_alive()
-    if waits:  # let it go
-        os.close(os.open(file, os.O_WRONLY))
-        reading.join(5)
-    assert (waits, len(failures)) == (False, 1)
-
-
-SIGNS = {
-    "C0": "\0\a\b\t\n\r\x1b\x1f\x7f",
-    "C1": "\x80\x85\x9b\x9d\x9f",
-    "bidi": "\u200e\u200f\u061c\u202a\u202e\u2066\u2069",
-}
-
-
-@pytest.mark.parametrize("sign", "".join(SIGNS.values()), ids=ascii)
-def test_a_control_is_shown_escaped(sign: str, capsys: pytest.CaptureFixture[str]) -> None:
-    spelled = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
-    code = f"\\x{ord(sign):02x}" if ord(sign) < 0x100 else f"\\u{ord(sign):04x}"
-    escaped = spelled.get(sign, code)
-    assert printable(f"a{sign}b") == f"a{escaped}b"
-    report(Failure(3, f"c{sign}", f"m{sign}", f"h{sign}"))
-    assert capsys.readouterr().err == f"error: m{escaped} [c{escaped}]\nhint: h{escaped}\n"
-
-
-def test_text_of_any_language_stays_as_it_is() -> None:
-    text = 'größe "日本" żółw עברית 🐱 \\ back'
-    assert printable(text) == text
+    writing = threading.Thread(target=file.write_text, args=(text,))
+    writing.start()
+    refused(file)
+    writing.join()

@@ -33,6 +33,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         line(styled(text, "1") if number == 0 else text)
 
 
+def paged(lines: Iterable[str]) -> None:
+    """Lines, through the pager where somebody looks at them."""
+    if sys.stdout.isatty():
+        import click
+
+        click.echo_via_pager(text + "\n" for text in lines)
+        return
+    for text in lines:
+        line(text)
+
+
 def styled(text: str, code: str) -> str:
     """Text in a colour or weight (ECMA-48), where somebody looks at it."""
     import os

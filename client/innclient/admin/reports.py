@@ -1,40 +1,100 @@
 """The verbs that look: the network as a whole, the audit trail, how far each peer is, where peers reach us."""
 
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import rich_click as click
 
 from innclient.admin import render
+from innclient.admin.peers import duration
 from innclient.admin.verb import Call, verb
-from innclient.failures import printable
-from innerd.wire.ours import Audit, AuditRecord, Convergence
+from innclient.failures import printable, unreachable, usage
+from innerd.wire.ours import Audit, AuditRecord, Convergence, Status, Why
 
+_PAGE = 1000
+_AGO = re.compile(r"[0-9]+[smhdw]")
 _TECHNICAL = {"id", "peer", "redeemed_at"}
 
 
 @verb(
     "audit",
+    click.option("--since", help="From then on: a time, a revision (exclusive), or how long ago, such as 2h."),
+    click.option("--until", help="Up to then: a time, a revision, or how long ago."),
     click.option("--limit", type=click.IntRange(1, 100_000), help="At most so many events, the newest."),
     click.option("--type", "type_", help="Only types that begin so, such as peer. or key.pinned."),
     click.option("--subject", help="Only events about this, such as peer:7."),
     click.option("--actor", help="Only what this peer or local user did."),
+    click.option("-f", "--follow", is_flag=True, help="Go on, and show events as they happen."),
 )
-async def audit(call: Call, limit: int | None, type_: str | None, subject: str | None, actor: str | None) -> None:
+async def audit(
+    call: Call,
+    since: str | None,
+    until: str | None,
+    limit: int | None,
+    type_: str | None,
+    subject: str | None,
+    actor: str | None,
+    follow: bool,
+) -> None:
     """Who did what, when, from where and to what: the log itself, oldest first."""
-    filters = {"type": type_, "subject": subject, "actor": actor}
+    given = {"since": moment_of(since), "until": moment_of(until), "type": type_, "subject": subject, "actor": actor}
+    asked = {name: text for name, text in given.items() if text is not None}
+    if follow:
+        await _follow(call, asked)
+        return
+    events, revision = await _events(call, asked, limit)
+    if call.as_json:
+        render.document({"events": events, "revision": revision})
+    elif events:
+        render.paged(printable(audit_line(event)) for event in events)
+    else:
+        sys.stderr.write("no event matches\n")
+
+
+async def _events(call: Call, asked: dict[str, str], limit: int | None) -> tuple[list[AuditRecord], int]:
+    """All that match, or the newest `limit`."""
+    if limit is not None and limit <= _PAGE:
+        page = (await call.api.get("/v1/admin/events", limit=limit, newest="true", **asked)).read(Audit)
+        return page.events, page.revision
     events: list[AuditRecord] = []
     after: int | None = 0
     revision = 0
     while after is not None:
-        given = {name: text for name, text in filters.items() if text is not None}
-        page = (await call.api.get("/v1/admin/events", after=after, limit=1000, **given)).read(Audit)
+        page = (await call.api.get("/v1/admin/events", after=after, limit=_PAGE, **asked)).read(Audit)
         events += page.events
         after, revision = page.next, page.revision
-    events = events[-limit:] if limit else events
-    if call.as_json:
-        render.document({"events": events, "revision": revision})
-        return
-    for event in events:
-        render.line(printable(audit_line(event)))
+    return (events[-limit:] if limit else events), revision
+
+
+async def _follow(call: Call, asked: dict[str, str]) -> None:
+    if not (await call.api.get("/v1/admin/status")).read(Status).is_serving:
+        raise unreachable("nobody serves this network: nothing will happen in it", "innerd serve, then follow")
+    async for line in call.api.follow("/v1/admin/events", follow="true", **asked):
+        event = msgspec.json.decode(line, type=AuditRecord)
+        render.line(line.decode() if call.as_json else printable(audit_line(event)))
+        sys.stdout.flush()
+
+
+def moment_of(text: str | None) -> str | None:
+    """A revision as it is; a time of this host's clock, or how long ago, as RFC 3339. Raises Failure."""
+    if text is None or text.isdecimal():
+        return text
+    now = datetime.now(UTC)
+    if _AGO.fullmatch(text):
+        return (now - timedelta(seconds=duration(text))).isoformat()
+    try:
+        time = datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise usage(
+            f'"{text}" is neither a time, a revision nor how long ago',
+            'write "2026-03-01 12:00", 4711 or 2h',
+            "invalid_time",
+        ) from None
+    if time > now:
+        raise usage(f'"{text}" lies in the future', None, "invalid_time")
+    return time.isoformat()
 
 
 def audit_line(event: AuditRecord) -> str:
@@ -73,4 +133,23 @@ async def set_endpoint(call: Call, endpoint: str) -> None:
         call.tell({"endpoint": endpoint, "revision": reply.revision}, f"Peers reach the coordinator at {endpoint} now.")
 
 
-VERBS = [audit, convergence]
+@verb(
+    "why",
+    click.argument("peer"),
+    click.argument("other", required=False),
+    click.option("--at", help="As it was then: a time, a revision, or how long ago."),
+)
+async def why(call: Call, peer: str, other: str | None, at: str | None) -> None:
+    """Whether two peers see each other, by which rule, since when and by whose hand (one peer: this machine and it)."""
+    asked = {"a": peer, "b": other, "at": moment_of(at)}
+    found = (await call.api.get("/v1/why", **{k: v for k, v in asked.items() if v is not None})).read(Why)
+    if call.as_json:
+        render.document(found)
+        return
+    render.line(f"{found.text} (revision {found.revision})")
+    if found.since is not None:
+        when = found.since.at[:19].replace("T", " ") + "Z"
+        render.line(f"  since {when}: event {found.since.seq}, {found.since.type}, by {found.since.actor_name}")
+
+
+VERBS = [audit, convergence, why]

@@ -6,7 +6,7 @@ answers a repeated request as the first. Over the tunnel it carries the admin pr
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,9 +87,31 @@ class Api:
     async def get(self, path: str, **params: str | int) -> Reply:
         return await self._send("GET", path, None, params, {})
 
-    async def change(self, method: str, path: str, body: object = None, **params: str | int) -> Reply:
-        """A changing request, sent at most twice, carried out at most once."""
+    async def follow(self, path: str, **params: str | int) -> AsyncIterator[bytes]:
+        """The lines of an answer that goes on."""
+        request = self._request("GET", path, None, params, {})
+        request.extensions["timeout"] = httpx2.Timeout(10.0, read=60.0).as_dict()
+        try:
+            response = await self._client.send(request, stream=True)
+            if response.status_code >= 400:
+                await response.aread()
+                raise _failure(response)
+            async for line in response.aiter_lines():
+                if line:
+                    yield line.encode()
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise await self._unreachable(error) from error
+        except httpx2.TransportError as error:
+            raise unreachable(f"the coordinator went away ({type(error).__name__})", code="answer_lost") from error
+
+    async def change(
+        self, method: str, path: str, body: object = None, *, expect: int | None = None, **params: str | int
+    ) -> Reply:
+        """A changing request, sent at most twice, carried out at most once. `expect` is the revision that it was
+        decided on: where the network has moved on, it is refused (revision_mismatch)."""
         key = {"Idempotency-Key": secrets.token_hex(16)}
+        if expect is not None:
+            key["If-Match"] = f'"{expect}"'
         encoded = b"" if body is None else msgspec.json.encode(body)
         try:
             return await self._send(method, path, encoded, params, key)
@@ -127,15 +149,21 @@ class Api:
     async def _once(
         self, method: str, path: str, body: bytes | None, params: dict[str, str | int], headers: dict[str, str]
     ) -> httpx2.Response:
-        request = self._client.build_request(method, path, content=body, params=params or None, headers=headers)
-        if self._prover is not None:
-            request.headers[proof.HEADER] = self._prover.header(request, body or b"")
+        request = self._request(method, path, body, params, headers)
         try:
             return await self._client.send(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise await self._unreachable(error) from error
         except httpx2.TransportError as error:
             raise unreachable(f"the coordinator did not answer ({type(error).__name__})", code="answer_lost") from error
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, params: dict[str, str | int], headers: dict[str, str]
+    ) -> httpx2.Request:
+        request = self._client.build_request(method, path, content=body, params=params or None, headers=headers)
+        if self._prover is not None:
+            request.headers[proof.HEADER] = self._prover.header(request, body or b"")
+        return request
 
     async def _unreachable(self, error: Exception) -> Failure:
         if self._explain is not None:

@@ -12,12 +12,13 @@ import rich_click as click
 
 from innclient.admin import ask, render
 from innclient.admin.transport import Api, Reply
-from innclient.failures import not_found
+from innclient.failures import REFUSED, Failure, not_found
 from innclient.options import Command, Settings, json_flag, run, settings_of
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
 Connect = Callable[[Settings, str], AbstractAsyncContextManager[Api]]
+_TRIES = 10  # under so many others' changes a verb gives up
 CONNECT = "innclient.connect"  # where the program leaves its Connect, in click's meta
 
 
@@ -30,6 +31,7 @@ class Call:
         self.dry_run = dry_run
         self.yes = yes
         self._network: NetworkJson | None = None
+        self._used: list[NetworkPeer | NetworkCidr] = []  # what a change is decided on
 
     async def network(self) -> NetworkJson:
         if self._network is None:
@@ -39,12 +41,14 @@ class Call:
     async def peer(self, name: str) -> NetworkPeer:
         for peer in (await self.network()).peers:
             if peer.name == name:
+                self._used.append(peer)
                 return peer
         raise not_found("peer_not_found", f'there is no peer "{name}"', "list-peers shows them")
 
     async def cidr(self, name: str) -> NetworkCidr:
         for cidr in (await self.network()).cidrs:
             if cidr.name == name:
+                self._used.append(cidr)
                 return cidr
         raise not_found("cidr_not_found", f'there is no CIDR "{name}"', "list-cidrs shows them")
 
@@ -56,13 +60,34 @@ class Call:
     async def change(self, method: str, path: str, body: object = None, **params: str | int) -> Reply | None:
         """Make a change. In a dry run: show what it would do, and None."""
         if not self.dry_run:
-            return await self.api.change(method, path, body, **params)
-        diff = (await self.api.change(method, path, body, dry_run="true", **params)).read(Diff)
+            return await self._changed(method, path, body, **params)
+        diff = (await self.api.change(method, path, body, expect=None, dry_run="true", **params)).read(Diff)
         if self.as_json:
             render.document(diff)
         else:
             render.difference(diff)
         return None
+
+    async def _changed(self, method: str, path: str, body: object, **params: str | int) -> Reply:
+        """Change what was looked at, not what it has become: where the network has moved on meanwhile, look again, and
+        go on only if the peers and CIDRs that the change speaks of are still as they were."""
+        for _ in range(_TRIES):
+            expect = None if self._network is None else self._network.revision
+            try:
+                return await self.api.change(method, path, body, expect=expect, **params)
+            except Failure as failure:
+                if failure.code != "revision_mismatch":
+                    raise
+            self._network = None
+            network = await self.network()
+            if not all(_is_as_it_was(used, network) for used in self._used):
+                break
+        raise Failure(
+            REFUSED,
+            "revision_mismatch",
+            "the network was changed by somebody else at the same time, in what this change is about",
+            "look at it, and repeat the change if it is still wanted",
+        )
 
     def tell(self, content: dict[str, Any], sentence: str) -> None:
         """What was made or changed."""
@@ -70,6 +95,19 @@ class Call:
             render.document(content)
         else:
             render.line(sentence)
+
+
+def _is_as_it_was(used: NetworkPeer | NetworkCidr, network: NetworkJson) -> bool:
+    now: list[NetworkPeer] | list[NetworkCidr] = network.peers if isinstance(used, NetworkPeer) else network.cidrs
+    return any(_identity(thing) == _identity(used) for thing in now)
+
+
+def _identity(thing: NetworkPeer | NetworkCidr) -> tuple[object, ...]:
+    """What a person decides on; handshakes and the like change all the time."""
+    if isinstance(thing, NetworkCidr):
+        return thing.id, thing.name, thing.cidr, thing.parent
+    state = (thing.is_admin, thing.is_disabled, thing.is_redeemed, thing.invite_expires, thing.endpoint)
+    return thing.id, thing.name, thing.ip, thing.cidr, thing.public_key, *state
 
 
 def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Callable[[Any], click.Command]:

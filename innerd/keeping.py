@@ -1,0 +1,159 @@
+"""Backups of a network, in one private file: the log and, unless told otherwise, the config with the coordinator's key.
+
+A backup is a log like any other, with one more table. It is made beside whoever serves (SQLite's online backup),
+verified, and only then put in place. A restore begins another generation, so that clients know that the log went back.
+"""
+
+import asyncio
+import os
+import re
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from innclient import files
+from innclient.failures import REFUSED, SYSTEM, TRUST, USAGE, Failure, not_found
+from innerd import config as configuration
+from innerd.config import Paths
+from innerd.coordinator.writer import Writer, load
+from innerd.domain.commands import RestoreLog
+from innerd.log.codec import UnknownEvent, Who, timestamp
+from innerd.log.sqlite import SqliteStore
+from innerd.log.store import StoreCorrupt, StoreError
+from innerd.log.verify import NoLog, Tampered, Verified, verify_file
+
+_TABLE = "CREATE TABLE backup (network TEXT NOT NULL, made_at TEXT NOT NULL, config TEXT) STRICT"
+_KEY = re.compile(r"(?m)^private-key\s*=.*\n?")
+
+
+class Restored(Struct, frozen=True):
+    network: str
+    events: int
+    generation: int
+
+
+def verified(path: Path, remembered: tuple[int, str] | None = None) -> Verified:
+    """A log file's head. Raises Failure (exit status 7 for a log that is not what was written)."""
+    try:
+        return verify_file(path, remembered)
+    except FileNotFoundError:
+        raise not_found("file_not_found", f"there is no file {path}") from None
+    except NoLog as error:
+        raise Failure(TRUST, "log_corrupt", str(error), "is it the right file? else restore a backup") from None
+    except Tampered as error:
+        raise Failure(TRUST, "log_tampered", f"{path}: {error}", "restore a backup from before") from None
+
+
+def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
+    """Write a backup, consistent and verified. Raises Failure."""
+    if target.exists():
+        raise Failure(REFUSED, "file_exists", f"{target} exists already", "choose another file for the backup")
+    text = paths.config.read_text(encoding="utf-8")
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _copy(paths.database, beside)
+        with closing(sqlite3.connect(beside, isolation_level=None)) as made:
+            made.execute("PRAGMA journal_mode = DELETE")
+            made.execute(_TABLE)
+            kept = text if with_keys else _KEY.sub("", text)
+            made.execute("INSERT INTO backup VALUES (?, ?, ?)", (paths.network, timestamp(time.time()), kept))
+        head = verified(beside)
+        _sync(beside)
+        os.replace(beside, target)
+        files.sync_folder(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise Failure(SYSTEM, "backup_failed", f"{target} can't be written: {error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return head
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as log, closing(sqlite3.connect(target)) as copy:
+        log.backup(copy)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def network_of(file: Path) -> tuple[str, str | None]:
+    """The network of a backup and its config. Raises Failure."""
+    verified(file)
+    try:
+        with closing(sqlite3.connect(file)) as database:
+            network, kept = database.execute("SELECT network, config FROM backup").fetchone()
+    except (sqlite3.Error, TypeError):
+        raise Failure(
+            USAGE, "not_a_backup", f"{file} is a log, but no backup", "innerd backup makes one; or copy the files"
+        ) from None
+    return str(network), kept
+
+
+def restore(file: Path, paths: Paths, kept: str | None, user: str) -> Restored:
+    """Put a backup in place of nothing, and begin another generation. All or nothing; raises Failure."""
+    if paths.database.exists():
+        raise Failure(REFUSED, "network_exists", f'the network "{paths.network}" is here already ({paths.database})')
+    has_key = kept is not None and _KEY.search(kept) is not None
+    if has_key and paths.config.exists():
+        raise Failure(REFUSED, "network_exists", f'the network "{paths.network}" has a config here ({paths.config})')
+    if not has_key and not paths.config.exists():
+        raise Failure(
+            REFUSED,
+            "backup_without_key",
+            f"{file} was made without the coordinator's key, and there is no {paths.config}",
+            "put the config with the key there first: a coordinator with another key is nobody to its peers",
+        )
+    files.make_private(paths.data_dir)
+    beside = paths.database.with_name(f"{paths.database.name}.restoring")
+    with _removed(beside):
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _copy(file, beside)
+        with closing(sqlite3.connect(beside, isolation_level=None)) as database:
+            database.execute("DROP TABLE backup")
+        restored = asyncio.run(_begin_generation(beside, paths.network, user))
+        if has_key and kept is not None:
+            files.make_private(paths.config_dir)
+            files.create(paths.config, kept.encode())
+        configuration.load(paths)
+        _sync(beside)
+        os.replace(beside, paths.database)
+        files.sync_folder(paths.database.parent)
+    return restored
+
+
+@contextmanager
+def _removed(path: Path) -> Iterator[None]:
+    """Nothing of a file, and of what SQLite lays beside it, stays after."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise Failure(SYSTEM, "restore_failed", f"the backup can't be put in place: {error}") from error
+    finally:
+        for suffix in ("", "-wal", "-shm", "-lock"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+async def _begin_generation(path: Path, network: str, user: str) -> Restored:
+    try:
+        store = await SqliteStore.open(path)
+    except (StoreCorrupt, StoreError) as error:
+        raise Failure(TRUST, "log_corrupt", str(error)) from error
+    try:
+        writer = Writer(store, await load(store), time.time, lambda why: None)
+        await writer.submit(RestoreLog(), Who(f"local:{user}", "innerd restore"))
+        return Restored(network, writer.network.revision, writer.network.generation)
+    except (StoreCorrupt, UnknownEvent) as error:
+        raise Failure(TRUST, "log_corrupt", str(error)) from error
+    finally:
+        await store.close()

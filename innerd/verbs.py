@@ -1,0 +1,149 @@
+"""The verbs of `innerd` about its files: verify, backup, restore, rebuild, import-innernet."""
+
+import os
+import pwd
+from pathlib import Path
+
+import rich_click as click
+
+from innclient.admin import ask, render
+from innclient.admin.verb import Call, verb
+from innclient.failures import usage
+from innclient.options import Command, configure_logs, json_flag, require_root, settings_of
+from innerd.config import Paths, paths_of
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def user() -> str:
+    """The local user, as the log calls it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _remembered(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    revision, _, head = text.partition(":")
+    if not revision.isdecimal() or len(head) != 64:
+        raise usage(f'"{text}" is no head', "write REVISION:HASH, as inn status and verify print it", "invalid_head")
+    return int(revision), head
+
+
+@click.command("verify", cls=Command)
+@click.argument("network")
+@click.option("--file", type=_FILE, help="A backup, in place of the network's own log.")
+@click.option("--remembered", metavar="REVISION:HASH", help="A head that was seen before: the log must go on from it.")
+@json_flag()
+@click.pass_context
+def verify(context: click.Context, network: str, file: Path | None, remembered: str | None) -> None:
+    """Walk the hash chain of the log, served or not. Exit status 7 where a record is not what was written."""
+    from innerd.keeping import verified
+
+    settings = settings_of(context)
+    require_root("innerd verify")
+    path = file or paths_of(settings, network).database
+    found = verified(path, _remembered(remembered))
+    if settings.as_json:
+        render.document({"events": found.events, "head": found.head, "network_id": found.network_id, "file": str(path)})
+        return
+    render.line(f"{path} holds: {found.events} events, none of them changed")
+    render.line(f"  head {found.events}:{found.head}")
+
+
+@click.command("backup", cls=Command)
+@click.argument("network")
+@click.argument("file", type=_FILE)
+@click.option("--without-keys", is_flag=True, help="Leave the coordinator's private key out.")
+@json_flag()
+@click.pass_context
+def backup(context: click.Context, network: str, file: Path, without_keys: bool) -> None:
+    """Write the log and the config into one private file, while serving or not; verified before it is in place."""
+    from innerd import keeping
+    from innerd.config import load
+
+    settings = settings_of(context)
+    require_root("innerd backup")
+    paths = paths_of(settings, network)
+    load(paths)
+    made = keeping.backup(paths, file, with_keys=not without_keys)
+    if settings.as_json:
+        render.document({"file": str(file), "events": made.events, "head": made.head, "with_keys": not without_keys})
+        return
+    what = "without the coordinator's key" if without_keys else "with the coordinator's private key: keep it safe"
+    render.line(f"{made.events} events written to {file}, {what}.")
+    render.line(f"  head {made.events}:{made.head}")
+
+
+@click.command("restore", cls=Command)
+@click.argument("file", type=_FILE)
+@json_flag()
+@click.pass_context
+def restore(context: click.Context, file: Path) -> None:
+    """Put a backup in place, here or on a new host. Nothing that is there is overwritten."""
+    from innerd import keeping
+
+    settings = settings_of(context)
+    require_root("innerd restore")
+    configure_logs(settings)
+    network, kept = keeping.network_of(file)
+    restored = keeping.restore(file, paths_of(settings, network), kept, user())
+    if settings.as_json:
+        render.document(restored)
+        return
+    render.line(
+        f'Network "{restored.network}" is here again: {restored.events} events, generation {restored.generation}.'
+    )
+    render.line(f"Clients will be told, and take everything anew. Next: innerd serve {restored.network}")
+
+
+@verb("rebuild")
+async def rebuild(call: Call) -> None:
+    """Make the tables that SQL users read anew from the log, and say in how many rows they differed."""
+    reply = await call.api.change("POST", "/v1/admin/rebuild")
+    found = reply.read(dict)
+    if call.as_json:
+        render.document(found)
+        return
+    differing = found["differing"]
+    if differing:
+        render.line(f"{differing} ROWS WERE NOT WHAT THE LOG SAYS. They are now; find out who wrote to the database.")
+    else:
+        render.line("0 rows differed: the tables are what the log says.")
+
+
+@click.command("import-innernet", cls=Command)
+@click.option("--config", "config_file", type=_FILE, required=True, help="innernet-server's config file, NAME.conf.")
+@click.option("--database", type=_FILE, required=True, help="innernet-server's database, NAME.db.")
+@click.option("--dry-run", is_flag=True, help="Say what would come, and write nothing.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@json_flag()
+@click.pass_context
+def import_innernet(context: click.Context, config_file: Path, database: Path, dry_run: bool, yes: bool) -> None:
+    """Take over a network from innernet-server. Stop that first; its files are only read."""
+    from innerd import importing
+
+    settings = settings_of(context)
+    require_root("innerd import-innernet")
+    configure_logs(settings)
+    taken = importing.read(config_file, database)
+    paths: Paths = paths_of(settings, taken.network.name)
+    if not settings.as_json:
+        counts = f"{len(taken.network.peers)} peers, {len(taken.network.cidrs)} CIDRs"
+        render.line(f'"{taken.network.name}": {counts}, {len(taken.network.associations)} associations')
+        for note in taken.notes:
+            render.line(f"  note: {note}")
+    if not dry_run:
+        ask.confirm(f'Take over network "{taken.network.name}"?', yes=yes)
+        importing.take_over(taken, paths, user())
+    if settings.as_json:
+        render.document(importing.as_json(taken.network) | {"notes": list(taken.notes), "dry_run": dry_run})
+    elif dry_run:
+        render.line("nothing was written")
+    else:
+        render.line(f"Taken over. innernet's clients go on as they are. Next: innerd serve {taken.network.name}")
+
+
+VERBS = [verify, backup, restore, rebuild, import_innernet]
