@@ -19,12 +19,14 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from innclient import files
+from innerd.api.compat import MAX_BODY
 from innerd.api.sessions import LOCAL
 from innerd.wireguard.device import DeviceError
 
 _MOST_A_SOURCE = 32  # connections
 _HEAD_SECONDS = 10.0  # for the head of a request, from its first byte or the connection's beginning
 _HEAD_BYTES = 16 * 1024
+_READ = 256 * 1024  # what one read may bring beside
 _STOP = 3  # seconds for requests under way when stopping
 _TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
 
@@ -38,7 +40,7 @@ class TunnelProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._source = self.client[0] if self.client else ""
-        self._head = 0
+        self._head = self._message = 0
         self.open[self._source] += 1
         self._deadline = self.loop.call_later(_HEAD_SECONDS, transport.abort)
         if self.open[self._source] > _MOST_A_SOURCE or self.open.total() > most_connections():
@@ -52,14 +54,29 @@ class TunnelProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._message += len(data)
+        if self._message > _HEAD_BYTES + MAX_BODY + _READ:  # chunks and trailers without end
+            self.transport.abort()
+            return
         super().data_received(data)
         if not self._deadline.cancelled():  # still in the head
-            self._head += len(data)
-            if self._head > _HEAD_BYTES:
-                self.transport.abort()
+            self._count(len(data))
+
+    def _count(self, length: int) -> None:
+        self._head += length
+        if self._head > _HEAD_BYTES:
+            self.transport.abort()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)  # and what stands between and behind them
+        super().on_header(name, value)
 
     def on_message_begin(self) -> None:
-        self._head = 0
+        self._head = self._message = 0
         self._deadline.cancel()
         self._deadline = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
         super().on_message_begin()

@@ -17,6 +17,8 @@ from innclient.admin.verb import CONNECT
 from innclient.completions import completions
 from innclient.config import Paths
 from innclient.failures import SYSTEM, TRUST, Failure, not_found, usage
+from innclient.flags import HOSTS, NAT, agent_section, keeper_of, paths_of, tunnel_of, with_options
+from innclient.importing import import_innernet
 from innclient.options import (
     Command,
     Settings,
@@ -31,18 +33,12 @@ from innclient.options import (
     settings_of,
 )
 from innerd import __version__
-from innerd.domain.values import endpoint_of, parse_interface, parse_range, shown
+from innerd.domain.values import endpoint_of, parse_interface, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
-    from innclient.agent.keeper import Keeper
-    from innclient.agent.tunnel import Tunnel
     from innclient.agent.view import NetworkView
-
-
-def _paths(settings: Settings, interface: str) -> Paths:
-    return Paths(parse_interface(interface), settings.config_dir, settings.data_dir, settings.runtime_dir)
 
 
 def _interfaces(settings: Settings) -> list[str]:
@@ -58,13 +54,6 @@ def _interfaces(settings: Settings) -> list[str]:
         return running
 
 
-def _tunnel(settings: Settings, interface: str) -> "Tunnel":
-    from innclient.agent.tunnel import Tunnel
-    from innerd.wireguard.backend import choose
-
-    return Tunnel(choose(settings.backend, interface), interface)
-
-
 @contextlib.asynccontextmanager
 async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
     """Over the tunnel, with the proof that we hold this peer's private key."""
@@ -75,10 +64,10 @@ async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
     from innerd.wireguard.keys import shared_secret
 
     require_root("inn")
-    paths = _paths(settings, network)
+    paths = paths_of(settings, network)
     loaded = config.load(paths)
     values = loaded.values
-    tunnel = await asyncio.to_thread(_tunnel, settings, network)
+    tunnel = await asyncio.to_thread(tunnel_of, settings, network)
     url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
 
     async def explain() -> Failure:
@@ -95,55 +84,6 @@ async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
         yield api
     finally:
         await api.close()
-
-
-# -- flags that several verbs share -----------------------------------------------------------------------------
-
-_HOSTS = (
-    click.option("--hosts-path", type=click.Path(path_type=Path), help="The hosts file (default /etc/hosts)."),
-    click.option("--no-write-hosts", is_flag=True, help="Leave the hosts file alone."),
-    click.option("--host-suffix", help="Suffix of names in the hosts file (default <network>.wg)."),
-)
-_NAT = (
-    click.option("--no-nat-traversal", is_flag=True, help="Don't try the endpoints of silent peers."),
-    click.option("--exclude-nat-candidates", multiple=True, metavar="CIDR", help="Never report these addresses."),
-    click.option("--no-nat-candidates", is_flag=True, help="Report no addresses of this host."),
-)
-
-
-def _with(*options: Any) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def _keeper(settings: Settings, interface: str, flags: dict[str, Any]) -> "Keeper":
-    """An interface with its config, files and device. Not from within an event loop (netlink)."""
-    from innclient.agent.keeper import Choices, Keeper, Names
-
-    if flags.get("hosts_path") and flags.get("no_write_hosts"):
-        raise usage("--hosts-path and --no-write-hosts exclude each other")
-    paths = _paths(settings, interface)
-    loaded = config.load(paths)
-    section = loaded.config.agent
-    excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]
-    section.exclude_nat_candidates = [*section.exclude_nat_candidates, *excluded]
-    suffix = flags.get("host_suffix")
-    choices = Choices(
-        names=Names(
-            path=flags.get("hosts_path") or Path(section.hosts_path),
-            suffix=section.host_suffix if suffix is None else suffix,
-            write=section.write_hosts and not flags.get("no_write_hosts"),
-        ),
-        mtu=settings.mtu_or(section.mtu),
-        routing=not settings.no_routing,
-        try_endpoints=section.nat_traversal and not flags.get("no_nat_traversal"),
-        report_candidates=not flags.get("no_nat_candidates"),
-    )
-    return Keeper(paths, loaded, _tunnel(settings, interface), choices)
 
 
 @click.group(
@@ -167,7 +107,7 @@ def cli(context: click.Context) -> None:
 
 @cli.command("install", cls=Command)
 @click.argument("invite", type=click.Path(path_type=Path))
-@_with(*_HOSTS, *_NAT)
+@with_options(*HOSTS, *NAT)
 @click.option("--name", help="Name of the interface here.")
 @click.option("--default-name", is_flag=True, help="Name it as the network.")
 @click.option("-d", "--delete-invite", is_flag=True, help="Delete the invitation when joined.")
@@ -190,15 +130,15 @@ def install(
     if name is None and not default_name:
         name = ask.text("Interface name", "--name or --default-name", invited.interface.network_name, parse_interface)
     interface = name or invited.interface.network_name
-    paths = _paths(settings, interface)
+    paths = paths_of(settings, interface)
     joining.check_free(paths)
-    section = _agent_section(settings, flags)  # before the invitation is used up
-    tunnel = _tunnel(settings, interface)
+    section = agent_section(settings, flags)  # before the invitation is used up
+    tunnel = tunnel_of(settings, interface)
     began = time.monotonic()
     with holding(paths):
         mtu, routing = settings.mtu_or(None), not settings.no_routing
         run(joining.join(paths, invited, values, tunnel, mtu, routing, section, _say))
-        keeper = _keeper(settings, interface, flags)
+        keeper = keeper_of(settings, interface, flags)
         with contextlib.suppress(Failure):  # joined is joined: `inn up` catches up
             run(cycle(keeper))
     if delete_invite or (ask.is_interactive() and ask.yes_no("Delete the invitation?", "-d", default=True)):
@@ -209,21 +149,6 @@ def install(
         return
     render.line(f"Joined {shown(invited.interface.network_name)} as {values.address.ip} in {seconds:.1f} s.")
     render.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
-
-
-def _agent_section(settings: Settings, flags: dict[str, Any]) -> config.AgentSection:
-    """The flags of `install`, kept: the service that follows takes none."""
-    if flags.get("hosts_path") and flags.get("no_write_hosts"):
-        raise usage("--hosts-path and --no-write-hosts exclude each other")
-    excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]
-    if flags.get("no_nat_candidates"):
-        excluded = ["0.0.0.0/0", "::/0"]
-    kept = config.AgentSection(exclude_nat_candidates=excluded, mtu=settings.mtu, host_suffix=flags.get("host_suffix"))
-    kept.nat_traversal = not flags.get("no_nat_traversal")
-    kept.write_hosts = not flags.get("no_write_hosts")
-    if flags.get("hosts_path"):
-        kept.hosts_path = str(flags["hosts_path"])
-    return kept
 
 
 def _say(text: str) -> None:
@@ -237,7 +162,7 @@ cli.add_command(alias(install, "redeem"))
 @click.argument("interfaces", nargs=-1, metavar="[INTERFACE]...")
 @click.option("-d", "--daemon", is_flag=True, help="Stay, and keep it so (the agent).")
 @click.option("--interval", type=click.IntRange(1), help="Accepted for innernet's sake: changes come at once here.")
-@_with(*_HOSTS, *_NAT)
+@with_options(*HOSTS, *NAT)
 @click.pass_context
 def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int | None, **flags: Any) -> None:
     """Bring interfaces up (all that are installed, without a name). With -d, stay as the agent."""
@@ -251,7 +176,7 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
     configure_logs(settings, more=1 if daemon else 0)
     if daemon:
         raise_file_limit()
-        keepers = [_keeper(settings, name, flags) for name in names]
+        keepers = [keeper_of(settings, name, flags) for name in names]
         run(agent(keepers, _ready))
         return
     for name in names:
@@ -269,11 +194,11 @@ def _cycled(settings: Settings, interface: str, flags: dict[str, Any]) -> int:
     """One full cycle, by the agent if one runs, else by ourselves; the revision after it."""
     from innclient.agent.run import cycle, holding
 
-    paths = _paths(settings, interface)
+    paths = paths_of(settings, interface)
     config.load(paths)
     revision = _fetched(paths)
     if revision is None:
-        keeper = _keeper(settings, interface, flags)
+        keeper = keeper_of(settings, interface, flags)
         with holding(paths):
             run(cycle(keeper))
         revision = keeper.netmap.revision
@@ -288,20 +213,20 @@ async def _ready() -> None:
 
 @cli.command("fetch", cls=Command)
 @click.argument("interface")
-@_with(*_HOSTS, *_NAT)
+@with_options(*HOSTS, *NAT)
 @click.pass_context
 def fetch(context: Any, /, interface: str, **flags: Any) -> None:
     """Bring an interface that is up in step with the network, once."""
     settings = settings_of(context)
     configure_logs(settings)
-    paths = _paths(settings, interface)
+    paths = paths_of(settings, interface)
     revision = _fetched(paths)
     if revision is not None:
         render.line(f"{interface} is at revision {revision}.")
         return
     require_root("inn fetch without a running agent")
     config.load(paths)
-    if not _tunnel(settings, interface).is_up():
+    if not tunnel_of(settings, interface).is_up():
         raise Failure(SYSTEM, "interface_down", f"the interface {interface} is not up", f"inn up {interface}")
     render.line(f"{interface} is at revision {_cycled(settings, interface, flags)}.")
 
@@ -312,7 +237,7 @@ def fetch(context: Any, /, interface: str, **flags: Any) -> None:
 def down(context: click.Context, interface: str) -> None:
     """Take an interface down: tunnel and names go, what was learned stays. Its agent ends."""
     settings = settings_of(context)
-    paths = _paths(settings, interface)
+    paths = paths_of(settings, interface)
     if not _taken_down(paths):
         require_root("inn down without a running agent")
         loaded = config.load(paths)
@@ -333,7 +258,7 @@ def _take_down(settings: Settings, paths: Paths, hosts: Path) -> None:
     if _taken_down(paths):
         return
     with holding(paths):
-        take_down(paths, _tunnel(settings, paths.interface), hosts)
+        take_down(paths, tunnel_of(settings, paths.interface), hosts)
 
 
 @cli.command("uninstall", cls=Command)
@@ -346,7 +271,7 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
 
     settings = settings_of(context)
     require_root("inn uninstall")
-    paths = _paths(settings, interface)
+    paths = paths_of(settings, interface)
     if not paths.config.exists() and not paths.data.exists():
         raise not_found("network_not_found", f'there is no network "{interface}" here', "inn show lists what is")
     ask.confirm(f'Leave "{interface}"? Its key is lost with it: an administrator must add a new peer.', yes=yes)
@@ -393,13 +318,13 @@ def _view(settings: Settings, interface: str) -> "NetworkView":
     from innclient.agent.run import from_files
     from innclient.agent.view import NetworkView
 
-    paths = _paths(settings, interface)
+    paths = paths_of(settings, interface)
     found = ask_agent(paths.socket, "show", NetworkView)
     if found is not None:
         return found
     require_root("inn show without a running agent")
     config.load(paths)
-    return from_files(paths, _tunnel(settings, interface))
+    return from_files(paths, tunnel_of(settings, interface))
 
 
 @cli.command("status", cls=Command)
@@ -414,11 +339,11 @@ def status(context: click.Context, interface: str) -> None:
     from innclient.agent.view import StatusView
 
     settings = settings_of(context)
-    paths = _paths(settings, interface)
+    paths = paths_of(settings, interface)
     found: StatusView | None = ask_agent(paths.socket, "status", StatusView)
     if found is None:
         require_root("inn status without a running agent")
-        keeper = _keeper(settings, interface, {})
+        keeper = keeper_of(settings, interface, {})
         found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
     if settings.as_json:
         render.document(found)
@@ -429,6 +354,7 @@ def status(context: click.Context, interface: str) -> None:
 
 
 cli.add_command(completions("inn", cli))
+cli.add_command(import_innernet)
 for command in (*peers.VERBS, *cidrs.VERBS, *reports.VERBS):
     cli.add_command(command)
 

@@ -82,6 +82,8 @@ def status(view: StatusView) -> None:
     else:
         line(f"  coordinator: last heard {ago(view.last_contact)}")
     line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
+    if view.head:
+        line(f"  head: {view.revision}:{view.head}")
     line(f"  peers: {view.peers} visible, {view.reached} reached")
     if view.device_error:
         line(f"  device: {view.device_error}")

@@ -19,7 +19,7 @@ def parse(text: str, shape: type[T], where: str, code: str = "config_invalid", s
     """The document as a shape. Raises Failure with the place of what is wrong."""
     try:
         return msgspec.convert(tomllib.loads(text), shape)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Failure(status, code, f"{where} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise Failure(status, code, f"{where}: {_plain(str(error))}") from None

@@ -292,13 +292,13 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
     asked = dict(request.query_params)
     if "b" not in asked and asks.peer is not None:  # itself and the one named
         asked = {"a": asks.peer.name, "b": asked.get("a", "")}
-    one, other = (_named(network, asked.get(name), name) for name in ("a", "b"))
+    one, other = (_named(network, asked.get(name), name, is_admin=asks.admin_capable()) for name in ("a", "b"))
     if not asks.admin_capable():
         own = asks.peer
         seen = writer.view.sees
         for peer in (one, other):
             if peer.id != own.id and not seen(own, peer):
-                raise _nobody(peer.name)
+                raise _nobody()
         if own.id not in (one.id, other.id):
             raise Refused("not_admin", "only administrators may ask about others")
     if one.id == other.id:
@@ -307,17 +307,20 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
     return json(ours.why_json(one.name, other.name, head, sight.reason, _made(sight.since, writer.network)), head)
 
 
-def _named(network: Network, name: str | None, parameter: str) -> Peer:
+def _named(network: Network, name: str | None, parameter: str, *, is_admin: bool) -> Peer:
     if name is None:
         raise Refused("invalid_request", f"{parameter} is missing: the name of a peer")
     peer = network.peer_named(name)
     if peer is None:
-        raise _nobody(name)
+        raise _nobody(name if is_admin else None)
     return peer
 
 
-def _nobody(name: str) -> Refused:
-    return Refused("peer_not_found", f"there is no peer {shown_text(name)}")
+def _nobody(name: str | None = None) -> Refused:
+    """To who is no administrator the very same, whether a peer is out of sight or was never there."""
+    return Refused(
+        "peer_not_found", "there is no such peer" if name is None else f"there is no peer {shown_text(name)}"
+    )
 
 
 def _made(since: Envelope | None, network: Network) -> ours.MadeBy | None:

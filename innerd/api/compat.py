@@ -130,9 +130,10 @@ class Door:
         body = b""
         if scope["method"] in _WITH_BODY:
             body = await _read_body(scope, headers, receive)
-            # It may have been long on its way, and the peer may not be what it was.
-            session = identify(self._services, scope["client"], headers)
-            self._allow(session, parts)
+            # It may have been long on its way: who asks must still be who began to ask.
+            now = identify(self._services, scope["client"], headers)
+            session.still(self._services.writer.network, admin=parts[1:2] == ["admin"])
+            self._allow(now, parts)
         privileged = parts[1:2] in (["admin"], ["network"]) or (parts[1:2] == ["why"] and session.admin_capable())
         if privileged and session.peer is not None:
             self._proofs.check(session.peer, headers.get(b"x-innerd-proof"), _bound(scope, headers, body))

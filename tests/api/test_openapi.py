@@ -107,4 +107,6 @@ async def test_bodies_are_described_with_their_required_fields(description: dict
         "is_redeemed",
     }
     for (method, path), operation in operations(description).items():
-        assert ("requestBody" in operation) == (method in ("post", "put", "patch")), (method, path)
+        assert ("requestBody" in operation) == (
+            method in ("post", "put", "patch") and operation["operationId"] != "Rebuild"
+        ), (method, path)

@@ -217,6 +217,7 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         device_error=keeper.device_error,
         revision=keeper.netmap.revision,
         generation=keeper.netmap.generation,
+        head=keeper.netmap.head_hash,
         applied=keeper.applied if has_agent else keeper.netmap.revision,  # it is saved when it is applied
         peers=sum(not peer.is_me for peer in view.peers),
         reached=sum(peer.path != "none" for peer in view.peers),

@@ -70,6 +70,7 @@ class StatusView(Struct, kw_only=True):
     reached: int
     refused: list[Broken]
     unreadable: int
+    head: str = ""  # the log's chain hash at the revision
 
 
 def network_view(

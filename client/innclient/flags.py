@@ -1,0 +1,91 @@
+"""The flags that several verbs of `inn` share, and what they make: paths, a tunnel, a keeper, the [agent] section."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from innclient import config
+from innclient.config import Paths
+from innclient.failures import usage
+from innclient.options import Settings
+from innerd.domain.values import parse_interface, parse_range
+
+if TYPE_CHECKING:
+    from innclient.agent.keeper import Keeper
+    from innclient.agent.tunnel import Tunnel
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HOSTS = (
+    click.option("--hosts-path", type=click.Path(path_type=Path), help="The hosts file (default /etc/hosts)."),
+    click.option("--no-write-hosts", is_flag=True, help="Leave the hosts file alone."),
+    click.option("--host-suffix", help="Suffix of names in the hosts file (default <network>.wg)."),
+)
+NAT = (
+    click.option("--no-nat-traversal", is_flag=True, help="Don't try the endpoints of silent peers."),
+    click.option("--exclude-nat-candidates", multiple=True, metavar="CIDR", help="Never report these addresses."),
+    click.option("--no-nat-candidates", is_flag=True, help="Report no addresses of this host."),
+)
+
+
+def with_options(*options: Any) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Keeper":
+    """An interface with its config, files and device. Not from within an event loop (netlink)."""
+    from innclient.agent.keeper import Choices, Keeper, Names
+
+    if flags.get("hosts_path") and flags.get("no_write_hosts"):
+        raise usage("--hosts-path and --no-write-hosts exclude each other")
+    paths = paths_of(settings, interface)
+    loaded = config.load(paths)
+    section = loaded.config.agent
+    excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]
+    section.exclude_nat_candidates = [*section.exclude_nat_candidates, *excluded]
+    suffix = flags.get("host_suffix")
+    choices = Choices(
+        names=Names(
+            path=flags.get("hosts_path") or Path(section.hosts_path),
+            suffix=section.host_suffix if suffix is None else suffix,
+            write=section.write_hosts and not flags.get("no_write_hosts"),
+        ),
+        mtu=settings.mtu_or(section.mtu),
+        routing=not settings.no_routing,
+        try_endpoints=section.nat_traversal and not flags.get("no_nat_traversal"),
+        report_candidates=not flags.get("no_nat_candidates"),
+    )
+    return Keeper(paths, loaded, tunnel_of(settings, interface), choices)
+
+
+def paths_of(settings: Settings, interface: str) -> Paths:
+    return Paths(parse_interface(interface), settings.config_dir, settings.data_dir, settings.runtime_dir)
+
+
+def tunnel_of(settings: Settings, interface: str) -> "Tunnel":
+    from innclient.agent.tunnel import Tunnel
+    from innerd.wireguard.backend import choose
+
+    return Tunnel(choose(settings.backend, interface), interface)
+
+
+def agent_section(settings: Settings, flags: dict[str, Any]) -> config.AgentSection:
+    """The flags of `install`, kept: the service that follows takes none."""
+    if flags.get("hosts_path") and flags.get("no_write_hosts"):
+        raise usage("--hosts-path and --no-write-hosts exclude each other")
+    excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]
+    if flags.get("no_nat_candidates"):
+        excluded = ["0.0.0.0/0", "::/0"]
+    kept = config.AgentSection(exclude_nat_candidates=excluded, mtu=settings.mtu, host_suffix=flags.get("host_suffix"))
+    kept.nat_traversal = not flags.get("no_nat_traversal")
+    kept.write_hosts = not flags.get("no_write_hosts")
+    if flags.get("hosts_path"):
+        kept.hosts_path = str(flags["hosts_path"])
+    return kept
