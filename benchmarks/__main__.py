@@ -4,9 +4,11 @@ import sys
 
 from benchmarks import dns, log, network
 from innclient import logs
+from innerd.wiring import spare_the_collector
 
 BENCHES = {"log": log.run, "dns": dns.run, "network": network.run}
 
 logs.configure("text", 0)
+spare_the_collector()  # as innerd serve does
 for name in sys.argv[1:] or BENCHES:
     BENCHES[name]()
