@@ -10,7 +10,7 @@ from innclient import files, hostsfile
 from innclient.failures import REFUSED, SYSTEM, Failure, not_found
 from innerd.config import Config, Paths, save
 from innerd.coordinator.writer import Writer, load
-from innerd.domain.commands import CreateNetwork
+from innerd.domain.commands import CreateNetwork, ImportNetwork
 from innerd.domain.values import Endpoint, Range, first_address
 from innerd.log.codec import Who
 from innerd.log.sqlite import SqliteStore, StoreLocked
@@ -21,14 +21,6 @@ from innerd.wireguard.backend import Backend
 
 def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user: str) -> None:
     """Make a network: its config with a new key, its log with the founding events. All or nothing; raises Failure."""
-    for path in (paths.config, paths.database):
-        if path.exists():
-            raise Failure(
-                REFUSED,
-                "network_exists",
-                f'the network "{paths.network}" exists already ({path})',
-                f"innerd uninstall {paths.network} removes it",
-            )
     if Path(f"/sys/class/net/{paths.network}").exists():
         raise Failure(
             SYSTEM, "interface_taken", f"this host has an interface {paths.network}", "choose another network name"
@@ -47,23 +39,36 @@ def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user
         address=str(first_address(block)),
         network_cidr_prefix=block.prefixlen,
     )
+    begin(paths, config, command, Who(f"local:{user}", "innerd new"))
+
+
+def begin(paths: Paths, config: Config, command: CreateNetwork | ImportNetwork, who: Who) -> None:
+    """The log of a network with its first command, and its config. All or nothing; raises Failure."""
+    for path in (paths.config, paths.database):
+        if path.exists():
+            raise Failure(
+                REFUSED,
+                "network_exists",
+                f'the network "{paths.network}" exists already ({path})',
+                f"innerd uninstall {paths.network} removes it",
+            )
     try:
         files.make_private(paths.data_dir)
-        asyncio.run(_found_log(paths.database, command, user))
+        asyncio.run(_found_log(paths.database, command, who))
         save(paths, config)
     except BaseException:
         _remove_files(paths)
         raise
 
 
-async def _found_log(database: Path, command: CreateNetwork, user: str) -> None:
+async def _found_log(database: Path, command: CreateNetwork | ImportNetwork, who: Who) -> None:
     try:
         store = await SqliteStore.open(database, create=True)
     except StoreError as error:
         raise Failure(SYSTEM, "store_unavailable", str(error)) from error
     try:
         writer = Writer(store, await load(store), time.time, lambda why: None)
-        await writer.submit(command, Who(f"local:{user}", "innerd new"))
+        await writer.submit(command, who)
     finally:
         await store.close()
 

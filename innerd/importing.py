@@ -4,20 +4,17 @@ Same ids, addresses, keys and open invitations, so that its clients go on unchan
 refused with the row named; what is merely changed (host bits of a range) is noted.
 """
 
-import asyncio
 import os
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from innclient import files, toml
-from innclient.failures import REFUSED, SYSTEM, USAGE, Failure
-from innerd.config import Config, Paths, save
-from innerd.coordinator.writer import Writer, load
+from innclient import toml
+from innclient.failures import REFUSED, USAGE, Failure
+from innerd.config import Config
 from innerd.domain.commands import ImportedCidr, ImportedPeer, ImportNetwork
 from innerd.domain.errors import Refused
 from innerd.domain.imports import import_network
@@ -31,9 +28,6 @@ from innerd.domain.values import (
     parse_public_key,
     parse_range,
 )
-from innerd.log.codec import Who
-from innerd.log.sqlite import SqliteStore
-from innerd.log.store import StoreError
 from innerd.wireguard import keys
 
 
@@ -166,33 +160,6 @@ def _same(config: Config, network: Network, file: Path) -> None:
         raise Failure(
             USAGE, "not_innernet", f"{file} is not the config of this database: key or address of peer 1 differ"
         )
-
-
-def take_over(taken: Taken, paths: Paths, user: str) -> None:
-    """Write the log and the config. All or nothing; raises Failure."""
-    for path in (paths.config, paths.database):
-        if path.exists():
-            raise Failure(REFUSED, "network_exists", f'the network "{paths.network}" is here already ({path})')
-    files.make_private(paths.data_dir)
-    try:
-        asyncio.run(_write(paths.database, taken.command, user))
-        save(paths, taken.config)
-    except BaseException:
-        for suffix in ("", "-wal", "-shm", "-lock"):
-            paths.database.with_name(paths.database.name + suffix).unlink(missing_ok=True)
-        raise
-
-
-async def _write(database: Path, command: ImportNetwork, user: str) -> None:
-    try:
-        store = await SqliteStore.open(database, create=True)
-    except StoreError as error:
-        raise Failure(SYSTEM, "store_unavailable", str(error)) from error
-    try:
-        writer = Writer(store, await load(store), time.time, lambda why: None)
-        await writer.submit(command, Who(f"local:{user}", "innerd import-innernet"))
-    finally:
-        await store.close()
 
 
 def as_json(network: Network) -> dict[str, Any]:

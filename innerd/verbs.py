@@ -123,7 +123,8 @@ async def rebuild(call: Call) -> None:
 @click.pass_context
 def import_innernet(context: click.Context, config_file: Path, database: Path, dry_run: bool, yes: bool) -> None:
     """Take over a network from innernet-server. Stop that first; its files are only read."""
-    from innerd import importing
+    from innerd import founding, importing
+    from innerd.log.codec import Who
 
     settings = settings_of(context)
     require_root("innerd import-innernet")
@@ -137,7 +138,7 @@ def import_innernet(context: click.Context, config_file: Path, database: Path, d
             render.line(f"  note: {note}")
     if not dry_run:
         ask.confirm(f'Take over network "{taken.network.name}"?', yes=yes)
-        importing.take_over(taken, paths, user())
+        founding.begin(paths, taken.config, taken.command, Who(f"local:{user()}", "innerd import-innernet"))
     if settings.as_json:
         render.document(importing.as_json(taken.network) | {"notes": list(taken.notes), "dry_run": dry_run})
     elif dry_run:

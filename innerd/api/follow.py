@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from innerd.api.asgi import Receive, Scope, Send
+from innerd.api.asgi import Receive, Scope, Send, disconnected
 from innerd.api.reports import audit_query, audit_record
 from innerd.api.services import Services
 from innerd.api.sessions import Session
@@ -33,7 +33,7 @@ async def serve_follow(services: Services, session: Session, scope: Scope, recei
         }
     )
     sender = asyncio.create_task(_send(services, session, asked, send))
-    gone = asyncio.create_task(_disconnected(receive))
+    gone = asyncio.create_task(disconnected(receive))
     try:
         await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -74,8 +74,3 @@ async def _send(services: Services, session: Session, asked: Mapping[str, str], 
     finally:
         writer.feed.unfollow(name)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
-from innerd.api.asgi import Receive, Scope, Send
+from innerd.api.asgi import Receive, Scope, Send, disconnected
 from innerd.coordinator.feed import Change
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
@@ -278,7 +278,7 @@ async def serve_stream(
         raise Refused("unauthorized", "streams are for peers")
     stream = await hub.open(peer, _cursor(scope, headers, hub.generation))
     sender = asyncio.create_task(_send(stream, send))
-    gone = asyncio.create_task(_disconnected(receive))
+    gone = asyncio.create_task(disconnected(receive))
     ending = asyncio.create_task(stream.ending_now.wait())
     try:
         await asyncio.wait((sender, gone, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -306,11 +306,6 @@ async def _send(stream: Stream, send: Send) -> None:
         await send({"type": "http.response.body", "body": data, "more_body": not last})
         if last:
             return
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _cursor(scope: Scope, headers: dict[bytes, bytes], generation: int) -> Cursor | None:

@@ -103,9 +103,14 @@ async def add_association(call: Call, cidr1: str | None, cidr2: str | None) -> N
     other = await call.cidr(cidr2 or await _choose(call, "Second CIDR", "CIDR2"))
     if asked:
         call.confirm(f"Associate {one.name} and {other.name}?")
+    made = {"cidr1": one.name, "cidr2": other.name}
+    already = {one.name, other.name} in ({a.cidr1, a.cidr2} for a in (await call.network()).associations)
+    if already and not call.dry_run:
+        revision = (await call.network()).revision
+        call.tell({"association": made, "revision": revision}, f"{one.name} and {other.name} are associated already.")
+        return
     reply = await call.change("POST", "/v1/admin/associations", {"cidr_id_1": one.id, "cidr_id_2": other.id})
     if reply:
-        made = {"cidr1": one.name, "cidr2": other.name}
         call.tell({"association": made, "revision": reply.revision}, f"{one.name} and {other.name} are associated.")
 
 

@@ -2,7 +2,9 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import msgspec
 import rich_click as click
@@ -48,7 +50,8 @@ async def audit(
     if call.as_json:
         render.document({"events": events, "revision": revision})
     elif events:
-        render.paged(printable(audit_line(event)) for event in events)
+        cidrs = {cidr.id: cidr.name for cidr in (await call.network()).cidrs}
+        render.paged(printable(audit_line(event, cidrs)) for event in events)
     else:
         sys.stderr.write("no event matches\n")
 
@@ -71,9 +74,10 @@ async def _events(call: Call, asked: dict[str, str], limit: int | None) -> tuple
 async def _follow(call: Call, asked: dict[str, str]) -> None:
     if not (await call.api.get("/v1/admin/status")).read(Status).is_serving:
         raise unreachable("nobody serves this network: nothing will happen in it", "innerd serve, then follow")
+    cidrs = {cidr.id: cidr.name for cidr in (await call.network()).cidrs}
     async for line in call.api.follow("/v1/admin/events", follow="true", **asked):
         event = msgspec.json.decode(line, type=AuditRecord)
-        render.line(line.decode() if call.as_json else printable(audit_line(event)))
+        render.line(line.decode() if call.as_json else printable(audit_line(event, cidrs)))
         sys.stdout.flush()
 
 
@@ -97,14 +101,17 @@ def moment_of(text: str | None) -> str | None:
     return time.isoformat()
 
 
-def audit_line(event: AuditRecord) -> str:
-    """One event as a line: revision, time, who and from where, what, old and new."""
+def audit_line(event: AuditRecord, cidrs: Mapping[int, str] = MappingProxyType({})) -> str:
+    """One event as a line: revision, time, who and from where, what, old and new. `cidrs` are names by id."""
     data = msgspec.json.decode(event.data)
     was, name = data.pop("was", None), data.pop("name", None)
     details = [f"{key}={value}" for key, value in data.items() if key not in _TECHNICAL and value is not None]
     if event.type.endswith((".renamed", "_changed", ".overridden", ".override_cleared")):
         now = name if event.type.endswith(".renamed") else data.get("endpoint", "none")
         details = [f"{was or 'none'} -> {now}"]
+    if event.type.startswith("association."):
+        ends = (data["cidr_id_1"], data["cidr_id_2"])
+        details = [" <=> ".join(cidrs.get(number, f"cidr:{number}") for number in ends)]
     who = f"{event.actor_name} ({event.origin})" if event.origin else event.actor_name
     subject = f"{name} ({event.subject})" if name and not event.type.endswith(".renamed") else event.subject
     when = event.at[:23].replace("T", " ") + "Z"
