@@ -170,15 +170,30 @@ def test_out_of_reach_is_told_soon_and_says_what_failed(kermpany: Kermpany) -> N
     assert install(host, file).returncode == 0
 
 
-def test_a_second_network_of_the_same_name_is_refused_and_another_name_works(kermpany: Kermpany) -> None:
+def test_a_second_membership_in_one_range_is_refused_and_the_first_goes_on(kermpany: Kermpany) -> None:
     host = kermpany.join("ryo", "humans")
     text = steps.invite(kermpany.coordinator, "innerd", "twin", "humans")
     file = steps.hand_over(host, text, "twin")
     done = install(host, file)
     assert (done.returncode, refusal(done)) == (3, "already_installed")
-    host.run("inn", "install", file, "--name", "second", "-d")
-    assert not host.path(file).exists()
-    assert set(steps.asked(host, "inn", "show", "second")["networks"][0]["interface"].split()) == {"second"}
+    done = host.ask("inn", "install", file, "--name", "second", timeout=20)
+    assert (done.returncode, refusal(done)) == (6, "route_taken")
+    assert host.ask("ip", "link", "show", "second").returncode != 0
+    assert not host.path("/var/lib/inn/second").exists()
+    steps.reaches(host, kermpany.name("innernet-server"))
+
+
+def test_two_networks_of_their_own_ranges_live_on_one_host(kermpany: Kermpany) -> None:
+    other = kermpany.lab.host("other")
+    steps.found(other, "10.77.0.0/16", name="second")
+    other.run("innerd", "add-cidr", "second", "--name", "humans", "--cidr", "10.77.1.0/24", "--parent", "second")
+    steps.serve(other, name="second")
+    host = kermpany.join("ryo", "humans")
+    steps.join(host, steps.invite(other, "innerd", "ryo", "humans", network="second"), network="second")
+    steps.reaches(host, "innernet-server.kermpany.wg")
+    steps.reaches(host, "innernet-server.second.wg")
+    both = steps.asked(host, "inn", "show")["networks"]
+    assert [view["interface"] for view in both] == ["kermpany", "second"]
 
 
 def test_uninstall_leaves_nothing_behind(kermpany: Kermpany) -> None:
