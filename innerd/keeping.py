@@ -153,7 +153,9 @@ async def _begin_generation(path: Path, network: str, user: str) -> Restored:
         writer = Writer(store, await load(store), time.time, lambda why: None)
         await writer.submit(RestoreLog(), Who(f"local:{user}", "innerd restore"))
         return Restored(network, writer.network.revision, writer.network.generation)
-    except (StoreCorrupt, UnknownEvent) as error:
+    except UnknownEvent as error:
+        raise Failure(SYSTEM, "log_newer", str(error), "install the release that wrote it, or a newer one") from error
+    except StoreCorrupt as error:
         raise Failure(TRUST, "log_corrupt", str(error)) from error
     finally:
         await store.close()

@@ -94,7 +94,14 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
             own_address=address_of(config),
         )
         yield Opened(config, store, writer, presence, hub, services)
-    except (StoreCorrupt, UnknownEvent) as error:
+    except UnknownEvent as error:
+        raise Failure(
+            SYSTEM,
+            "log_newer",
+            f"the log of {paths.network} was written by a newer release: {error}",
+            "nothing was changed; install that release, or a newer one",
+        ) from error
+    except StoreCorrupt as error:
         raise Failure(
             TRUST, "log_corrupt", f"the log of {paths.network} is not what was written: {error}", "restore a backup"
         ) from error
