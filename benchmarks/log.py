@@ -15,7 +15,8 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 
 from benchmarks.figures import figure, quantile, title
-from innerd.coordinator.writer import Writer, load
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.values import Name, PublicKey, parse_endpoint

@@ -9,7 +9,8 @@ from pathlib import Path
 from innclient import files, hostsfile
 from innclient.failures import REFUSED, SYSTEM, Failure, not_found
 from innerd.config import Config, Paths, save
-from innerd.coordinator.writer import Writer, load
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import Writer
 from innerd.domain.commands import CreateNetwork, ImportNetwork
 from innerd.domain.values import Endpoint, Range, first_address
 from innerd.log.codec import Who

@@ -9,12 +9,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 
 from innclient import toml
 from innclient.failures import REFUSED, USAGE, Failure
-from innerd.config import Config
+from innerd.config import Config, Port, Prefix
 from innerd.domain.commands import ImportedCidr, ImportedPeer, ImportNetwork
 from innerd.domain.errors import Refused
 from innerd.domain.imports import import_network
@@ -35,9 +36,9 @@ class _Config(Struct, rename="kebab", kw_only=True):
     """innernet-server's config file."""
 
     private_key: str
-    listen_port: int
+    listen_port: Port
     address: str
-    network_cidr_prefix: int
+    network_cidr_prefix: Prefix
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -94,7 +95,7 @@ def _open(database: Path) -> sqlite3.Connection:
         raise Failure(
             USAGE, "file_not_found", f"there is no file {database}", "innernet's lie in /var/lib/innernet-server"
         )
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
     connection.row_factory = sqlite3.Row
     return connection
 

@@ -6,29 +6,31 @@ verified, and only then put in place. A restore begins another generation, so th
 
 import asyncio
 import os
-import re
 import secrets
 import sqlite3
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import tomli_w
 from msgspec import Struct
 
 from innclient import files
-from innclient.failures import REFUSED, SYSTEM, TRUST, USAGE, Failure, not_found
+from innclient.failures import REFUSED, SYSTEM, TRUST, USAGE, Failure, not_found, usage
 from innerd import config as configuration
 from innerd.config import Paths
-from innerd.coordinator.writer import Writer, load
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import Writer
 from innerd.domain.commands import RestoreLog
 from innerd.log.codec import UnknownEvent, Who, timestamp
 from innerd.log.sqlite import SqliteStore
-from innerd.log.store import StoreCorrupt, StoreError
+from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from innerd.log.verify import NoLog, Tampered, Verified, verify_file
 
 _TABLE = "CREATE TABLE backup (network TEXT NOT NULL, made_at TEXT NOT NULL, config TEXT) STRICT"
-_KEY = re.compile(r"(?m)^private-key\s*=.*\n?")
+_KEY = "private-key"
 
 
 class Restored(Struct, frozen=True):
@@ -52,7 +54,9 @@ def verified(path: Path, remembered: tuple[int, str] | None = None) -> Verified:
 def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
     """Write a backup, consistent and verified. Raises Failure."""
     if target.exists():
-        raise Failure(REFUSED, "file_exists", f"{target} exists already", "choose another file for the backup")
+        raise usage(f"{target} exists already", "choose another file for the backup", "file_exists")
+    if not paths.database.is_file():  # SQLite would make an empty one
+        raise not_found("network_not_found", f"there is no database {paths.database}")
     text = paths.config.read_text(encoding="utf-8")
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
@@ -61,17 +65,24 @@ def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
         with closing(sqlite3.connect(beside, isolation_level=None)) as made:
             made.execute("PRAGMA journal_mode = DELETE")
             made.execute(_TABLE)
-            kept = text if with_keys else _KEY.sub("", text)
+            kept = text if with_keys else _without_key(text)
             made.execute("INSERT INTO backup VALUES (?, ?, ?)", (paths.network, timestamp(time.time()), kept))
         head = verified(beside)
         _sync(beside)
         os.replace(beside, target)
         files.sync_folder(target.parent)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        raise Failure(SYSTEM, "backup_failed", f"{target} can't be written: {error.strerror}") from error
+    except sqlite3.Error as error:
         raise Failure(SYSTEM, "backup_failed", f"{target} can't be written: {error}") from error
     finally:
         beside.unlink(missing_ok=True)
     return head
+
+
+def _without_key(text: str) -> str:
+    """The config without the coordinator's key, however it is written there."""
+    return tomli_w.dumps({name: value for name, value in tomllib.loads(text).items() if name != _KEY})
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -94,9 +105,7 @@ def network_of(file: Path) -> tuple[str, str | None]:
         with closing(sqlite3.connect(file)) as database:
             network, kept = database.execute("SELECT network, config FROM backup").fetchone()
     except (sqlite3.Error, TypeError):
-        raise Failure(
-            USAGE, "not_a_backup", f"{file} is a log, but no backup", "innerd backup makes one; or copy the files"
-        ) from None
+        raise Failure(USAGE, "not_a_backup", f"{file} is a log, but no backup", "innerd backup makes one") from None
     return str(network), kept
 
 
@@ -104,7 +113,7 @@ def restore(file: Path, paths: Paths, kept: str | None, user: str) -> Restored:
     """Put a backup in place of nothing, and begin another generation. All or nothing; raises Failure."""
     if paths.database.exists():
         raise Failure(REFUSED, "network_exists", f'the network "{paths.network}" is here already ({paths.database})')
-    has_key = kept is not None and _KEY.search(kept) is not None
+    has_key = kept is not None and _KEY in tomllib.loads(kept)
     if has_key and paths.config.exists():
         raise Failure(REFUSED, "network_exists", f'the network "{paths.network}" has a config here ({paths.config})')
     if not has_key and not paths.config.exists():
@@ -125,28 +134,47 @@ def restore(file: Path, paths: Paths, kept: str | None, user: str) -> Restored:
         if has_key and kept is not None:
             files.make_private(paths.config_dir)
             files.create(paths.config, kept.encode())
-        configuration.load(paths)
-        _sync(beside)
-        os.replace(beside, paths.database)
+        try:
+            configuration.load(paths)
+            _sync(beside)
+            _lay_aside(paths.database)
+            os.replace(beside, paths.database)
+        except BaseException:
+            if has_key:
+                files.remove(paths.config)
+            raise
         files.sync_folder(paths.database.parent)
     return restored
 
 
+def _lay_aside(database: Path) -> None:
+    """What SQLite left beside a database that is lost must not be taken for the restored one's."""
+    for suffix in ("-wal", "-shm"):
+        left = database.with_name(database.name + suffix)
+        if left.exists():
+            os.replace(left, left.with_name(f"{left.name}.lost"))
+
+
 @contextmanager
 def _removed(path: Path) -> Iterator[None]:
-    """Nothing of a file, and of what SQLite lays beside it, stays after."""
+    """Nothing of a file and of what SQLite lays beside it stays; nor was it there, if an earlier try was killed."""
+    parts = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-lock")]
     try:
+        for part in parts:
+            part.unlink(missing_ok=True)
         yield
     except (OSError, sqlite3.Error) as error:
         raise Failure(SYSTEM, "restore_failed", f"the backup can't be put in place: {error}") from error
     finally:
-        for suffix in ("", "-wal", "-shm", "-lock"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 async def _begin_generation(path: Path, network: str, user: str) -> Restored:
     try:
         store = await SqliteStore.open(path)
+    except StoreNewer as error:
+        raise _newer(error) from error
     except (StoreCorrupt, StoreError) as error:
         raise Failure(TRUST, "log_corrupt", str(error)) from error
     try:
@@ -154,8 +182,12 @@ async def _begin_generation(path: Path, network: str, user: str) -> Restored:
         await writer.submit(RestoreLog(), Who(f"local:{user}", "innerd restore"))
         return Restored(network, writer.network.revision, writer.network.generation)
     except UnknownEvent as error:
-        raise Failure(SYSTEM, "log_newer", str(error), "install the release that wrote it, or a newer one") from error
+        raise _newer(error) from error
     except StoreCorrupt as error:
         raise Failure(TRUST, "log_corrupt", str(error)) from error
     finally:
         await store.close()
+
+
+def _newer(error: Exception) -> Failure:
+    return Failure(SYSTEM, "log_newer", str(error), "install the release that wrote it, or a newer one")

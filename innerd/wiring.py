@@ -31,13 +31,15 @@ from innerd.config import Config, Paths, address_of, listen_address, metrics_rul
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
 from innerd.coordinator.names import Names
-from innerd.coordinator.writer import ANSWERS_KEPT, Writer, load
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import ANSWERS_KEPT, Writer
 from innerd.domain.commands import ExpireInvitations
+from innerd.domain.errors import Refused
 from innerd.domain.values import endpoint_of
 from innerd.listener import Listener, control_socket
 from innerd.log.codec import UnknownEvent, Who
 from innerd.log.sqlite import SqliteStore, StoreLocked
-from innerd.log.store import StoreCorrupt, StoreError
+from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from innerd.presence import Presence
 from innerd.wireguard import keys
 from innerd.wireguard.backend import Backend, BackendName, choose
@@ -95,16 +97,13 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
         )
         yield Opened(config, store, writer, presence, hub, services)
     except UnknownEvent as error:
-        raise Failure(
-            SYSTEM,
-            "log_newer",
-            f"the log of {paths.network} was written by a newer release: {error}",
-            "nothing was changed; install that release, or a newer one",
-        ) from error
+        raise _newer(f"the log of {paths.network} was written by a newer release: {error}") from error
     except StoreCorrupt as error:
         raise Failure(
             TRUST, "log_corrupt", f"the log of {paths.network} is not what was written: {error}", "restore a backup"
         ) from error
+    except StoreError as error:
+        raise _unavailable(error) from error
     finally:
         await store.close()
 
@@ -121,10 +120,20 @@ async def _open_store(paths: Paths) -> SqliteStore:
             f'another innerd holds the database of "{paths.network}"',
             f"if it serves, its control socket is {paths.socket}",
         ) from None
+    except StoreNewer as error:
+        raise _newer(str(error)) from error
     except StoreCorrupt as error:
         raise Failure(TRUST, "log_corrupt", str(error), "restore a backup") from error
     except StoreError as error:
-        raise Failure(SYSTEM, "store_unavailable", str(error)) from error
+        raise _unavailable(error) from error
+
+
+def _newer(message: str) -> Failure:
+    return Failure(SYSTEM, "log_newer", message, "nothing was changed; install that release, or a newer one")
+
+
+def _unavailable(error: StoreError) -> Failure:
+    return Failure(SYSTEM, "store_unavailable", str(error), "see to the disk: is it full, or read-only?")
 
 
 def _check_config(paths: Paths, config: Config, writer: Writer) -> None:
@@ -292,6 +301,8 @@ class Coordinator:
             try:
                 await self._opened.writer.submit(ExpireInvitations(), Who("coordinator"))
                 await self._opened.store.forget_answers(int(time.time()) - ANSWERS_KEPT)
+            except (Refused, StoreError) as error:  # the disk: said anew each time, and tried again
+                _log.warning("housekeeping failed", error=str(error))
             except Exception:
                 _log.exception("housekeeping")
             await asyncio.sleep(_HOUSEKEEPING)

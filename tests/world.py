@@ -20,7 +20,8 @@ from innerd.api.app import create_app
 from innerd.api.services import Services
 from innerd.api.stream import Hub
 from innerd.coordinator.device_sync import DeviceSync
-from innerd.coordinator.writer import Writer, load
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
 from innerd.domain.network import Peer
 from innerd.domain.values import Name, PublicKey, endpoint_of, parse_endpoint, parse_public_key

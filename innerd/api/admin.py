@@ -309,7 +309,7 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
 
 def _named(network: Network, name: str | None, parameter: str, *, is_admin: bool) -> Peer:
     if name is None:
-        raise Refused("invalid_request", f"{parameter} is missing: the name of a peer")
+        raise Refused("invalid_request", f"the name of a peer is missing ({parameter})", "name two peers")
     peer = network.peer_named(name)
     if peer is None:
         raise _nobody(name if is_admin else None)
@@ -331,7 +331,10 @@ def _made(since: Envelope | None, network: Network) -> ours.MadeBy | None:
 
 
 @post("/v1/admin/rebuild", operation_id="Rebuild", summary="Make the read models anew from the log", status_code=200)
-async def rebuild(services: Wired) -> Response[bytes]:
+async def rebuild(request: Asgi, services: Wired) -> Response[bytes]:
+    """No change of the network: there is nothing to try dry or to be late for."""
+    if request.query_params.get("dry_run") == "true":
+        raise Refused("invalid_request", "a rebuild can't be tried dry: it changes nothing that the log does not say")
     return json({"differing": await services.writer.rebuild(), "revision": services.writer.network.revision})
 
 

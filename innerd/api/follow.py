@@ -34,13 +34,15 @@ async def serve_follow(services: Services, session: Session, scope: Scope, recei
     )
     sender = asyncio.create_task(_send(services, session, asked, send))
     gone = asyncio.create_task(disconnected(receive))
+    stopping = asyncio.create_task(services.hub.stopping.wait())
     try:
-        await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((sender, gone, stopping), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (sender, gone):
+        for task in (sender, gone, stopping):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
                 await task
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send(services: Services, session: Session, asked: Mapping[str, str], send: Send) -> None:
@@ -53,7 +55,7 @@ async def _send(services: Services, session: Session, asked: Mapping[str, str], 
     writer.feed.follow(name, follow)
     try:
         last = 0
-        while not services.hub.is_stopping:
+        while True:
             moved.clear()
             session.still(writer.network, admin=True)
             query = audit_query(writer.network, {**asked, "after": str(max(last, int(asked.get("after", "0"))))})
@@ -73,4 +75,3 @@ async def _send(services: Services, session: Session, asked: Mapping[str, str], 
         pass  # no administrator any more
     finally:
         writer.feed.unfollow(name)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -87,12 +87,8 @@ class Hub:
         self._clock = clock
         self._suffix = suffix
         self._stirred = asyncio.Event()
-        self._stopping = False
+        self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
         presence.stirred = self._stirred.set
-
-    @property
-    def is_stopping(self) -> bool:
-        return self._stopping
 
     @property
     def generation(self) -> int:
@@ -149,7 +145,7 @@ class Hub:
 
     async def open(self, peer: Peer, cursor: Cursor | None) -> Stream:
         """Register a stream with its first frames in it. Raises Refused for a peer that is out by now."""
-        if self._stopping:
+        if self.stopping.is_set():
             raise Refused("store_unavailable", "the coordinator is shutting down", "it will be back: reconnect")
         cursor_hash = await self._hash_at(cursor)
         # No awaits from here on: the view, the first frames and the registration belong to one moment.
@@ -266,7 +262,7 @@ class Hub:
 
     async def shut_down(self) -> None:
         """End all streams, and open no more."""
-        self._stopping = True
+        self.stopping.set()
         await self.end_all("shutting_down")
 
 

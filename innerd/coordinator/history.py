@@ -27,15 +27,15 @@ def parse_time(text: str, what: str) -> str:
     """A time of RFC 3339 with its offset, as the log writes times. Raises Refused."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise Refused(
-            "invalid_request",
-            f"{what} is neither a revision nor a time: {text[:40]!r}",
-            "write 4711 or 2026-03-01T12:00:00Z",
-        )
-    return codec.timestamp(time.astimezone(UTC).timestamp())
+        if time.tzinfo is not None:
+            return codec.timestamp(time.astimezone(UTC).timestamp())
+    except (ValueError, OverflowError):  # the latter: a time of the year one, or 9999, in another's
+        pass
+    raise Refused(
+        "invalid_request",
+        f"{what} is neither a revision nor a time: {text[:40]!r}",
+        "write 4711 or 2026-03-01T12:00:00Z",
+    )
 
 
 def is_revision(text: str) -> bool:

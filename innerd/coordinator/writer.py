@@ -11,28 +11,27 @@ end, and replay decides.
 """
 
 import asyncio
-import gc
 import os
 from collections.abc import Callable
 from hashlib import sha256
 from time import perf_counter
 
-import msgspec
 import structlog
 from msgspec import Struct
 
 from innerd.coordinator.feed import Change, Feed
+from innerd.coordinator.replay import Loaded, replayed_rows
 from innerd.domain.commands import Command, CreateNetwork, ImportNetwork
 from innerd.domain.decide import decide
 from innerd.domain.diff import Diff, diff
 from innerd.domain.errors import Refused
-from innerd.domain.events import AnyEvent, NetworkCreated, subject_of, type_of
-from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.events import AnyEvent, subject_of, type_of
+from innerd.domain.network import Network, evolve, fold
 from innerd.domain.visibility import View
 from innerd.log import chain, codec
 from innerd.log.codec import Who
-from innerd.log.projection import Rows, Tables, difference, merge, no_tables, project, put
-from innerd.log.store import Answer, Store, StoreCorrupt, Stored, StoreError, StoreUncertain
+from innerd.log.projection import Rows, difference, merge, project
+from innerd.log.store import Answer, Store, Stored, StoreError, StoreUncertain
 
 _log = structlog.get_logger("writer")
 
@@ -92,58 +91,6 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.users = 0
-
-
-class Loaded(Struct, frozen=True):
-    """A log that was read and verified: the network, the chain's head, the time of the last event."""
-
-    network: Network
-    chain: bytes
-    at: float
-
-
-async def load(store: Store) -> Loaded:
-    """Replay the log, verifying the chain. Raises StoreCorrupt and codec.UnknownEvent, naming the record."""
-    collects = gc.isenabled()
-    gc.disable()  # all that a replay makes stays: looking for garbage among it takes as long as the replay
-    try:
-        return await _replay(store)
-    finally:
-        if collects:
-            gc.enable()
-
-
-async def _replay(store: Store) -> Loaded:
-    network, link, at = EMPTY, b"", 0.0
-    async for page in store.read():
-        events: list[AnyEvent] = []
-        for stored in page:
-            expected = network.revision + len(events) + 1
-            link = chain.link(link or _genesis(stored), stored.salt, stored.record)
-            if stored.seq != expected or link != stored.chain:
-                raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")
-            events.append(_decoded(stored))
-        network = fold(network, events)
-        at = codec.envelope(page[-1].record).time
-    return Loaded(network, link, at)
-
-
-def _genesis(first: Stored) -> bytes:
-    """chain_0, of the network that the first record speaks of. A record that can't be read shows in its link."""
-    try:
-        event = codec.decode(first.record)
-        if not isinstance(event, NetworkCreated):
-            raise StoreCorrupt(f"the log does not begin with network.created, but with {type_of(event)}")
-        return chain.genesis(event.id)
-    except (codec.UnknownEvent, msgspec.DecodeError, ValueError):
-        return chain.genesis("")
-
-
-def _decoded(stored: Stored) -> AnyEvent:
-    try:
-        return codec.decode(stored.record)
-    except msgspec.DecodeError as error:
-        raise StoreCorrupt(f"event {stored.seq} can't be read: {error}") from error
 
 
 class Writer:
@@ -316,11 +263,11 @@ class Writer:
         failed, self._queue = batch + self._queue, []
         self._head = self._committed
         self._broken = True
-        _log.error("commit failed", error=answer.message, commands=len(failed))
         for waiting in failed:
             if not waiting.done.done():
                 waiting.done.set_exception(answer)
                 waiting.done.exception()  # seen: nobody may be waiting for it any more
+        _log.error("commit failed", error=answer.message, commands=len(failed))
 
     def _publish(self, batch: list[_Waiting]) -> None:
         self.commits += 1
@@ -380,18 +327,6 @@ class Writer:
 
 def _network_id(command: Command) -> str:
     return command.id if isinstance(command, CreateNetwork | ImportNetwork) else ""
-
-
-async def replayed_rows(store: Store) -> Tables:
-    """The rows of the read models as the log alone has them, each with the revision of its last change."""
-    view, tables = View.of(EMPTY), no_tables()
-    async for page in store.read(limit=500):
-        for stored in page:
-            event = codec.decode(stored.record)
-            before, view = view, view.advance(evolve(view.network, event), (event,))
-            put(tables, project(before, view, (event,)))
-        await asyncio.sleep(0)
-    return tables
 
 
 def digest_of(*parts: bytes) -> bytes:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from innerd.log.store import StoreCorrupt
+from innerd.log.store import StoreCorrupt, StoreNewer
 
 APPLICATION_ID = 0x1EE2D001  # "innerd", as near as hex digits come
 
@@ -32,14 +32,15 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def migrate(database: sqlite3.Connection, path: str) -> None:
-    """Bring an open database (autocommit mode) up to date. Raises StoreCorrupt for files that are not ours."""
+    """Bring an open database (autocommit mode) up to date. Raises StoreCorrupt for files that are not ours,
+    StoreNewer for those of a newer release."""
     application = database.execute("PRAGMA application_id").fetchone()[0]
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID and (application or database.execute("SELECT 1 FROM sqlite_master").fetchone()):
         raise StoreCorrupt(f"{path} is a database of another application")
     newest = migrations()[-1][0]
     if version > newest:
-        raise StoreCorrupt(f"{path} was written by a newer release (schema {version}, this one knows {newest})")
+        raise StoreNewer(f"{path} was written by a newer release (schema {version}, this one knows {newest})")
     for number, sql in migrations():
         if number > version:
             database.executescript(

@@ -43,7 +43,7 @@ class SqliteStore:
 
     @classmethod
     async def open(cls, path: Path, *, create: bool = False) -> "SqliteStore":
-        """Raises StoreLocked, StoreCorrupt, StoreError, FileNotFoundError, FileExistsError."""
+        """Raises StoreLocked, StoreCorrupt, StoreNewer, StoreError, FileNotFoundError, FileExistsError."""
         if create == path.exists():
             raise FileExistsError(path) if create else FileNotFoundError(path)
         lock = _take_lock(path.with_name(path.name + "-lock"))
@@ -90,8 +90,9 @@ class SqliteStore:
             try:
                 await self._database.execute("COMMIT")
             except sqlite3.Error as error:
-                # A commit that failed and left the transaction open did not happen; anything else is unknown.
-                if not self._database.in_transaction:
+                # A commit that could not be written, or left the transaction open, did not happen. Of anything else
+                # (a sync that failed) nobody knows.
+                if not self._database.in_transaction and error.sqlite_errorcode not in _UNWRITTEN:
                     raise StoreUncertain(f"{self.path}: {error}") from error
                 await self._roll_back()
                 raise StoreError(f"{self.path}: {error}") from error
@@ -180,6 +181,8 @@ class SqliteStore:
         os.close(self._lock)
 
 
+# SQLite takes the transaction back by itself: https://sqlite.org/lang_transaction.html, section 3.1.
+_UNWRITTEN = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_READONLY)
 _LAST = 2**63 - 1
 _DISTINCT_TYPES = """
 WITH RECURSIVE hop(type) AS (

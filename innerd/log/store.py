@@ -19,6 +19,10 @@ class StoreUncertain(Exception):
     """Nobody knows whether the commit happened. The process must end and replay decides."""
 
 
+class StoreNewer(Exception):
+    """A newer release wrote the log: nothing was touched."""
+
+
 class StoreCorrupt(Exception):
     """What is stored can't be what was stored: a broken chain, a gap, another application's file."""
 

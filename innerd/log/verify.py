@@ -68,10 +68,16 @@ def walk(rows: Iterator[Row], remembered: tuple[int, str] | None = None) -> Veri
         seq, record, salt, stored = row
         if seq != last + 1:
             raise Tampered(last + 1, f"it is missing; the next record is {seq}")
+        if not all(isinstance(part, bytes) for part in row[1:]):
+            raise Tampered(seq, "its record, salt or chain hash is not what those are made of")
         computed = chain.link(link, salt, record)
         following = next(rows, None)
         if computed != stored:
             raise Tampered(seq, _diagnosis(row, computed, following))
+        if len(salt) != 16:
+            raise Tampered(seq, "its record or salt was changed: the salt is not 16 bytes long")
+        if (says := _seq_of(record)) != seq:
+            raise Tampered(seq, f"its record says that it is event {says}")
         link, last = stored, seq
         if remembered is not None and seq == remembered[0]:
             seen = stored.hex()
@@ -87,11 +93,28 @@ def walk(rows: Iterator[Row], remembered: tuple[int, str] | None = None) -> Veri
     return Verified(events=last, head=link.hex(), network_id=network_id)
 
 
+class _Numbered(Struct, frozen=True, gc=False):
+    seq: int
+
+
+_NUMBERED = msgspec.json.Decoder(_Numbered)
+
+
+def _seq_of(record: bytes) -> int | None:
+    try:
+        return _NUMBERED.decode(record).seq
+    except msgspec.DecodeError:
+        return None
+
+
 def _network_id(first: Row) -> str:
     if first[0] != 1:
         raise Tampered(1, f"it is missing; the first record is {first[0]}")
     try:
-        identity = msgspec.json.decode(codec.envelope(first[1]).data)["id"]
+        read = codec.envelope(first[1])
+        if read.type != "network.created":
+            raise Tampered(1, f"it is a {read.type}, but a log begins with network.created")
+        identity = msgspec.json.decode(read.data)["id"]
         bytes.fromhex(identity)
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise Tampered(1, "its record can't be read") from error

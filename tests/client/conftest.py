@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from innerd.coordinator.writer import Writer, load
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import Writer
 from innerd.domain.commands import Redeem
 from innerd.log.codec import Who
 from innerd.log.sqlite import SqliteStore

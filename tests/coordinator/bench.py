@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 
 from innerd.coordinator.feed import Change
-from innerd.coordinator.writer import Asked, Reply, Writer, load
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import Asked, Reply, Writer
 from innerd.domain import commands as c
 from innerd.domain.values import Name
 from innerd.log.codec import Who

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from innerd.coordinator.writer import load
+from innerd.coordinator.replay import load
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.domain.values import Name

@@ -15,7 +15,7 @@ import pytest
 from innerd.log.migrate import APPLICATION_ID, migrations
 from innerd.log.projection import Rows
 from innerd.log.sqlite import SqliteStore, StoreLocked
-from innerd.log.store import StoreCorrupt, StoreError
+from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from tests.log.databases import ask, made, store_at, stored
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +137,7 @@ def half_a_migration(path: Path) -> None:
     [
         (other_application, StoreCorrupt, "another application"),
         (nameless_application, StoreCorrupt, "another application"),
-        (newer_release, StoreCorrupt, "newer release .schema 99"),
+        (newer_release, StoreNewer, "newer release .schema 99"),
         (garbage, StoreCorrupt, "not a database"),
         (torn, StoreCorrupt, "malformed|not a database"),
         (half_a_migration, StoreError, "already exists"),

@@ -43,6 +43,8 @@ async def audit(
     """Who did what, when, from where and to what: the log itself, oldest first."""
     given = {"since": moment_of(since), "until": moment_of(until), "type": type_, "subject": subject, "actor": actor}
     asked = {name: text for name, text in given.items() if text is not None}
+    if follow and limit is not None:
+        raise usage("--follow and --limit exclude each other")
     if follow:
         await _follow(call, asked)
         return
@@ -86,11 +88,11 @@ def moment_of(text: str | None) -> str | None:
     if text is None or text.isdecimal():
         return text
     now = datetime.now(UTC)
-    if _AGO.fullmatch(text):
-        return (now - timedelta(seconds=duration(text))).isoformat()
     try:
+        if _AGO.fullmatch(text):
+            return (now - timedelta(seconds=duration(text))).isoformat()
         time = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise usage(
             f'"{text}" is neither a time, a revision nor how long ago',
             'write "2026-03-01 12:00", 4711 or 2h',
@@ -135,6 +137,7 @@ async def convergence(call: Call) -> None:
 @verb("set-endpoint", click.argument("endpoint"), changes=True)
 async def set_endpoint(call: Call, endpoint: str) -> None:
     """Tell all peers where they reach the coordinator from now on."""
+    await call.network()  # the change is decided on what is now
     reply = await call.change("PUT", "/v1/admin/endpoint", {"endpoint": endpoint})
     if reply:
         call.tell({"endpoint": endpoint, "revision": reply.revision}, f"Peers reach the coordinator at {endpoint} now.")

@@ -1,0 +1,91 @@
+"""From the log back to the network: a replay that believes no record whose hash does not fit."""
+
+import asyncio
+import gc
+
+import msgspec
+from msgspec import Struct
+
+from innerd.domain.events import AnyEvent, NetworkCreated, type_of
+from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.visibility import View
+from innerd.log import chain, codec
+from innerd.log.projection import Tables, no_tables, project, put
+from innerd.log.store import Store, StoreCorrupt, Stored
+
+
+class Loaded(Struct, frozen=True):
+    """A log that was read and verified: the network, the chain's head, the time of the last event."""
+
+    network: Network
+    chain: bytes
+    at: float
+
+
+async def load(store: Store) -> Loaded:
+    """Replay the log, verifying the chain. Raises StoreCorrupt and codec.UnknownEvent, naming the record."""
+    collects = gc.isenabled()
+    gc.disable()  # all that a replay makes stays: looking for garbage among it takes as long as the replay
+    try:
+        return await _replay(store)
+    finally:
+        if collects:
+            gc.enable()
+
+
+async def _replay(store: Store) -> Loaded:
+    network, link, at = EMPTY, b"", 0.0
+    async for page in store.read():
+        events: list[AnyEvent] = []
+        for stored in page:
+            expected = network.revision + len(events) + 1
+            link = chain.link(link or _genesis(stored), stored.salt, stored.record)
+            if stored.seq != expected or link != stored.chain or len(stored.salt) != 16:
+                raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")
+            events.append(_decoded(stored))
+        network = _folded(network, events)
+        at = codec.envelope(page[-1].record).time
+    return Loaded(network, link, at)
+
+
+def _folded(network: Network, events: list[AnyEvent]) -> Network:
+    try:
+        return fold(network, events)
+    except (LookupError, ValueError):  # well chained, but nothing that this program ever wrote
+        for event in events:
+            try:
+                network = evolve(network, event)
+            except (LookupError, ValueError) as error:
+                message = f"event {network.revision + 1} ({type_of(event)}) can't have happened: {error!r}"
+                raise StoreCorrupt(message) from error
+        raise
+
+
+def _genesis(first: Stored) -> bytes:
+    """chain_0, of the network that the first record speaks of. A record that can't be read shows in its link."""
+    try:
+        event = codec.decode(first.record)
+        if not isinstance(event, NetworkCreated):
+            raise StoreCorrupt(f"the log does not begin with network.created, but with {type_of(event)}")
+        return chain.genesis(event.id)
+    except (codec.UnknownEvent, msgspec.DecodeError, ValueError):
+        return chain.genesis("")
+
+
+def _decoded(stored: Stored) -> AnyEvent:
+    try:
+        return codec.decode(stored.record)
+    except msgspec.DecodeError as error:
+        raise StoreCorrupt(f"event {stored.seq} can't be read: {error}") from error
+
+
+async def replayed_rows(store: Store) -> Tables:
+    """The rows of the read models as the log alone has them, each with the revision of its last change."""
+    view, tables = View.of(EMPTY), no_tables()
+    async for page in store.read(limit=500):
+        for stored in page:
+            event = codec.decode(stored.record)
+            before, view = view, view.advance(evolve(view.network, event), (event,))
+            put(tables, project(before, view, (event,)))
+        await asyncio.sleep(0)
+    return tables
