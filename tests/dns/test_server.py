@@ -2,10 +2,14 @@
 
 import asyncio
 import socket
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
+import structlog
+from structlog.testing import LogCapture
 
+from inndns import server
 from inndns.message import parse
 from inndns.server import BUCKETS, Counters
 from tests.dns.asking import VILLAGE_SEES, host, packet, summary, told, zone_of
@@ -138,25 +142,32 @@ def test_a_duration_is_counted_in_the_bucket_whose_edge_it_does_not_pass(seconds
     assert counters.durations.index(1) == slot
 
 
-async def test_questions_are_logged_only_where_that_is_wanted() -> None:
-    with capture_logs() as quiet:
-        async with serving() as served:
-            await served.ask("ryo.kermpany.wg A", MARI)
-    with capture_logs() as loud:
-        async with serving(log_queries=True) as served:
-            await served.ask("ryo.kermpany.wg A", MARI)
-    assert [entry for entry in quiet if entry["event"] == "query"] == []
-    (entry,) = [entry for entry in loud if entry["event"] == "query"]
-    assert (entry["peer"], entry["type"], entry["rcode"]) == ("mari", 1, 0)
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[MutableMapping[str, Any]]:
+    """What the server logs, at any level."""
+    capture = LogCapture()
+    told_all = structlog.make_filtering_bound_logger(0)
+    logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[capture], wrapper_class=told_all)
+    monkeypatch.setattr(server, "_log", logger)
+    return capture.entries
 
 
-async def test_a_name_in_the_log_can_forge_no_line() -> None:
-    with capture_logs() as logs:
-        async with serving(log_queries=True) as served:
-            with served.datagrams() as asker:
-                asker.send(packet(b"\x06a\n\x1b[2J\x08kermpany\x02wg\0"))
-                assert summary(await answer_to(asker)).startswith("NXDOMAIN")
-    assert [entry["name"].isprintable() for entry in logs if entry["event"] == "query"] == [True]
+async def test_questions_are_logged_only_where_that_is_wanted(logged) -> None:
+    async with serving() as served:
+        await served.ask("ryo.kermpany.wg A", MARI)
+    assert logged == []
+    async with serving(log_queries=True) as served:
+        await served.ask("ryo.kermpany.wg A", MARI)
+    (entry,) = logged
+    assert (entry["event"], entry["peer"], entry["type"], entry["rcode"]) == ("query", "mari", 1, 0)
+
+
+async def test_a_name_in_the_log_can_forge_no_line(logged) -> None:
+    async with serving(log_queries=True) as served:
+        with served.datagrams() as asker:
+            asker.send(packet(b"\x06a\n\x1b[2J\x08kermpany\x02wg\0"))
+            assert summary(await answer_to(asker)).startswith("NXDOMAIN")
+    assert [entry["name"].isprintable() for entry in logged] == [True]
 
 
 async def test_one_server_may_listen_on_several_addresses() -> None:
