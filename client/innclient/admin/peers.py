@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import rich_click as click
+from msgspec import Struct
 
 from innclient import files, invitation
 from innclient.admin import ask, render
@@ -81,6 +82,65 @@ async def add_peer(
         parse_address(ip)
     if name is not None:
         parse_name(name, "peer name")
+    new = await _new_peer(call, name, ip, auto_ip, cidr, admin, save_config, invite_expires)
+    key = keys.generate()
+    body = {
+        "name": new.name,
+        "ip": new.ip,
+        "cidr_id": new.cidr_id,
+        "public_key": keys.public_key(key),
+        "is_admin": new.admin,
+        "is_disabled": False,
+        "is_redeemed": False,
+        "invite_expires": {"secs_since_epoch": new.expires, "nanos_since_epoch": 0},
+    }
+    if call.dry_run:
+        await call.change("POST", "/v1/admin/peers", body)
+        return
+    network = await call.network()
+    with _Output(new.save_config or "-", as_json=call.as_json) as output:
+        reply = await call.change("POST", "/v1/admin/peers", body)
+        assert reply is not None  # noqa: S101 - not a dry run
+        made = reply.read(PeerJson)
+        written = _invitation(network, made.ip, key, new.expires)
+        output.write(written)
+    owner = next(c.name for c in network.cidrs if c.id == made.cidr_id)
+    content = {
+        "peer": msgspec.to_builtins(made) | {"cidr": owner, "invite_expires": new.expires},
+        "invitation": written.decode() if output.is_stdout else str(new.save_config),
+        "revision": reply.revision,
+    }
+    if output.is_stdout and not call.as_json:
+        return
+    call.tell(
+        content,
+        f'Peer "{made.name}" added with {made.ip} in {owner}.\nInvitation written to {new.save_config}: '
+        + f"it holds a private key, send it over a safe way. There: inn install {Path(str(new.save_config)).name}",
+    )
+
+
+class _NewPeer(Struct, frozen=True):
+    """What `add-peer` was told, by flags or at its prompts. `expires` in seconds since the epoch."""
+
+    name: str
+    ip: str | None
+    cidr_id: int
+    admin: bool
+    save_config: str | None
+    expires: int
+
+
+async def _new_peer(
+    call: Call,
+    name: str | None,
+    ip: str | None,
+    auto_ip: bool,
+    cidr: str | None,
+    admin: bool | None,
+    save_config: str | None,
+    invite_expires: str | None,
+) -> _NewPeer:
+    """Ask for what no flag says."""
     network = await call.network()
     asked = None in (name, cidr, admin, save_config, invite_expires) or (ip is None and not auto_ip)
     if cidr is None:
@@ -103,39 +163,7 @@ async def add_peer(
         save_config = ask.text("Save the invitation to", "--save-config", f"{name}.toml")
     if asked:
         call.confirm(f'Add peer "{name}" to {cidr}?')
-    key = keys.generate()
-    body = {
-        "name": name,
-        "ip": ip,
-        "cidr_id": where.id,
-        "public_key": keys.public_key(key),
-        "is_admin": admin,
-        "is_disabled": False,
-        "is_redeemed": False,
-        "invite_expires": {"secs_since_epoch": expires, "nanos_since_epoch": 0},
-    }
-    if call.dry_run:
-        await call.change("POST", "/v1/admin/peers", body)
-        return
-    with _Output(save_config or "-", as_json=call.as_json) as output:
-        reply = await call.change("POST", "/v1/admin/peers", body)
-        assert reply is not None  # noqa: S101 - not a dry run
-        made = reply.read(PeerJson)
-        written = _invitation(network, made.ip, key, expires)
-        output.write(written)
-    owner = next(c.name for c in network.cidrs if c.id == made.cidr_id)
-    content = {
-        "peer": msgspec.to_builtins(made) | {"cidr": owner, "invite_expires": expires},
-        "invitation": written.decode() if output.is_stdout else str(save_config),
-        "revision": reply.revision,
-    }
-    if output.is_stdout and not call.as_json:
-        return
-    call.tell(
-        content,
-        f'Peer "{made.name}" added with {made.ip} in {owner}.\nInvitation written to {save_config}: '
-        + f"it holds a private key, send it over a safe way. There: inn install {Path(str(save_config)).name}",
-    )
+    return _NewPeer(name, ip, where.id, admin, save_config, expires)
 
 
 def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
