@@ -290,8 +290,8 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
         head = await revision_at(writer.store, head, services.clock(), at)
         network = await network_at(writer.store, head)
     asked = dict(request.query_params)
-    if "b" not in asked and asks.peer is not None:  # itself and the one named
-        asked = {"a": asks.peer.name, "b": asked.get("a", "")}
+    if "a" in asked and "b" not in asked and asks.peer is not None:  # itself and the one named
+        asked = {"a": asks.peer.name, "b": asked["a"]}
     one, other = (_named(network, asked.get(name), name, is_admin=asks.admin_capable()) for name in ("a", "b"))
     if not asks.admin_capable():
         own = asks.peer

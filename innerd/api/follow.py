@@ -25,6 +25,8 @@ _KEEPALIVE = 20.0  # seconds
 async def serve_follow(services: Services, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
     asked = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     audit_query(services.writer.network, asked)  # a wrong filter is refused before anything is answered
+    if "limit" in asked:
+        raise Refused("invalid_request", "limit and follow exclude each other", "leave one out")
     await send(
         {
             "type": "http.response.start",

@@ -173,6 +173,7 @@ async def test_a_client_that_goes_is_forgotten(w: World) -> None:
         "until=2026-09-21",
         "until=",
         "since=9999-12-31T23:59:59-23:00",
+        "limit=10",
     ],
 )
 async def test_a_wrong_filter_is_refused_before_anything(w: World, query: str) -> None:

@@ -146,6 +146,7 @@ async def test_without_b_a_peer_asks_about_itself(land: World) -> None:
     found = (await why(land, "mari", "a=oven")).json()
     assert (found["a"], found["b"], found["sees"]) == ("mari", "oven", True)
     assert (await why(land, None, "a=oven")).status == 400, "root is no peer"
+    assert (await why(land, "mari", "")).status == 400, "about whom?"
 
 
 # -- who may know what ----------------------------------------------------------------------------------------------
