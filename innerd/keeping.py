@@ -180,6 +180,7 @@ async def _begin_generation(path: Path, network: str, user: str) -> Restored:
     try:
         writer = Writer(store, await load(store), time.time, lambda why: None)
         await writer.submit(RestoreLog(), Who(f"local:{user}", "innerd restore"))
+        await writer.rebuild()  # the chain vouches for the log, not for the tables made of it
         return Restored(network, writer.network.revision, writer.network.generation)
     except UnknownEvent as error:
         raise _newer(error) from error

@@ -71,6 +71,12 @@ def test_the_restore_itself_is_in_the_log(original: Host, backup: Path, new: Hos
     assert verify_file(paths(new).database, (kept, verify_file(backup).head)).events == kept + 1
 
 
+def test_what_the_tables_of_a_backup_say_does_not_count(backup: Path, new: Host) -> None:
+    query(backup, "UPDATE peers SET is_admin = 1 - is_admin")
+    new.ok("restore", str(backup))
+    assert new.json("rebuild", NETWORK)["differing"] == 0
+
+
 def test_a_restored_host_works_and_its_files_are_private(backup: Path, new: Host) -> None:
     new.ok("restore", str(backup))
     new.ok("rename-cidr", NETWORK, "--name", "cats", "--new-name", "felines")
