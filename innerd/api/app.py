@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from innerd import __version__
-from innerd.api import admin, user
+from innerd.api import admin, looking, user
 from innerd.api.compat import Door
 from innerd.api.services import Services, Wired
 from innerd.api.sessions import peer_at
@@ -24,7 +24,7 @@ Asgi = Request[Any, Any, Any]
 # Declared as 200, because Litestar lets no handler of a 204 answer by itself (a dry run does, with a body).
 _EMPTY = {
     str(handler.operation_id)
-    for handler in (*admin.ROUTES, *user.ROUTES)
+    for handler in (*admin.ROUTES, *looking.ROUTES, *user.ROUTES)
     if handler.http_methods & {"PUT", "PATCH", "DELETE"} or handler.operation_id in ("Redeem", "ReissueInvitation")
 }
 
@@ -65,7 +65,7 @@ async def openapi(request: Asgi) -> Response[bytes]:
 def describe(app: Litestar) -> bytes:
     """The OpenAPI document: Litestar's, with the request bodies, which we decode ourselves (see `wire`)."""
     schema: dict[str, Any] = app.openapi_schema.to_schema()
-    bodies = [handler for handler in (*admin.ROUTES, *user.ROUTES) if "body" in handler.opt]
+    bodies = [handler for handler in (*admin.ROUTES, *looking.ROUTES, *user.ROUTES) if "body" in handler.opt]
     schemas, components = msgspec.json.schema_components(
         [handler.opt["body"] for handler in bodies], ref_template="#/components/schemas/{name}"
     )
@@ -105,7 +105,7 @@ def _problem(what: problems.Problem) -> Response[bytes]:
 def create_app(services: Services) -> Door:
     """The ASGI app of a coordinator."""
     app = Litestar(
-        route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES],
+        route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES, *looking.ROUTES],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _bug},
         openapi_config=OpenAPIConfig(title="innerd", version=__version__, enabled_endpoints=set()),

@@ -1,0 +1,134 @@
+"""The routes that look: the network now and as it was, why, how things are, and the log."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+
+from innerd import __version__
+from innerd.api.carry import json, session_of
+from innerd.api.reports import actor_name, audit_page, convergence_of
+from innerd.api.services import Services, Wired
+from innerd.coordinator.history import network_at, revision_at
+from innerd.coordinator.history import sight as sight_of
+from innerd.domain.errors import Refused
+from innerd.domain.network import Network, Peer
+from innerd.domain.values import shown as shown_text
+from innerd.domain.visibility import View
+from innerd.log.codec import Envelope
+from innerd.presence import Presence
+from innerd.wire import ours
+
+Asgi = Request[Any, Any, Any]
+
+
+@get("/v1/network", operation_id="Network", summary="Everything, at the newest revision or as it was (at)")
+async def network(request: Asgi, services: Wired) -> Response[bytes]:
+    view, soft = services.writer.view, services.presence
+    at = request.query_params.get("at")
+    if at is not None:
+        revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
+        view, soft = View.of(await network_at(services.writer.store, revision)), Presence()  # none was kept
+    shown = ours.network_json(view, soft, services.clock(), services.internal_endpoint)
+    return json(shown, view.network.revision)
+
+
+@get("/v1/why", operation_id="Why", summary="Whether two peers see each other, by which rule, since which event")
+async def why(request: Asgi, services: Wired) -> Response[bytes]:
+    """Administrators ask about any pair and any time; a peer about itself and whom it sees, now: for it, who is out of
+    sight does not exist."""
+    writer, asks = services.writer, session_of(request)
+    network, head = writer.network, writer.network.revision
+    at = request.query_params.get("at")
+    if at is not None:
+        if not asks.admin_capable():
+            raise Refused("not_admin", "only administrators may look back")
+        head = await revision_at(writer.store, head, services.clock(), at)
+        network = await network_at(writer.store, head)
+    asked = dict(request.query_params)
+    if "a" in asked and "b" not in asked and asks.peer is not None:  # itself and the one named
+        asked = {"a": asks.peer.name, "b": asked["a"]}
+    one, other = (_named(network, asked.get(name), name, is_admin=asks.admin_capable()) for name in ("a", "b"))
+    if not asks.admin_capable():
+        own = asks.peer
+        seen = writer.view.sees
+        for peer in (one, other):
+            if peer.id != own.id and not seen(own, peer):
+                raise _nobody()
+        if own.id not in (one.id, other.id):
+            raise Refused("not_admin", "only administrators may ask about others")
+    if one.id == other.id:
+        raise Refused("invalid_request", f'"{one.name}" and "{other.name}" are one peer')
+    sight = await sight_of(writer.store, one.id, other.id, head)
+    return json(ours.why_json(one.name, other.name, head, sight.reason, _made(sight.since, writer.network)), head)
+
+
+def _named(network: Network, name: str | None, parameter: str, *, is_admin: bool) -> Peer:
+    if name is None:
+        raise Refused("invalid_request", f"the name of a peer is missing ({parameter})", "name two peers")
+    peer = network.peer_named(name)
+    if peer is None:
+        raise _nobody(name if is_admin else None)
+    return peer
+
+
+def _nobody(name: str | None = None) -> Refused:
+    """To who is no administrator the very same, whether a peer is out of sight or was never there."""
+    return Refused(
+        "peer_not_found", "there is no such peer" if name is None else f"there is no peer {shown_text(name)}"
+    )
+
+
+def _made(since: Envelope | None, network: Network) -> ours.MadeBy | None:
+    if since is None:
+        return None
+    actor = actor_name(since.actor, network)
+    return ours.MadeBy(seq=since.seq, at=since.at, type=since.type, actor=since.actor, actor_name=actor)
+
+
+@get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
+async def status(services: Wired) -> Response[bytes]:
+    view = services.writer.view
+    return json(_status(services, view), view.network.revision)
+
+
+def _status(services: Services, view: View) -> ours.Status:
+    network, now = view.network, services.clock()
+    active = [peer for peer in network.peers.values() if peer.is_active and peer.id != 1]
+    behind = [p.name for p in convergence_of(view, services.presence, services.writer.feed, now) if p.state == "behind"]
+    return ours.Status(
+        network=network.name,
+        id=network.id,
+        generation=network.generation,
+        revision=network.revision,
+        head=services.writer.head_hash,
+        version=__version__,
+        is_serving=services.is_serving,
+        started=services.started,
+        peers=len(active),
+        online=sum(services.presence.is_online(peer.id, now) for peer in active),
+        streams=len(services.hub.streams),
+        lagging=behind,
+        endpoint=network.coordinator.endpoint,
+        device_errors=services.device_errors(),
+        follower_errors=services.writer.feed.errors,
+    )
+
+
+@get("/v1/admin/convergence", operation_id="Convergence", summary="Which peers have applied which revision")
+async def convergence(services: Wired) -> Response[bytes]:
+    view = services.writer.view
+    peers = convergence_of(view, services.presence, services.writer.feed, services.clock())
+    return json(ours.Convergence(revision=view.network.revision, peers=peers), view.network.revision)
+
+
+@get("/v1/admin/events", operation_id="Audit", summary="The log: who did what, when, to what")
+async def audit(request: Asgi, services: Wired) -> Response[bytes]:
+    page = await audit_page(services.writer, dict(request.query_params))
+    if "application/x-ndjson" in request.headers.get("accept", ""):
+        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in page.events)
+        return Response(lines, media_type="application/x-ndjson", headers={"ETag": f'"{page.revision}"'})
+    return json(page, page.revision)
+
+
+ROUTES = [network, why, status, convergence, audit]
