@@ -50,7 +50,7 @@ def _userspace() -> Backend:
 
 def _kernel() -> Backend:
     if os.geteuid() != 0 or not KernelBackend().works():
-        pytest.skip("this kernel has no WireGuard (tools/run-in-vm has one)")
+        pytest.skip("this kernel has no WireGuard (tests/tools/run-in-vm has one)")
     return KernelBackend()
 
 
