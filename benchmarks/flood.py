@@ -16,13 +16,14 @@ from innerd.wireguard import keys
 CLIENTS, COUNT, CIDR = 16, 1_600, 3
 
 
-def requests(where: str, server_key: str, key: bytes | None) -> list[bytes]:
+def requests(where: str, server_key: str, key: bytes | None, block: str = "10.42") -> list[bytes]:
+    """Peers in `block`.200 and the blocks behind it."""
     made = []
     for number in range(COUNT):
         body = json.dumps(
             {
                 "name": f"p{number}",
-                "ip": f"10.42.{200 + number // 200}.{1 + number % 200}",
+                "ip": f"{block}.{200 + number // 200}.{1 + number % 200}",
                 "cidr_id": CIDR,
                 "public_key": keys.public_key(keys.generate()),
                 "endpoint": None,
@@ -43,11 +44,13 @@ def requests(where: str, server_key: str, key: bytes | None) -> list[bytes]:
     return made
 
 
-async def flood(where: str, todo: list[bytes]) -> float:
+async def flood(where: str, todo: list[bytes], source: str | None = None) -> float:
     host, _, port = where.rpartition(":")
 
     async def client() -> None:
-        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        reader, writer = await asyncio.open_connection(
+            host.strip("[]"), int(port), local_addr=(source, 0) if source else None
+        )
         while todo:
             writer.write(todo.pop())
             head = await reader.readuntil(b"\r\n\r\n")

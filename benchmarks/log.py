@@ -160,16 +160,7 @@ async def reading(count: int) -> None:
         verify_file(path)
         figure("innerd verify", f"{count / (time.perf_counter() - began):,.0f}/s", ">= 300,000/s")
         worst = 0.0
-        for query in (
-            Query(),
-            Query(newest=True),
-            Query(type="peer."),
-            Query(actors=("peer:3",)),
-            Query(subject="peer:5"),
-            Query(type="cidr.", newest=True),
-            Query(actors=("nobody",)),
-            Query(since=codec.timestamp(1.7e9 + count // 2)),
-        ):
+        for query in QUERIES:
             began = time.perf_counter()
             await store.find(query, 100)
             worst = max(worst, time.perf_counter() - began)

@@ -1,0 +1,74 @@
+"""Commands over HTTP on loopback: the server in a process of its own, as it serves a tunnel; the client beside it.
+
+`python -m benchmarks.http` is that server: it prints its port, its public key, an administrator's private key and the
+network's id, and ends with its standard input.
+"""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from ipaddress import ip_network
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import flood
+from benchmarks.figures import figure, title
+from innclient import logs
+from innerd.coordinator.replay import load
+from innerd.coordinator.writer import Writer
+from innerd.domain import commands as c
+from innerd.domain.values import PublicKey, parse_endpoint
+from innerd.log.sqlite import SqliteStore
+from innerd.wire import proof
+from innerd.wireguard import keys
+from innerd.wiring import spare_the_collector
+from tests.world import LOCAL, World, key, private_key
+
+COORDINATOR, RYO = "127.42.0.1", "127.42.128.1"
+
+
+async def serve() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # on a disk: what is answered is durable
+        store = await SqliteStore.open(Path(folder) / "bench.db", create=True)
+        made = World(store)
+        made.now = time.time()
+        founding = c.CreateNetwork(
+            id="ab" * 16,
+            name="kermpany",
+            range=ip_network("127.42.0.0/16"),
+            public_key=key("coordinator"),
+            endpoint=parse_endpoint("192.0.2.1:51820"),
+        )
+        await Writer(store, await load(store), time.time, print).submit(founding, LOCAL)
+        await made.start(proof_required=True)
+        made.services.clock = time.time
+        await made.add_cidr("humans", "127.42.128.0/17")
+        await made.join("ryo", "humans", admin=True)
+        async with made.listening() as port:
+            sys.stdout.write(f"{port} {key('coordinator')} {private_key('ryo')} {made.writer.network.id}\n")
+            sys.stdout.flush()
+            await asyncio.to_thread(sys.stdin.read)
+        await store.close()
+
+
+def run() -> None:
+    title(f"HTTP on loopback ({flood.CLIENTS} clients, each command proved and durable)")
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.http"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        port, server_key, secret, network_id = server.stdout.readline().split()
+        where = f"{COORDINATOR}:{port}"
+        shared = proof.derive_key(keys.shared_secret(secret, PublicKey(server_key)), network_id)
+        todo = flood.requests(where, server_key, shared, block="127.42")
+        figure("commands a second", f"{asyncio.run(flood.flood(where, todo, source=RYO)):,.0f}/s", ">= 3,000/s")
+        server.communicate()
+
+
+if __name__ == "__main__":
+    logs.configure("text", 0)
+    spare_the_collector()
+    uvloop.run(serve())
