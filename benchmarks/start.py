@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import figure, title
-from benchmarks.log import filled
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.log.sqlite import SqliteStore
@@ -21,6 +20,8 @@ EVENTS = 1_000_000
 
 
 async def fill(path: Path) -> None:
+    from benchmarks.log import filled  # with the reference library, whose memory is not ours
+
     await (await filled(path, EVENTS)).close()
 
 

@@ -13,6 +13,8 @@ from innerd.log import chain, codec
 from innerd.log.projection import Tables, no_tables, project, put
 from innerd.log.store import Store, StoreCorrupt, Stored
 
+_PAGE = 1000  # records in memory at a time
+
 
 class Loaded(Struct, frozen=True):
     """A log that was read and verified: the network, the chain's head, the time of the last event."""
@@ -35,7 +37,7 @@ async def load(store: Store) -> Loaded:
 
 async def _replay(store: Store) -> Loaded:
     network, link, at = EMPTY, b"", 0.0
-    async for page in store.read():
+    async for page in store.read(limit=_PAGE):
         events: list[AnyEvent] = []
         for stored in page:
             expected = network.revision + len(events) + 1
