@@ -69,3 +69,8 @@ class Server:
 
     def drop(self, column: str) -> None:
         self.do(f"ALTER TABLE peers DROP COLUMN {column}")
+
+
+def arguments(server: Server) -> list[str]:
+    """What takes it over, asking nothing."""
+    return ["import-innernet", "--config", str(server.config), "--database", str(server.database), "--yes"]

@@ -6,7 +6,7 @@ import pytest
 
 from innerd.log.verify import verify_file
 from tests.client.commands import Host
-from tests.innernet_files import LATER, Server
+from tests.innernet_files import LATER, Server, arguments
 from tests.keeping import mode, paths, seen
 from tests.world import key
 
@@ -20,10 +20,6 @@ def server(tmp_path: Path) -> Server:
 def host(tmp_path: Path) -> Host:
     (tmp_path / "host").mkdir()
     return Host(tmp_path / "host", "innerd")
-
-
-def arguments(server: Server) -> list[str]:
-    return ["import-innernet", "--config", str(server.config), "--database", str(server.database), "--yes"]
 
 
 def taken(host: Host, server: Server) -> dict[str, dict[str, object]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.commands import Done, Host
-from tests.innernet_files import Server
+from tests.innernet_files import Server, arguments
 from tests.keeping import seen
 from tests.world import key, private_key
 
@@ -20,10 +20,6 @@ def server(tmp_path: Path) -> Server:
 def host(tmp_path: Path) -> Host:
     (tmp_path / "host").mkdir()
     return Host(tmp_path / "host", "innerd")
-
-
-def arguments(server: Server) -> list[str]:
-    return ["import-innernet", "--config", str(server.config), "--database", str(server.database), "--yes"]
 
 
 def said(host: Host, server: Server) -> Done:

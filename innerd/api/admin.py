@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from litestar import Request, Response, delete, get, patch, post, put
+from litestar import Response, delete, get, patch, post, put
 
-from innerd.api.carry import body_of, carry_out, json
+from innerd.api.carry import Asgi, body_of, carry_out, json
 from innerd.api.services import Wired
 from innerd.coordinator.writer import Render
 from innerd.domain import commands as c
@@ -15,8 +15,6 @@ from innerd.domain.network import Network
 from innerd.domain.peers import find_peer
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.wire import innernet, ours
-
-Asgi = Request[Any, Any, Any]
 
 
 def _cidr_name(text: str) -> Any:

@@ -4,13 +4,14 @@ from typing import Any
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Response, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from innerd import __version__
 from innerd.api import admin, looking, user
+from innerd.api.carry import Asgi
 from innerd.api.compat import Door
 from innerd.api.services import Services, Wired
 from innerd.api.sessions import peer_at
@@ -19,7 +20,6 @@ from innerd.wire import problems
 
 _log = structlog.get_logger("api")
 
-Asgi = Request[Any, Any, Any]
 
 # Declared as 200, because Litestar lets no handler of a 204 answer by itself (a dry run does, with a body).
 _EMPTY = {

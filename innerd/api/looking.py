@@ -1,25 +1,21 @@
 """The routes that look: the network now and as it was, why, how things are, and the log."""
 
-from typing import Any
-
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 
 from innerd import __version__
-from innerd.api.carry import json, session_of
+from innerd.api.carry import Asgi, json, session_of
 from innerd.api.reports import actor_name, audit_page, convergence_of
 from innerd.api.services import Services, Wired
 from innerd.coordinator.history import network_at, revision_at
 from innerd.coordinator.history import sight as sight_of
 from innerd.domain.errors import Refused
-from innerd.domain.network import Network, Peer
+from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.values import shown as shown_text
 from innerd.domain.visibility import View
 from innerd.log.codec import Envelope
 from innerd.presence import Presence
 from innerd.wire import ours
-
-Asgi = Request[Any, Any, Any]
 
 
 @get("/v1/network", operation_id="Network", summary="Everything, at the newest revision or as it was (at)")
@@ -94,7 +90,7 @@ async def status(services: Wired) -> Response[bytes]:
 
 def _status(services: Services, view: View) -> ours.Status:
     network, now = view.network, services.clock()
-    active = [peer for peer in network.peers.values() if peer.is_active and peer.id != 1]
+    active = [peer for peer in network.peers.values() if peer.is_active and peer.id != COORDINATOR]
     behind = [p.name for p in convergence_of(view, services.presence, services.writer.feed, now) if p.state == "behind"]
     return ours.Status(
         network=network.name,

@@ -1,19 +1,15 @@
 """The routes of peers: innernet's `/v1/user/*`, and the receipt."""
 
-from typing import Any
-
-from litestar import Request, Response, get, post, put
+from litestar import Response, get, post, put
 
 from innerd import __version__
-from innerd.api.carry import body_of, carry_out, empty, json, peer_of
+from innerd.api.carry import Asgi, body_of, carry_out, empty, json, peer_of
 from innerd.api.services import Wired
 from innerd.domain.commands import OverrideEndpoint, Redeem
 from innerd.domain.values import parse_public_key
 from innerd.presence import Receipt
 from innerd.wire import ours
 from innerd.wire.innernet import EndpointContents, RedeemContents, candidates_of, state_json
-
-Asgi = Request[Any, Any, Any]
 
 
 @get("/v1/user/state", operation_id="UserState", summary="What the peer may see, itself included")
