@@ -19,8 +19,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from innclient import files
+from innerd.api.asgi import PIPE
 from innerd.api.compat import MAX_BODY
 from innerd.api.sessions import LOCAL
+from innerd.api.stream import Connection
 from innerd.wireguard.device import DeviceError
 
 _MOST_A_SOURCE = 32  # connections
@@ -41,6 +43,7 @@ class TunnelProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._source = self.client[0] if self.client else ""
         self._head = self._message = 0
+        self._stream: Connection | None = None
         self.open[self._source] += 1
         self._deadline = self.loop.call_later(_HEAD_SECONDS, transport.abort)
         if self.open[self._source] > _MOST_A_SOURCE or self.open.total() > most_connections():
@@ -51,6 +54,8 @@ class TunnelProtocol(HttpToolsProtocol):
         self.open[self._source] -= 1
         if not self.open[self._source]:
             del self.open[self._source]
+        if self._stream is not None:
+            self._stream.gone()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,7 +88,18 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._deadline.cancel()
+        self.scope[PIPE] = self._connect  # type: ignore[literal-required]
         super().on_headers_complete()
+
+    def _connect(self) -> Connection:
+        """The way to write a stream's frames; it hears when they have left, and when the client is gone."""
+        self._stream = Connection(self.transport)
+        return self._stream
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stream is not None:
+            self._stream.drained()
 
 
 def most_connections() -> int:

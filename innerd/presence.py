@@ -4,6 +4,7 @@ Nothing of this is in the log. It is lost at a restart and rebuilt within a seco
 and the agents' reconnects.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -32,19 +33,37 @@ class Receipt(Struct, frozen=True):
 
 
 class Presence:
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.observed: dict[int, Observed] = {}
         self.candidates: dict[int, tuple[Endpoint, ...]] = {}
         self.receipts: dict[int, Receipt] = {}
         self.told: dict[int, int] = {}  # the revision of the last frame that a streaming peer was sent
         self.streaming: set[int] = set()
-        self._learned: dict[int, deque[Endpoint]] = {}
-        self._changed: set[int] = set()
+        self.versions: dict[int, int] = {}  # how often what is told of a peer has changed
+        self.version = 0  # of all of it
         self.stirred: Callable[[], None] = lambda: None  # told at every change worth telling others
+        self.moved: Callable[[int], None] = lambda peer: None  # told of receipts, and of streams that come and go
+        self._clock = clock
+        self._learned: dict[int, deque[Endpoint]] = {}
+        self._online: set[int] = set()  # as it was told last
+        self._changed: set[int] = set()
 
     def _stir(self, peer: int) -> None:
         self._changed.add(peer)
+        self.version += 1
+        self.versions[peer] = self.version
         self.stirred()
+
+    def _note_online(self, peer: int) -> None:
+        online = self.is_online(peer, self._clock())
+        if online != (peer in self._online):
+            (self._online.add if online else self._online.discard)(peer)
+            self._stir(peer)
+
+    def expire(self) -> None:
+        """Note who is offline because its last handshake is three minutes old."""
+        for peer in self._online - self.streaming:
+            self._note_online(peer)
 
     def observe(self, peer: int, seen: Observed) -> None:
         """Note what the device says. Only a new endpoint is worth telling others."""
@@ -53,6 +72,7 @@ class Presence:
         if seen.endpoint is not None and (before is None or before.endpoint != seen.endpoint):
             self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
             self._stir(peer)
+        self._note_online(peer)
 
     def report_candidates(self, peer: int, candidates: tuple[Endpoint, ...]) -> None:
         if self.candidates.get(peer, ()) != candidates:
@@ -63,21 +83,25 @@ class Presence:
         before = self.receipts.get(peer)
         if before is None or before.revision <= receipt.revision:  # two may overtake each other on their way
             self.receipts[peer] = receipt
+            self.moved(peer)
 
     def stream_opened(self, peer: int) -> None:
         self.streaming.add(peer)
-        self._stir(peer)
+        self._note_online(peer)
+        self.moved(peer)
 
     def stream_closed(self, peer: int) -> None:
         self.streaming.discard(peer)
-        self._stir(peer)
+        self._note_online(peer)
+        self.moved(peer)
 
     def forget(self, peer: int) -> None:
         """The peer is gone for good."""
-        for known in (self.observed, self.candidates, self.receipts, self.told, self._learned):
+        for known in (self.observed, self.candidates, self.receipts, self.told, self._learned, self.versions):
             known.pop(peer, None)
-        self.streaming.discard(peer)
-        self._changed.discard(peer)
+        for held in (self.streaming, self._online, self._changed):
+            held.discard(peer)
+        self.moved(peer)
 
     def drain(self) -> set[int]:
         """The peers whose soft state changed since the last call."""

@@ -24,9 +24,10 @@ from inndns.server import DnsServer
 from innerd.api.app import create_app
 from innerd.api.asgi import Receive, Scope, Send
 from innerd.api.compat import Door
+from innerd.api.convergence import Convergence
+from innerd.api.hub import Hub
 from innerd.api.metrics import Metrics
 from innerd.api.services import Services
-from innerd.api.stream import Hub
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
@@ -88,6 +89,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
             writer=writer,
             presence=presence,
             hub=hub,
+            convergence=Convergence(writer, presence, hub, time.time),
             server_key=keys.public_key(config.private_key),
             internal_endpoint=endpoint_of(config.address, config.listen_port),
             suffix=config.dns.suffix,
@@ -248,7 +250,7 @@ class Coordinator:
         await self._bind()
         if self._opened.config.metrics.listen is not None:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
-        for run in (self._sync.run, self._opened.hub.pump, self._keep_house, self._keep_hosts):
+        for run in (self._sync.run, self._opened.hub.teller.run, self._keep_house, self._keep_hosts):
             self._tasks.append(asyncio.create_task(run()))
         self._hosts_stirred.set()
         spare_the_collector()

@@ -5,11 +5,12 @@ Peers ask from their own addresses. Without sockets (`World.client`) that is the
 (`World.listening`) the network lies in 127.0.0.0/8, where any process may bind any address.
 """
 
+import asyncio
 import contextlib
 import os
 import socket
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -17,8 +18,10 @@ from typing import Any
 import httpx2
 
 from innerd.api.app import create_app
+from innerd.api.convergence import Convergence
+from innerd.api.hub import Hub
 from innerd.api.services import Services
-from innerd.api.stream import Hub
+from innerd.api.streams import Stream
 from innerd.coordinator.device_sync import DeviceSync
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
@@ -29,6 +32,7 @@ from innerd.listener import Listener
 from innerd.log.codec import Who
 from innerd.log.memory import MemoryStore
 from innerd.presence import Presence
+from innerd.wire.stream import Cursor
 from innerd.wireguard import keys
 from innerd.wireguard.memory import MemoryBackend
 
@@ -50,6 +54,26 @@ def key(name: str) -> PublicKey:
     return keys.public_key(private_key(name))
 
 
+class Pipe:
+    """Where the bytes of a stream go that no socket carries."""
+
+    def __init__(self) -> None:
+        self.drained: Callable[[], None] = lambda: None
+        self.stuck = 0  # bytes that a reader leaves lying
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def waiting(self) -> int:
+        return self.stuck
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        data, self.written = b"".join(self.written), []
+        return data
+
+
 class World:
     """One network with its coordinator. Commands are submitted as the local root; `now` is the clock."""
 
@@ -58,7 +82,7 @@ class World:
         self.now = BEGINNING
         self.fatal: list[str] = []
         self.backend = MemoryBackend()
-        self.presence = Presence()
+        self.presence = Presence(lambda: self.now)
         self.writer: Writer
         self.hub: Hub
         self.services: Services
@@ -68,11 +92,13 @@ class World:
         """Replay the store and put hub, API and app on top: what a coordinator does when it starts."""
         self.writer = Writer(self.store, await load(self.store), lambda: self.now, self.fatal.append)
         self.hub = Hub(self.writer, self.presence, lambda: self.now)
+        convergence = Convergence(self.writer, self.presence, self.hub, lambda: self.now)
         self.writer.feed.follow("streams", self.hub.follow)
         self.services = Services(
             writer=self.writer,
             presence=self.presence,
             hub=self.hub,
+            convergence=convergence,
             server_key=key("coordinator"),
             internal_endpoint=endpoint_of(str(self._own_address()), PORT),
             proof_required=proof_required,
@@ -106,7 +132,21 @@ class World:
     # -- commands -----------------------------------------------------------------------------------------------
 
     async def do(self, command: c.Command, who: Who = LOCAL) -> None:
+        """Submit a command, and tell the streams of it."""
         await self.writer.submit(command, who)
+        await self.tell()
+
+    async def tell(self) -> None:
+        """Tell the streams all that they are owed."""
+        await self.hub.teller.flush()
+        await self.hub.teller.haul()
+        await self.hub.teller.flush()
+
+    async def open(self, name: str, cursor: Cursor | None = None) -> Stream:
+        """A stream of a peer that no socket carries."""
+        stream = await self.hub.open(self.peer(name), cursor, Pipe())
+        await self.tell()
+        return stream
 
     def peer(self, name: str) -> Peer:
         found = self.writer.network.peer_named(name)
@@ -173,10 +213,13 @@ class World:
         self.services.internal_endpoint = endpoint_of(str(self._own_address()), port)
         listener = Listener(self.app, listening)
         await listener.start()
+        telling = asyncio.create_task(self.hub.teller.run())
         try:
             yield port
         finally:
             await self.hub.shut_down()
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
             await listener.stop()
 
     def over_socket(self, name: str, port: int) -> httpx2.AsyncClient:

@@ -22,6 +22,7 @@ _BY_KIND: dict[Kind, int] = {
     "unauthorized": REFUSED,
     "not_found": NOT_FOUND,
     "unavailable": UNREACHABLE,
+    "too_often": UNREACHABLE,
     "invitation": INVITATION,
 }
 

@@ -1,4 +1,4 @@
-"""ASGI as we use it (plain types, not a framework's), and the key under which the door leaves the session."""
+"""ASGI as we use it (plain types, not a framework's), and the keys under which what we add to a scope lies."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -17,3 +17,4 @@ async def disconnected(receive: Receive) -> None:
 
 
 SESSION = "innerd.session"
+PIPE = "innerd.pipe"  # makes the way past the framework that streams write to

@@ -18,6 +18,7 @@ from litestar import Litestar
 
 from innerd.api.asgi import SESSION, App, Message, Receive, Scope, Send
 from innerd.api.follow import serve_follow
+from innerd.api.limits import Buckets
 from innerd.api.services import Services
 from innerd.api.sessions import Headers, ProofCheck, Session, identify, unauthorized
 from innerd.api.stream import serve_stream
@@ -30,6 +31,7 @@ _BODY = 10.0  # seconds for a body to come in
 _ROUTE = "innerd.route"  # in the scope: the route's template, for metrics
 _STREAM = "/v1/user/events"
 
+_BURST, _RATE = 2000, 200.0  # requests of a peer that is no administrator: at once, and a second after that
 _OPEN = {"metrics", "healthz", "openapi.json"}
 _I64 = re.compile(r"[+-]?0*[0-9]{1,19}")
 _WITH_BODY = {"POST", "PUT", "PATCH"}
@@ -88,6 +90,7 @@ class Door:
         self._services = services
         self._routes = Routes(app)
         self._proofs = ProofCheck(services)
+        self._requests = Buckets("answers", _BURST, _RATE, services.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -135,6 +138,8 @@ class Door:
             session.still(self._services.writer.network, admin=parts[1:2] == ["admin"])
             self._allow(now, parts)
         privileged = parts[1:2] in (["admin"], ["network"]) or (parts[1:2] == ["why"] and session.admin_capable())
+        if session.peer is not None and not session.admin_capable():
+            self._requests.take(session.peer.id)
         if privileged and session.peer is not None:
             self._proofs.check(session.peer, headers.get(b"x-innerd-proof"), _bound(scope, headers, body))
         if parts[1:3] == ["admin", "events"] and scope["method"] == "GET" and _follows(scope):
@@ -145,7 +150,7 @@ class Door:
         if found is None:
             if parts[1:3] == ["user", "events"] and scope["method"] == "GET":
                 scope[_ROUTE] = _STREAM
-                await serve_stream(self._services.hub, session.peer, scope, headers, receive, send)
+                await serve_stream(self._services.hub, session.peer, scope, headers, send)
                 return
             raise Refused("not_found", "there is no such route")
         scope[SESSION] = session

@@ -5,9 +5,10 @@ from litestar import Response, get
 
 from innerd import __version__
 from innerd.api.carry import Asgi, json, session_of
-from innerd.api.reports import actor_name, audit_page, convergence_of
+from innerd.api.convergence import MOST
+from innerd.api.reports import actor_name, audit_page
 from innerd.api.services import Services, Wired
-from innerd.coordinator.history import network_at, revision_at
+from innerd.coordinator.history import is_revision, network_at, revision_at
 from innerd.coordinator.history import sight as sight_of
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Network, Peer
@@ -91,7 +92,6 @@ async def status(services: Wired) -> Response[bytes]:
 def _status(services: Services, view: View) -> ours.Status:
     network, now = view.network, services.clock()
     active = [peer for peer in network.peers.values() if peer.is_active and peer.id != COORDINATOR]
-    behind = [p.name for p in convergence_of(view, services.presence, services.writer.feed, now) if p.state == "behind"]
     return ours.Status(
         network=network.name,
         id=network.id,
@@ -103,8 +103,8 @@ def _status(services: Services, view: View) -> ours.Status:
         started=services.started,
         peers=len(active),
         online=sum(services.presence.is_online(peer.id, now) for peer in active),
-        streams=len(services.hub.streams),
-        lagging=behind,
+        streams=len(services.hub.streams.by_peer),
+        lagging=services.convergence.lagging(),
         endpoint=network.coordinator.endpoint,
         device_errors=services.device_errors(),
         follower_errors=services.writer.feed.errors,
@@ -112,10 +112,33 @@ def _status(services: Services, view: View) -> ours.Status:
 
 
 @get("/v1/admin/convergence", operation_id="Convergence", summary="Which peers have applied which revision")
-async def convergence(services: Wired) -> Response[bytes]:
-    view = services.writer.view
-    peers = convergence_of(view, services.presence, services.writer.feed, services.clock())
-    return json(ours.Convergence(revision=view.network.revision, peers=peers), view.network.revision)
+async def convergence(request: Asgi, services: Wired) -> Response[bytes]:
+    """With `revision`, of what happened up to it; with `wait`, when all connected peers have that, or after so many
+    seconds."""
+    head, asked = services.writer.network.revision, request.query_params
+    revision, seconds = _revision(asked.get("revision"), head), _seconds(asked.get("wait"))
+    if seconds and not services.is_serving:
+        raise Refused("not_serving", "nobody serves this network: no peer is connected", "start it: innerd serve")
+    waited = await services.convergence.wait(revision, seconds) if seconds else 0.0
+    peers = services.convergence.at(revision)
+    found = ours.Convergence(revision=services.writer.network.revision, asked=revision, waited=waited, peers=peers)
+    return json(found, found.revision)
+
+
+def _revision(text: str | None, head: int) -> int:
+    if text is None:
+        return head
+    if not is_revision(text) or int(text) > head:
+        raise Refused("invalid_request", f"revision must be one of the log, up to {head}, not {text[:40]!r}")
+    return int(text)
+
+
+def _seconds(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    if not is_revision(text) or not 0 < int(text) <= MOST:
+        raise Refused("invalid_request", f"wait must be seconds, 1 to {MOST:.0f}, not {text[:40]!r}")
+    return float(text)
 
 
 @get("/v1/admin/events", operation_id="Audit", summary="The log: who did what, when, to what")

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from inndns.server import BUCKETS, Counters
 from innerd import __version__
 from innerd.api.services import Services
-from innerd.api.stream import MAX_PENDING
+from innerd.api.telling import MAX_WAITING
 from innerd.domain.network import COORDINATOR
 
 _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
@@ -107,14 +107,18 @@ class _Coordinator(Collector):
             "projection",
             writer.feed.errors,
         )
-        yield _gauge("innerd_stream_subscribers", "Open event streams.", len(hub.streams))
-        waiting = sum(stream.size for stream in hub.streams.values())
+        yield _gauge("innerd_stream_subscribers", "Open event streams.", len(hub.streams.by_peer))
+        waiting = sum(stream.pipe.waiting() for stream in hub.streams.by_peer.values())
         yield _gauge("innerd_stream_queue_bytes", "Bytes that wait for stream readers.", waiting)
-        yield _gauge("innerd_stream_queue_limit_bytes", "Bytes at which one reader is dropped.", MAX_PENDING)
+        yield _gauge(
+            "innerd_stream_queue_limit_bytes",
+            "Bytes at which a reader gets no more frames.",
+            MAX_WAITING,
+        )
         yield _labelled(
             CounterMetricFamily("innerd_stream_disconnects", "Streams that ended.", labels=("reason",)),
             "reason",
-            hub.ended,
+            hub.streams.ended,
         )
         yield from self._peers()
         yield CounterMetricFamily(

@@ -1,16 +1,13 @@
-"""What administrators read: pages of the audit trail, and how far each peer is."""
+"""What administrators read of the log: pages of the audit trail."""
 
 from collections.abc import Mapping
 
-from innerd.coordinator.feed import Feed
 from innerd.coordinator.history import is_revision, parse_time
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Network
-from innerd.domain.visibility import View
+from innerd.domain.network import Network
 from innerd.log import codec
 from innerd.log.store import Query, Stored
-from innerd.presence import Presence
 from innerd.wire import ours
 
 _MOST = 1000
@@ -94,30 +91,3 @@ def actor_name(actor: str, network: Network) -> str:
     number = int(actor[5:])
     peer = network.peers.get(number) or network.retired.get(number)
     return peer.name if peer else actor
-
-
-def convergence_of(view: View, presence: Presence, feed: Feed, now: float) -> list[ours.PeerConvergence]:
-    """How far each active peer is. A peer is current when its receipt is at or past the last revision that
-    concerned it, which the hub notes as what it was told last."""
-    found = []
-    for number in sorted(view.network.peers):
-        peer = view.network.peers[number]
-        if not peer.is_active or peer.id == COORDINATOR:
-            continue
-        receipt = presence.receipts.get(number)
-        told = presence.told.get(number, 0)
-        if number in presence.streaming:
-            state = "current" if receipt is not None and receipt.revision >= told else "behind"
-        else:
-            state = "polling" if presence.is_online(number, now) and receipt is None else "offline"
-        found.append(
-            ours.PeerConvergence(
-                id=number,
-                name=peer.name,
-                state=state,
-                applied=receipt.revision if receipt else None,
-                applied_at=receipt.at if receipt else None,
-                refused=[ours.RefusedPeer(peer=p, reason=r) for p, r in receipt.refused] if receipt else [],
-            )
-        )
-    return found

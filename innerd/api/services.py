@@ -7,7 +7,8 @@ from typing import Annotated
 from litestar.params import Dependency
 from msgspec import Struct, field
 
-from innerd.api.stream import Hub
+from innerd.api.convergence import Convergence
+from innerd.api.hub import Hub
 from innerd.coordinator.writer import Writer
 from innerd.domain.network import Peer
 from innerd.domain.values import Address, PublicKey
@@ -22,6 +23,7 @@ class Services(Struct, kw_only=True):
     writer: Writer
     presence: Presence
     hub: Hub
+    convergence: Convergence
     server_key: PublicKey
     internal_endpoint: str  # address:port in the tunnel, and what the Host header must say
     suffix: str = "wg"

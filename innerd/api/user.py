@@ -9,14 +9,15 @@ from innerd.domain.commands import OverrideEndpoint, Redeem
 from innerd.domain.values import parse_public_key
 from innerd.presence import Receipt
 from innerd.wire import ours
-from innerd.wire.innernet import EndpointContents, RedeemContents, candidates_of, state_json
+from innerd.wire.innernet import EndpointContents, RedeemContents, candidates_of
 
 
 @get("/v1/user/state", operation_id="UserState", summary="What the peer may see, itself included")
 async def state(request: Asgi, services: Wired) -> Response[bytes]:
     view = services.writer.view
     peer = view.network.peers[peer_of(request).id]
-    return json(state_json(view, peer, services.presence), view.network.revision)
+    body = services.hub.frames.state(view, peer)
+    return Response(body, media_type="application/json", headers={"ETag": f'"{view.network.revision}"'})
 
 
 @get("/v1/user/capabilities", operation_id="UserCapabilities", summary="What this coordinator can do")

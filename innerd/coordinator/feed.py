@@ -1,17 +1,20 @@
 """What was committed, told to everything that follows: DNS zone, device, streams.
 
 The feed also remembers the last views of the network, so that a client that comes back within them is told just
-the difference, computed from what it knew and what is so now.
+the difference, computed from what it knew and what is so now; and since when nothing has concerned whom, so that most
+need not be compared at all.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 from msgspec import Struct
 
+from innerd.domain.concern import Concern, Concerned, concerned
 from innerd.domain.events import AnyEvent
-from innerd.domain.visibility import View
+from innerd.domain.network import evolve
+from innerd.domain.visibility import View, touched
 
 _log = structlog.get_logger("feed")
 
@@ -27,35 +30,57 @@ class Change(Struct, frozen=True):
     events: tuple[AnyEvent, ...]
     at: float
     head_hash: str
+    concerned: Concerned  # the classes that may see something of it
 
 
 Follower = Callable[[Change], None]
 
 
+class Past(Struct, frozen=True):
+    """What was so at a revision, and the peers that were spoken of since."""
+
+    view: View
+    touched: frozenset[int]
+
+
 class History:
-    """The last revisions and their views."""
+    """The last revisions and their views, and the peers that the change to each spoke of."""
 
     def __init__(self, view: View) -> None:
-        self._views: OrderedDict[int, View] = OrderedDict()
+        self._views: OrderedDict[int, tuple[View, set[int]]] = OrderedDict()
         self._topologies: Counter[int] = Counter()  # how many views share each
-        self.add(view)
+        self.add(view, set())
 
-    def add(self, view: View) -> None:
-        self._views[view.network.revision] = view
+    def add(self, view: View, spoken_of: set[int]) -> None:
+        self._views[view.network.revision] = (view, spoken_of)
         self._topologies[id(view.topology)] += 1
         while len(self._views) > _KEPT or len(self._topologies) > _KEPT_TOPOLOGIES:
-            _, oldest = self._views.popitem(last=False)
+            _, (oldest, _) = self._views.popitem(last=False)
             self._topologies[id(oldest.topology)] -= 1
             if not self._topologies[id(oldest.topology)]:
                 del self._topologies[id(oldest.topology)]
 
     def at(self, revision: int) -> View | None:
-        return self._views.get(revision)
+        found = self._views.get(revision)
+        return None if found is None else found[0]
+
+    def since(self, revision: int) -> Past | None:
+        """A revision that is remembered, and what happened after it."""
+        found = self._views.get(revision)
+        if found is None:
+            return None
+        spoken_of: set[int] = set()
+        for later in reversed(self._views):
+            if later == revision:
+                break
+            spoken_of |= self._views[later][1]
+        return Past(found[0], frozenset(spoken_of))
 
 
 class Feed:
     def __init__(self, view: View) -> None:
         self.history = History(view)
+        self.concern = Concern(view.network.revision)
         self.errors: dict[str, int] = {}
         self._followers: dict[str, Follower] = {}
 
@@ -67,8 +92,19 @@ class Feed:
     def unfollow(self, name: str) -> None:
         self._followers.pop(name, None)
 
+    def recall(self, view: View, happened: Iterable[AnyEvent]) -> View:
+        """Remember what happened before anybody followed, from the view that the feed began with; the last view."""
+        for event in happened:
+            before, view = view, view.advance(evolve(view.network, event), (event,))
+            self._remember(view, touched((event,)), concerned(before, view, (event,)))
+        return view
+
+    def _remember(self, view: View, spoken_of: set[int], classes: Concerned) -> None:
+        self.history.add(view, spoken_of)
+        self.concern.note(classes, view.network.revision)
+
     def publish(self, change: Change) -> None:
-        self.history.add(change.after)
+        self._remember(change.after, touched(change.events), change.concerned)
         for name, follower in list(self._followers.items()):
             try:
                 follower(change)

@@ -2,26 +2,35 @@
 
 import asyncio
 import gc
+from collections import deque
 
 import msgspec
 from msgspec import Struct
 
 from innerd.domain.events import AnyEvent, NetworkCreated, type_of
 from innerd.domain.network import EMPTY, Network, evolve, fold
-from innerd.domain.visibility import View
+from innerd.domain.visibility import View, structural
 from innerd.log import chain, codec
 from innerd.log.projection import Tables, no_tables, project, put
 from innerd.log.store import Store, StoreCorrupt, Stored
 
 _PAGE = 1000  # records in memory at a time
+_RECENT, _RECENT_TREES = 1000, 8  # events that are remembered one by one, and changes of the tree among them
 
 
 class Loaded(Struct, frozen=True):
-    """A log that was read and verified: the network, the chain's head, the time of the last event."""
+    """A log that was read and verified: the chain's head, the time of the last event, and the network as it was before
+    the last few events and those: who comes back after a restart is told just what it missed."""
 
-    network: Network
+    base: Network
+    recent: tuple[AnyEvent, ...]
     chain: bytes
     at: float
+
+    @property
+    def network(self) -> Network:
+        """The network as it is now."""
+        return fold(self.base, self.recent)
 
 
 async def load(store: Store) -> Loaded:
@@ -37,6 +46,7 @@ async def load(store: Store) -> Loaded:
 
 async def _replay(store: Store) -> Loaded:
     network, link, at = EMPTY, b"", 0.0
+    pages = deque[tuple[Network, list[AnyEvent]]](maxlen=2)  # the last two, each with the network before it
     async for page in store.read(limit=_PAGE):
         events: list[AnyEvent] = []
         for stored in page:
@@ -45,9 +55,18 @@ async def _replay(store: Store) -> Loaded:
             if stored.seq != expected or link != stored.chain or len(stored.salt) != 16:
                 raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")
             events.append(_decoded(stored))
+        pages.append((network, events))
         network = _folded(network, events)
         at = codec.envelope(page[-1].record).time
-    return Loaded(network, link, at)
+    recent = [event for _, events in pages for event in events]
+    cut = _first_kept(recent)
+    return Loaded(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at)
+
+
+def _first_kept(events: list[AnyEvent]) -> int:
+    """Where the events begin that are worth remembering one by one: changes of the tree cost an index each."""
+    trees = [index for index, event in enumerate(events) if structural((event,))]
+    return max(0, len(events) - _RECENT, trees[-_RECENT_TREES - 1] + 1 if len(trees) > _RECENT_TREES else 0)
 
 
 def _folded(network: Network, events: list[AnyEvent]) -> Network:

@@ -22,6 +22,7 @@ from msgspec import Struct
 from innerd.coordinator.feed import Change, Feed
 from innerd.coordinator.replay import Loaded, replayed_rows
 from innerd.domain.commands import Command, CreateNetwork, ImportNetwork
+from innerd.domain.concern import concerned
 from innerd.domain.decide import decide
 from innerd.domain.diff import Diff, diff
 from innerd.domain.errors import Refused
@@ -102,9 +103,10 @@ class Writer:
         fatal: Callable[[str], None],
         salt: Callable[[], bytes] = lambda: os.urandom(16),
     ) -> None:
-        view = View.of(loaded.network)
+        base = View.of(loaded.base)
         self.store = store
-        self.feed = Feed(view)
+        self.feed = Feed(base)
+        view = self.feed.recall(base, loaded.recent)
         self.appended: dict[str, int] = {}  # event type -> count, for metrics
         self.commits = 0
         self.observe_commit: Callable[[float], None] = lambda seconds: None
@@ -212,7 +214,7 @@ class Writer:
             rows[0] if len(rows) == 1 else merge(rows),
             answer,
             who.actor,
-            Change(before.view, after, happened, now, link.hex()),
+            Change(before.view, after, happened, now, link.hex(), concerned(before.view, after, happened)),
             head,
             asyncio.get_running_loop().create_future(),
         )

@@ -6,7 +6,9 @@ follow from the kind (`wire/problems.py`, `innclient/failures.py`), so a code me
 
 from typing import Literal
 
-Kind = Literal["refused", "not_found", "invalid", "invitation", "unauthorized", "unavailable", "conflict", "too_large"]
+Kind = Literal[
+    "refused", "not_found", "invalid", "invitation", "unauthorized", "unavailable", "conflict", "too_large", "too_often"
+]
 
 CODES: dict[str, Kind] = {
     # what was said can't be read
@@ -63,6 +65,8 @@ CODES: dict[str, Kind] = {
     "idempotency_mismatch": "conflict",
     "revision_mismatch": "conflict",
     "store_unavailable": "unavailable",
+    "rate_limited": "too_often",
+    "not_serving": "unavailable",
 }
 
 

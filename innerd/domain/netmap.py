@@ -8,8 +8,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from innerd.domain.maps import Map
 from innerd.domain.network import COORDINATOR, Cidr, Peer
 from innerd.domain.visibility import Class, View
+
+_NOBODY: Map[int, Peer] = Map()
 
 
 class Netmap(Struct, frozen=True):
@@ -42,18 +45,14 @@ def netmap(view: View, class_: Class) -> Netmap:
 def delta(before: View, was: Class, after: View, is_: Class, only: Iterable[int] | None = None) -> Delta:
     """What a peer that moved from one view (and class) to another must be told.
 
-    `only` names the peers that can have changed where the tree did not; without it all are compared.
+    `only` names the peers that can have changed where the tree did not; without it all are compared that are not in
+    both views the same: classes whose members did not change are not looked into.
     """
-    peers: list[Peer] = []
-    gone: list[int] = []
-    if only is None:
-        old = {peer.id: peer for peer in before.seen_by(was)}
-        new = {peer.id: peer for peer in after.seen_by(is_)}
-    else:
+    if only is not None and before.topology is after.topology and was == is_:
         old, new = _among(before, was, only), _among(after, is_, only)
-    for number, peer in new.items():
-        if old.get(number) != peer or _moved(before, after, peer):
-            peers.append(peer)
+    else:
+        old, new = _apart(before, was, after, is_)
+    peers = [peer for number, peer in new.items() if old.get(number) != peer or _moved(before, after, peer)]
     gone = [number for number in old if number not in new]
     cidrs, cidrs_gone = _cidr_changes(before, after)
     return Delta(
@@ -63,6 +62,22 @@ def delta(before: View, was: Class, after: View, is_: Class, only: Iterable[int]
         cidrs,
         cidrs_gone,
     )
+
+
+def _apart(before: View, was: Class, after: View, is_: Class) -> tuple[dict[int, Peer], dict[int, Peer]]:
+    """What was seen and what is seen, without the classes that are in both as they were."""
+    saw, sees = before.topology.seen(was), after.topology.seen(is_)
+    same = {c for c in saw & sees if before.members.get(c) is after.members.get(c)}
+    return _members(before, saw - same), _members(after, sees - same)
+
+
+def _members(view: View, classes: Iterable[Class]) -> dict[int, Peer]:
+    """The members of classes, and the coordinator, whom all see."""
+    found: dict[int, Peer] = {}
+    for class_ in classes:
+        found.update(view.members.get(class_, _NOBODY))
+    coordinator = view.network.peers.get(COORDINATOR)
+    return found if coordinator is None else found | {COORDINATOR: coordinator}
 
 
 def _moved(before: View, after: View, peer: Peer) -> bool:

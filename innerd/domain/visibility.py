@@ -97,14 +97,32 @@ class View:
         return cls(network, topology, Map({number: Map(held) for number, held in classes.items()}))
 
     def advance(self, network: Network, happened: Iterable[e.AnyEvent]) -> "View":
-        """The view of a later network. Changes of peers cost microseconds; changes of the tree, a fresh look."""
+        """The view of a later network. Changes of peers cost microseconds; changes of the tree, an index of it anew;
+        where peers are stays, but for a CIDR that is carved out of theirs."""
         happened = tuple(happened)
-        if any(isinstance(event, _STRUCTURAL) for event in happened):
-            return View.of(network)
+        if structural(happened):
+            if len(happened) > 1:
+                return View.of(network)
+            return View(network, topology := Topology(network), self._carved(network, topology, happened[0]))
         members = self.members
         for number in touched(happened):
             members = self._place(members, number, network.peers.get(number))
         return View(network, self.topology, members)
+
+    def _carved(self, network: Network, topology: Topology, event: e.AnyEvent) -> Map[Class, Map[int, Peer]]:
+        """The members after one change of the tree: a new CIDR takes its own from the one around it. Who holds peers
+        is never deleted."""
+        if not isinstance(event, e.CidrCreated):
+            return self.members
+        around = network.cidrs[event.id].parent
+        held = self.members.get(around, Map()) if around is not None else Map()
+        taken = {number: peer for number, peer in held.items() if topology.class_of(peer) == event.id}
+        if around is None or not taken:
+            return self.members
+        left = held.mutate()
+        for number in taken:
+            del left[number]
+        return self.members.set(around, left.finish()).set(event.id, Map(taken))
 
     def _place(self, members: Map[Class, Map[int, Peer]], number: int, peer: Peer | None) -> Map[Class, Map[int, Peer]]:
         known = peer or self.network.peers.get(number)

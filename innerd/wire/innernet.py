@@ -4,10 +4,10 @@ Field order on output is innernet's. On input unknown fields are ignored, option
 """
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 from innerd.domain.errors import Refused
 from innerd.domain.network import Association, Cidr, Network, Peer
@@ -96,9 +96,13 @@ class AssociationJson(Struct, kw_only=True):
     cidr_id_2: int
 
 
-class State(Struct, kw_only=True):
-    peers: list[PeerJson]
-    cidrs: list[CidrJson]
+P = TypeVar("P", bound=PeerJson | Raw)  # as values, or encoded already
+C = TypeVar("C", bound=CidrJson | Raw)
+
+
+class State(Struct, Generic[P, C], kw_only=True):
+    peers: list[P]
+    cidrs: list[C]
 
 
 class RedeemContents(Struct, kw_only=True):
@@ -160,12 +164,6 @@ def peer_json(view: View, peer: Peer, presence: SoftState | None = None) -> Peer
 
 def cidrs_json(network: Network) -> list[CidrJson]:
     return [cidr_json(network.cidrs[number]) for number in sorted(network.cidrs)]
-
-
-def state_json(view: View, peer: Peer, presence: SoftState) -> State:
-    """What a peer may see, itself included."""
-    peers = [peer_json(view, seen, presence) for seen in view.visible_to(peer)]
-    return State(peers=sorted(peers, key=lambda seen: seen.id), cidrs=cidrs_json(view.network))
 
 
 def decode(body: bytes, type_: Any) -> Any:

@@ -131,13 +131,18 @@ class PeerConvergence(Struct, kw_only=True):
     id: int
     name: str
     state: str
+    concerned: bool  # by what happened at the revision asked for, or later
     applied: int | None
     applied_at: float | None
     refused: list[RefusedPeer]
 
 
 class Convergence(Struct, kw_only=True):
+    """`GET /v1/admin/convergence`. `asked` is the revision that states are about, `waited` in seconds."""
+
     revision: int
+    asked: int
+    waited: float
     peers: list[PeerConvergence]
 
 

@@ -17,6 +17,7 @@ _BY_KIND: dict[Kind, int] = {
     "unavailable": 503,
     "conflict": 412,
     "too_large": 413,
+    "too_often": 429,
 }
 _BY_CODE = {"idempotency_mismatch": 422, "foreign_origin": 403, "wrong_host": 403}
 

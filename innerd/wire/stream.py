@@ -6,15 +6,15 @@ connection alive. Frames are encoded once for all members of a class.
 """
 
 import re
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from innerd.domain.netmap import Delta, Netmap
+from innerd.domain.netmap import Delta
+from innerd.domain.network import Network
 from innerd.domain.values import Endpoint
-from innerd.domain.visibility import View
-from innerd.wire.innernet import CidrJson, PeerJson, cidr_json, peer_json
+from innerd.wire.innernet import C, CidrJson, P, PeerJson
 from innerd.wire.soft import SoftState
 
 KEEPALIVE = b": \n\n"
@@ -41,23 +41,23 @@ class Hello(Struct, kw_only=True):
     keepalive: int  # seconds between keep-alive comments
 
 
-class Snapshot(Struct, kw_only=True):
+class Snapshot(Struct, Generic[P, C], kw_only=True):
     """The whole visible state at a revision; `head_hash` is the log's chain hash there."""
 
     revision: int
     head_hash: str
-    peers: list[PeerJson]
-    cidrs: list[CidrJson]
+    peers: list[P]
+    cidrs: list[C]
 
 
-class DeltaJson(Struct, kw_only=True):
+class DeltaJson(Struct, Generic[P, C], kw_only=True):
     """What changed for you since the frame before: new or changed, and gone by id."""
 
     revision: int
     head_hash: str
-    peers: list[PeerJson] = []
+    peers: list[P] = []
     gone: list[int] = []
-    cidrs: list[CidrJson] = []
+    cidrs: list[C] = []
     cidrs_gone: list[int] = []
 
 
@@ -70,11 +70,14 @@ class PeerPresence(Struct, kw_only=True):
     online: bool
 
 
-class PresenceJson(Struct, kw_only=True):
+S = TypeVar("S", bound=PeerPresence | Raw)
+
+
+class PresenceJson(Struct, Generic[S], kw_only=True):
     """`whole`: everything about everybody visible; else only what changed."""
 
     whole: bool
-    peers: list[PeerPresence]
+    peers: list[S]
 
 
 class Bye(Struct, kw_only=True):
@@ -102,23 +105,33 @@ def frame(event: str, data: Struct, cursor: Cursor | None = None) -> bytes:
     return head.encode() + _encode(data) + b"\n\n"
 
 
-def snapshot_frame(view: View, netmap: Netmap, head_hash: str) -> bytes:
-    peers = [peer_json(view, peer) for peer in netmap.peers]
-    cidrs = [cidr_json(cidr) for cidr in netmap.cidrs]
-    data = Snapshot(revision=netmap.revision, head_hash=head_hash, peers=peers, cidrs=cidrs)
-    return frame("snapshot", data, Cursor(view.network.generation, netmap.revision))
+def snapshot_frame(network: Network, peers: list[Raw], cidrs: list[Raw], head_hash: str) -> bytes:
+    """Of peers and CIDRs that are encoded already."""
+    data = Snapshot(revision=network.revision, head_hash=head_hash, peers=peers, cidrs=cidrs)
+    return frame("snapshot", data, Cursor(network.generation, network.revision))
 
 
-def delta_frame(view: View, delta: Delta, head_hash: str) -> bytes:
+def delta_frame(network: Network, delta: Delta, peers: list[Raw], cidrs: list[Raw], head_hash: str) -> bytes:
+    """A delta whose peers and CIDRs are encoded already."""
     data = DeltaJson(
         revision=delta.revision,
         head_hash=head_hash,
-        peers=[peer_json(view, peer) for peer in delta.peers],
+        peers=peers,
         gone=list(delta.gone),
-        cidrs=[cidr_json(cidr) for cidr in delta.cidrs],
+        cidrs=cidrs,
         cidrs_gone=list(delta.cidrs_gone),
     )
-    return frame("delta", data, Cursor(view.network.generation, delta.revision))
+    return frame("delta", data, Cursor(network.generation, delta.revision))
+
+
+def delta_frame_of_nothing(network: Network, head_hash: str) -> bytes:
+    """What moves the cursor of a client that nothing concerned."""
+    return delta_frame(network, Delta(network.revision), [], [], head_hash)
+
+
+def presence_frame(peers: list[Raw], *, whole: bool) -> bytes:
+    """Soft state that is encoded already."""
+    return frame("presence", PresenceJson(whole=whole, peers=peers))
 
 
 def presence_of(peer: int, override: Endpoint | None, presence: SoftState, now: float) -> PeerPresence:
@@ -143,9 +156,9 @@ DECODERS: dict[str, Any] = {
     name: msgspec.json.Decoder(type_)
     for name, type_ in {
         "hello": Hello,
-        "snapshot": Snapshot,
-        "delta": DeltaJson,
-        "presence": PresenceJson,
+        "snapshot": Snapshot[PeerJson, CidrJson],
+        "delta": DeltaJson[PeerJson, CidrJson],
+        "presence": PresenceJson[PeerPresence],
         "bye": Bye,
     }.items()
 }

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from innerd.api.stream import Stream
-from tests.world import World
+from innerd.api.streams import Stream
+from tests.world import Pipe, World
 
 PATIENCE = 5  # seconds: only a broken server takes that long
 SOFT = {"endpoint", "candidates"}
@@ -84,8 +84,8 @@ def hard(state: dict[str, Any]) -> dict[str, Any]:
 
 def drained(stream: Stream) -> bytes:
     """All that waits in a stream that nobody sends from, as its sender would take it."""
-    data, stream.pending, stream.size = b"".join(stream.pending), [], 0
-    return data
+    assert isinstance(stream.pipe, Pipe)
+    return stream.pipe.taken()
 
 
 class Open(Told):

@@ -24,13 +24,14 @@ async def report(w: World, who: str, revision: int, **more: Any) -> None:
 
 
 async def test_a_peer_is_behind_until_its_receipt_and_current_after(w: World) -> None:
-    await w.hub.open(w.peer("mari"), None)
+    await w.open("mari")
     assert (await convergence(w, "mari"))["state"] == "behind"
     await report(w, "mari", w.writer.network.revision)
     assert await convergence(w, "mari") == {
         "id": w.peer("mari").id,
         "name": "mari",
         "state": "current",
+        "concerned": True,
         "applied": w.writer.network.revision,
         "applied_at": w.now,
         "refused": [],
@@ -41,24 +42,24 @@ async def test_a_peer_is_behind_until_its_receipt_and_current_after(w: World) ->
 
 
 async def test_what_does_not_concern_a_peer_does_not_set_it_back(w: World) -> None:
-    await w.hub.open(w.peer("mari"), None)
+    await w.open("mari")
     await report(w, "mari", w.writer.network.revision)
     await w.do(c.DisablePeer(w.peer("tama").id))
     assert (await convergence(w, "mari"))["state"] == "current"
 
 
 async def test_coming_back_after_what_did_not_concern_it_does_not_set_a_peer_back(w: World) -> None:
-    stream = await w.hub.open(w.peer("mari"), None)
+    stream = await w.open("mari")
     applied = w.writer.network.revision
     await report(w, "mari", applied)
     w.hub.closed(stream)
     await w.do(c.DisablePeer(w.peer("tama").id))
-    await w.hub.open(w.peer("mari"), Cursor(1, applied))
+    await w.open("mari", Cursor(1, applied))
     assert (await convergence(w, "mari"))["state"] == "current"
 
 
 async def test_refusals_are_told(w: World) -> None:
-    await w.hub.open(w.peer("mari"), None)
+    await w.open("mari")
     refused = [{"peer": w.peer("ryo").id, "reason": "pin"}]
     await report(w, "mari", w.writer.network.revision, refused=refused)
     assert (await convergence(w, "mari"))["refused"] == refused
@@ -84,7 +85,7 @@ async def test_the_state_of_a_peer(w: World, handshake: int | None, stream: bool
     if handshake is not None:
         w.presence.observe(w.peer("mari").id, Observed(None, w.now - handshake, 0, 0))
     if stream:
-        await w.hub.open(w.peer("mari"), None)
+        await w.open("mari")
     if receipt:
         await report(w, "mari", w.writer.network.revision)
     assert (await convergence(w, "mari"))["state"] == state

@@ -5,14 +5,16 @@ import asyncio
 import httpx2
 import pytest
 
-from innerd.api.stream import MAX_PENDING, Stream
+from innerd.api.streams import Stream
+from innerd.api.telling import MAX_WAITING
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.presence import Observed
 from innerd.wire.stream import Cursor
 from tests.api.asking import ask
 from tests.api.streaming import PATIENCE, drained, frames_of, stream_of
-from tests.world import World
+from tests.stepped import on_stepped_time, step
+from tests.world import Pipe, World, populated
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,7 @@ async def test_a_peer_that_is_out_is_told_why_and_its_stream_ends(w: World, comm
         frames = await mari.rest()
         assert (frames[-1].event, frames[-1].data, frames[-1].id) == ("bye", {"reason": reason}, None)
         assert [frame for frame in frames if frame.event == "delta"] == [], "nor is it told anything more"
-    assert w.hub.ended == {reason: 1}
+    assert w.hub.streams.ended == {reason: 1}
 
 
 async def test_a_newer_stream_replaces_the_older(w: World) -> None:
@@ -40,7 +42,7 @@ async def test_a_newer_stream_replaces_the_older(w: World) -> None:
         async with stream_of(w, "mari", port) as newer:
             await newer.next("presence")
             assert (await older.rest())[-1].data == {"reason": "replaced"}
-            assert len(w.hub.streams) == 1
+            assert len(w.hub.streams.by_peer) == 1
             await w.do(c.DisablePeer(w.peer("ryo").id))
             assert (await newer.next("delta")).data["gone"] == [w.peer("ryo").id]
             assert w.presence.is_online(w.peer("mari").id, w.now), "the end of the older does not make it offline"
@@ -53,8 +55,9 @@ async def test_at_the_end_of_the_coordinator_all_are_told(w: World) -> None:
         await w.hub.shut_down()
         for stream in (mari, oven):
             assert (await stream.rest())[-1].data == {"reason": "shutting_down"}
-        answer = await ask(w, "mari", "GET", "/v1/user/events")
-        assert (answer.status, answer.code) == (503, "store_unavailable")
+        async with w.over_socket("mari", port) as client:
+            answer = await client.get("/v1/user/events")
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
 
 
 async def test_streams_are_for_enabled_redeemed_peers(w: World) -> None:
@@ -62,19 +65,19 @@ async def test_streams_are_for_enabled_redeemed_peers(w: World) -> None:
     await w.do(c.DisablePeer(w.peer("tama").id))
     for who in ("kuro", "tama", "127.42.9.9", None):
         assert (await ask(w, who, "GET", "/v1/user/events")).status == 401
-    assert not w.hub.streams
+    assert not w.hub.streams.by_peer
 
 
 async def test_a_peer_that_was_disabled_while_it_knocked_gets_no_stream(w: World) -> None:
     knocked = w.peer("mari")
     await w.do(c.DisablePeer(knocked.id))
     with pytest.raises(Refused, match="enabled"):
-        await w.hub.open(knocked, None)
+        await w.hub.open(knocked, None, Pipe())
 
 
 async def test_nothing_follows_a_bye(w: World) -> None:
     """What came between would be missing, and a cursor behind it would hide that for ever."""
-    stream = await w.hub.open(w.peer("mari"), None)
+    stream = await w.open("mari")
     drained(stream)
     await w.do(c.DisablePeer(w.peer("mari").id))
     await w.do(c.RenamePeer(w.peer("ryo").id, "leo"))  # type: ignore[arg-type]
@@ -88,12 +91,12 @@ async def test_a_client_that_goes_makes_its_peer_offline(w: World) -> None:
     async with w.listening() as port:
         async with stream_of(w, "mari", port) as mari:
             await mari.next("presence")
-            stream = w.hub.streams[w.peer("mari").id]
+            stream = w.hub.streams.by_peer[w.peer("mari").id]
         async with asyncio.timeout(PATIENCE):
             await stream.ended.wait()
-        assert not w.hub.streams
+        assert not w.hub.streams.by_peer
         assert not w.presence.is_online(w.peer("mari").id, w.now)
-        assert w.hub.ended == {"disconnected": 1}
+        assert w.hub.streams.ended == {"disconnected": 1}
 
 
 async def test_a_client_that_goes_at_once_leaves_no_task_behind(w: World) -> None:
@@ -108,7 +111,7 @@ async def test_a_client_that_goes_at_once_leaves_no_task_behind(w: World) -> Non
 async def test_head_and_post_open_no_stream(w: World) -> None:
     for method in ("HEAD", "POST", "OPTIONS"):
         assert (await ask(w, "mari", method, "/v1/user/events")).status == 404
-    assert not w.hub.streams
+    assert not w.hub.streams.by_peer
 
 
 async def test_a_trailing_component_is_ignored_here_too(w: World) -> None:
@@ -123,69 +126,126 @@ async def test_a_trailing_component_is_ignored_here_too(w: World) -> None:
 # -- keeping alive ---------------------------------------------------------------------------------------------
 
 
-async def test_a_stream_with_nothing_to_tell_sends_a_comment(w: World) -> None:
-    stream = Stream(w.peer("mari"))
-    comment = await stream.take(0.001)
-    assert comment.startswith(b":")
-    assert comment.endswith(b"\n\n")
-    assert frames_of(comment) == []
+def test_a_stream_with_nothing_to_tell_sends_a_comment() -> None:
+    async def scenario() -> None:
+        w = await populated()
+        stream = await w.open("mari")
+        drained(stream)
+        await step(19)
+        w.hub.teller.sweep()
+        assert drained(stream) == b""
+        await step(2)
+        w.hub.teller.sweep()
+        comment = drained(stream)
+        assert comment.startswith(b":")
+        assert comment.endswith(b"\n\n")
+        assert frames_of(comment) == []
+
+    on_stepped_time(scenario())
 
 
-async def test_what_waits_is_taken_at_once_and_whole(w: World) -> None:
-    stream = Stream(w.peer("mari"))
-    stream.put(b"one")
-    stream.put(b"two")
-    async with asyncio.timeout(PATIENCE):
-        assert await stream.take(3600) == b"onetwo"
-    assert (stream.pending, stream.size) == ([], 0)
+def test_now_and_then_a_stream_that_nothing_concerns_is_told_how_far_the_log_is() -> None:
+    """Else its cursor would be forgotten by the time it comes back."""
 
+    async def scenario() -> None:
+        w = await populated()
+        stream = await w.open("mari")
+        drained(stream)
+        await w.do(c.DisablePeer(w.peer("tama").id))
+        await step(100)
+        w.hub.teller.sweep()
+        assert frames_of(drained(stream)) == []
+        await step(250)
+        w.hub.teller.sweep()
+        (delta,) = frames_of(drained(stream))
+        assert (delta.event, delta.id) == ("delta", f"1.{w.writer.network.revision}")
+        assert [delta.data[key] for key in ("peers", "gone", "cidrs", "cidrs_gone")] == [[], [], [], []]
+        await step(350)
+        w.hub.teller.sweep()
+        assert frames_of(drained(stream)) == [], "it knows"
 
-async def test_what_comes_later_wakes_who_waits(w: World) -> None:
-    stream = Stream(w.peer("mari"))
-    taking = asyncio.create_task(stream.take(3600))
-    await asyncio.sleep(0)
-    stream.put(b"late")
-    async with asyncio.timeout(PATIENCE):
-        assert await taking == b"late"
+    on_stepped_time(scenario())
 
 
 # -- slow readers ----------------------------------------------------------------------------------------------
 
 
-async def stuff(w: World, stream: Stream) -> None:
-    """Fill a stream that nobody reads from to just below its bound."""
-    stream.put(b": " + b"x" * (MAX_PENDING - stream.size - 10) + b"\n\n")
+def lies(stream: Stream, size: int) -> None:
+    """So many bytes of a stream that its reader leaves lying."""
+    stream.pipe.stuck = size  # type: ignore[attr-defined]
 
 
-async def test_a_reader_that_is_too_slow_is_dropped_and_resumes_by_its_cursor(w: World) -> None:
-    slow, quick = await w.hub.open(w.peer("mari"), None), await w.hub.open(w.peer("ryo"), None)
-    cursor = Cursor(1, w.writer.network.revision)
+async def test_what_comes_while_a_reader_does_not_read_adds_up_to_one_frame(w: World) -> None:
+    slow, quick = await w.open("mari"), await w.open("ryo")
     drained(slow)
     drained(quick)
-    await stuff(w, slow)
-    await w.join("kuro", "humans")
-    assert slow.ending == "too_slow"
-    assert [frame.event for frame in frames_of(drained(slow))] == ["bye"], "what waited is let go of"
-    assert "delta" in [frame.event for frame in frames_of(drained(quick))], "the others are not held up"
-    w.hub.closed(slow)
-    assert w.hub.ended == {"too_slow": 1}
-    again = await w.hub.open(w.peer("mari"), cursor)
-    (delta,) = [frame for frame in frames_of(drained(again)) if frame.event == "delta"]
-    assert [peer["name"] for peer in delta.data["peers"]] == ["kuro"]
+    lies(slow, MAX_WAITING + 1)
+    for number in range(50):
+        await w.do(c.RenamePeer(2, f"ryo-{number}"))  # type: ignore[arg-type]
+    assert drained(slow) == b"", "nothing queues"
+    assert len(frames_of(drained(quick))) == 50, "the others are not held up"
+    lies(slow, 0)
+    slow.pipe.drained()
+    await w.tell()
+    (delta,) = frames_of(drained(slow))
+    assert (delta.id, [peer["name"] for peer in delta.data["peers"]]) == (f"1.{w.writer.network.revision}", ["ryo-49"])
 
 
-@pytest.mark.parametrize("more", ["delta", "presence"])
-async def test_a_dropped_readers_memory_stays_bounded_and_its_bye_stays(w: World, more: str) -> None:
-    stream = await w.hub.open(w.peer("mari"), None)
-    await stuff(w, stream)
-    await w.join("kuro", "humans")
+async def test_who_missed_presence_gets_it_whole_when_it_reads_again(w: World) -> None:
+    slow = await w.open("mari")
+    drained(slow)
+    lies(slow, MAX_WAITING + 1)
     for number in range(20):
-        if more == "delta":
-            await w.do(c.RenamePeer(2, f"ryo-{number}"))  # type: ignore[arg-type]
-        else:
-            w.presence.observe(2, Observed(f"192.0.2.1:{number + 1}", w.now, 0, 0))  # type: ignore[arg-type]
-            w.hub.tell_presence()
-    assert [frame.event for frame in frames_of(drained(stream))] == ["bye"]
+        w.presence.observe(2, Observed(f"192.0.2.1:{number + 1}", w.now, 0, 0))  # type: ignore[arg-type]
+        await w.hub.teller.tell_presence()
+    assert drained(slow) == b""
+    lies(slow, 0)
+    slow.pipe.drained()
+    await w.hub.teller.tell_presence()
+    (presence,) = frames_of(drained(slow))
+    assert presence.data["whole"] is True
+    assert presence.data["peers"][0]["endpoint"] == "192.0.2.1:20"
+
+
+def test_a_reader_that_is_too_slow_is_dropped_and_resumes_by_its_cursor() -> None:
+    async def scenario() -> None:
+        w = await populated()
+        slow = await w.open("mari")
+        cursor = Cursor(1, w.writer.network.revision)
+        drained(slow)
+        lies(slow, 100_000)
+        w.hub.teller.sweep()
+        await w.join("kuro", "humans")
+        await step(10)
+        w.hub.teller.sweep()
+        assert slow.ending is None, "it has some time"
+        await step(10)
+        w.hub.teller.sweep()
+        assert slow.ending == "too_slow"
+        assert [frame.event for frame in frames_of(drained(slow))] == ["bye"]
+        w.hub.closed(slow)
+        assert w.hub.streams.ended == {"too_slow": 1}
+        again = await w.open("mari", cursor)
+        (delta,) = [frame for frame in frames_of(drained(again)) if frame.event == "delta"]
+        assert [peer["name"] for peer in delta.data["peers"]] == ["kuro"]
+
+    on_stepped_time(scenario())
+
+
+def test_a_reader_that_reads_in_time_is_not_dropped() -> None:
+    async def scenario() -> None:
+        w = await populated()
+        slow = await w.open("mari")
+        for _ in range(10):
+            lies(slow, 100_000)
+            w.hub.teller.sweep()
+            await step(10)
+            lies(slow, 0)
+            w.hub.teller.sweep()
+            await w.do(c.RenamePeer(2, f"ryo-{w.writer.network.revision}"))  # type: ignore[arg-type]
+        assert slow.ending is None
+
+    on_stepped_time(scenario())
 
 
 async def test_a_reader_that_reads_nothing_holds_up_nobody(w: World) -> None:
@@ -203,7 +263,7 @@ async def test_a_reader_that_reads_nothing_holds_up_nobody(w: World) -> None:
 
 
 async def test_farewells_wait_for_last_words_and_not_for_ever(w: World) -> None:
-    stream = await w.hub.open(w.peer("mari"), None)
+    stream = await w.open("mari")
     await w.do(c.DisablePeer(w.peer("mari").id))
     waiting = asyncio.create_task(w.hub.farewells())
     await asyncio.sleep(0)
@@ -211,8 +271,8 @@ async def test_farewells_wait_for_last_words_and_not_for_ever(w: World) -> None:
     w.hub.closed(stream)
     async with asyncio.timeout(PATIENCE):
         await waiting
-    silent = await w.hub.open(w.peer("oven"), None)
-    silent.end("disabled")
+    silent = await w.open("oven")
+    w.hub.streams.end(silent, "disabled")
     async with asyncio.timeout(PATIENCE):
         await w.hub.farewells()
     w.hub.closed(silent)

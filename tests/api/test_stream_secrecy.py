@@ -38,7 +38,7 @@ async def test_the_secrets_are_told_to_who_may_see_them(w: World) -> None:
     """Or the tests below would look for what is never told to anybody."""
     has_soft_state(w)
     await w.do(c.OverrideEndpoint(w.peer("tama").id, "198.51.100.77:5"))  # type: ignore[arg-type]
-    stream = await w.hub.open(w.peer("tama"), None)
+    stream = await w.open("tama")
     assert set(SECRETS) - set(found(drained(stream))) == {key("tama invitation").encode()}
 
 
@@ -51,7 +51,7 @@ async def test_no_byte_of_a_stream_speaks_of_an_invisible_peer(w: World) -> None
         async with stream_of(w, "tama", port) as tama:
             await tama.next("presence")
             has_soft_state(w)
-            w.hub.tell_presence()
+            await w.hub.teller.tell_presence()
         await w.do(c.DisablePeer(w.peer("tama").id))
         await w.do(c.EnablePeer(w.peer("tama").id))
         await w.associate("cats", "ovens")
@@ -68,15 +68,15 @@ async def test_no_byte_of_a_stream_speaks_of_an_invisible_peer(w: World) -> None
 
 async def test_a_peer_that_goes_out_of_sight_is_gone_by_its_id_and_nothing_else(w: World) -> None:
     await w.associate("humans", "cats")
-    stream = await w.hub.open(w.peer("mari"), None)
-    w.hub.tell_presence()
+    stream = await w.open("mari")
+    await w.hub.teller.tell_presence()
     drained(stream)
     await w.do(c.DeleteAssociation(1))
     raw = drained(stream)
     assert f'"gone":[{w.peer("tama").id}]'.encode() in raw
     assert found(raw) == []
     has_soft_state(w)
-    w.hub.tell_presence()
+    await w.hub.teller.tell_presence()
     assert drained(stream) == b""
 
 
@@ -86,9 +86,9 @@ async def test_a_disabled_or_unredeemed_peer_is_invisible_even_in_ones_own_cidr(
     await w.do(c.DisablePeer(w.peer("kuro").id))
     for name in ("kuro", "shiro"):
         has_soft_state(w, name)
-    stream = await w.hub.open(w.peer("mari"), None)
+    stream = await w.open("mari")
     has_soft_state(w, "kuro")
-    w.hub.tell_presence()
+    await w.hub.teller.tell_presence()
     raw = drained(stream) + (await ask(w, "mari", "GET", "/v1/user/state")).body
     for name in ("kuro", "shiro"):
         for told in (name, str(w.peer(name).ip), w.peer(name).public_key):
@@ -141,11 +141,11 @@ async def tell_everything(pairs: list[tuple[str, str]]) -> None:
     w = await populated()
     for one, other in pairs:
         await w.associate(one, other)
-    streams = {name: await w.hub.open(w.peer(name), None) for name in PLACES}
+    streams = {name: await w.open(name) for name in PLACES}
     for number, name in enumerate(PLACES):
         w.presence.observe(w.peer(name).id, Observed(f"203.0.113.{number}:1", w.now, 0, 0))  # type: ignore[arg-type]
         await w.do(c.OverrideEndpoint(w.peer(name).id, f"198.51.100.{number}:1"))  # type: ignore[arg-type]
-    w.hub.tell_presence()
+    await w.hub.teller.tell_presence()
     for asker, stream in streams.items():
         raw = drained(stream) + (await ask(w, asker, "GET", "/v1/user/state")).body
         for number, name in enumerate(PLACES):

@@ -15,7 +15,7 @@ USAGE = {
     *("length_required", "body_too_large", "too_many_candidates"),
 }
 NOT_FOUND = {"peer_not_found", "cidr_not_found", "association_not_found", "network_not_found", "not_found"}
-UNREACHABLE = {"store_unavailable"}
+UNREACHABLE = {"store_unavailable", "rate_limited", "not_serving"}
 INVITATION = {"invitation_expired", "invitation_used"}
 
 

@@ -144,8 +144,8 @@ async def test_a_restarted_coordinator_learns_again_who_is_in_step(kermpany: Wor
     async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
         await in_step(keeper, kermpany)
         kermpany.presence.receipts.clear()  # soft state: a restart loses it
-        for stream in kermpany.hub.streams.values():
-            stream.end("shutting_down")
+        for stream in kermpany.hub.streams.by_peer.values():
+            kermpany.hub.streams.end(stream, "shutting_down")
         await in_step(keeper, kermpany)
 
 

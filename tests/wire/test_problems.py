@@ -27,6 +27,7 @@ STATUS = {
     "wrong_host": 403,
     "revision_mismatch": 412,
     "too_many_candidates": 413,
+    "rate_limited": 429,
     "idempotency_mismatch": 422,
     "store_unavailable": 503,
 }
@@ -38,7 +39,7 @@ def test_a_code_has_its_status(code: str, status: int) -> None:
 
 
 def test_every_code_has_a_status_of_an_error() -> None:
-    assert {status_of(Refused(code, "x")) for code in CODES} <= {400, 401, 403, 404, 412, 413, 422, 503}
+    assert {status_of(Refused(code, "x")) for code in CODES} <= {400, 401, 403, 404, 412, 413, 429, 422, 503}
 
 
 def test_a_problem_says_title_status_code_and_hint() -> None:

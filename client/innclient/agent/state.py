@@ -107,13 +107,13 @@ def greet(netmap: Netmap, hello: Hello) -> Netmap:
     )
 
 
-def take_snapshot(netmap: Netmap, snapshot: Snapshot) -> Netmap:
+def take_snapshot(netmap: Netmap, snapshot: Snapshot[PeerJson, CidrJson]) -> Netmap:
     """The netmap that a snapshot tells."""
     blank = replace(netmap, peers={}, cidrs={}, refused={}, is_emptied=False)
     return _take(blank, snapshot.revision, snapshot.head_hash, snapshot.peers, [], snapshot.cidrs, [])
 
 
-def take_delta(netmap: Netmap, delta: DeltaJson) -> Netmap:
+def take_delta(netmap: Netmap, delta: DeltaJson[PeerJson, CidrJson]) -> Netmap:
     """The netmap after a delta."""
     return _take(netmap, delta.revision, delta.head_hash, delta.peers, delta.gone, delta.cidrs, delta.cidrs_gone)
 
