@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config
+from innclient import config, told
 from innclient.admin import ask, cidrs, peers, render, reports
 from innclient.admin.transport import Api, Prover, over_tunnel
 from innclient.admin.verb import CONNECT
@@ -38,7 +39,8 @@ from innerd.domain.values import endpoint_of, parse_interface, shown
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
-    from innclient.agent.view import NetworkView
+    from innclient.agent.view import NetworkView, StatusView
+    from innerd.wire.ours import Status
 
 
 def _interfaces(settings: Settings) -> list[str]:
@@ -345,15 +347,37 @@ def status(context: click.Context, interface: str) -> None:
         require_root("inn status without a running agent")
         keeper = keeper_of(settings, interface, {})
         found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
+    network = _of_network(settings, found)
     if settings.as_json:
-        render.document(found)
+        render.document(rendering.merged(found, network))
     else:
         rendering.status(found)
+        if network is not None:
+            rendering.network_status(network)
     if found.forked or found.refused:
         context.exit(TRUST)
 
 
+def _of_network(settings: Settings, found: "StatusView") -> "Status | Failure | None":
+    """How the network is, where this machine is an administrator's and the agent is connected."""
+    from innerd.wire.ours import Status
+
+    if not (found.is_admin and found.is_connected and os.geteuid() == 0):
+        return None
+
+    async def asked() -> Status:
+        async with _connect(settings, found.interface) as api:
+            return (await api.get("/v1/admin/status")).read(Status)
+
+    try:
+        return run(asked())
+    except Failure as failure:
+        return failure
+
+
 cli.add_command(completions("inn", cli))
+cli.add_command(told.events)
+cli.add_command(told.trust)
 cli.add_command(import_innernet)
 for command in (*peers.VERBS, *cidrs.VERBS, *reports.VERBS):
     cli.add_command(command)

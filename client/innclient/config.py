@@ -78,6 +78,11 @@ class Paths(Struct, frozen=True):
         return self.data / "pins.json"
 
     @property
+    def journal(self) -> Path:
+        """What this peer was told, in words."""
+        return self.data / "events.jsonl"
+
+    @property
     def socket(self) -> Path:
         return self.runtime_dir / f"{self.interface}.sock"
 

@@ -57,6 +57,7 @@ def _flag(*names: str, into: str, **kwargs: Any) -> click.Option:
     return click.Option([*names, f"_{into}"], callback=_store(into), expose_value=False, **kwargs)
 
 
+WAIT = 30  # seconds that a change waits for the peers that it concerns, where nobody says how long
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -91,6 +92,10 @@ class Command(click.RichCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
         return result
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """`--wait` may stand without its value: click would take the next argument for it."""
+        return super().parse_args(context, [f"--wait={WAIT}" if text == "--wait" else text for text in args])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

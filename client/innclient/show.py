@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from innclient.admin.render import ago, document, line, moment, size, styled
 from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView
-from innclient.failures import printable
+from innclient.failures import Failure, printable
+from innerd.wire.ours import Status
 
 
 def as_json(views: list[NetworkView]) -> None:
@@ -69,6 +71,24 @@ def _tree(view: NetworkView, whole_keys: bool) -> Iterator[str]:
             yield from walk(cidr, 1)
 
 
+def merged(view: StatusView, network: Status | Failure | None) -> dict[str, Any]:
+    """The status as one document, with the network's under `network_status` (null: this is no administrator's)."""
+    shown = msgspec.to_builtins(network) if isinstance(network, Status) else None
+    if isinstance(network, Failure):
+        shown = {"error": {"code": network.code, "message": network.message}}
+    document: dict[str, Any] = msgspec.to_builtins(view) | {"network_status": shown}
+    return document
+
+
+def network_status(found: Status | Failure) -> None:
+    """What the coordinator says of the whole network."""
+    if isinstance(found, Failure):
+        line(f"  network: not known ({found.message})")
+        return
+    line(f"  network: revision {found.revision}, {found.peers} peers, {found.online} online, {found.streams} connected")
+    line(f"    behind: {', '.join(found.lagging) or 'nobody'}")
+
+
 def status(view: StatusView) -> None:
     line(f"network: {view.network or '(not heard of yet)'} on {view.interface}")
     line(f"  this peer: {view.ip} ({view.public_key})")
@@ -84,7 +104,10 @@ def status(view: StatusView) -> None:
     line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
     if view.head:
         line(f"  head: {view.revision}:{view.head}")
-    line(f"  peers: {view.peers} visible, {view.reached} reached")
+    online = f", {view.online} online" if view.is_connected else ""
+    line(f"  peers: {view.peers} visible{online}, {view.reached} reached")
+    if view.disk_error:
+        line(f"  DISK: {printable(view.disk_error)}; what was learned is kept in memory, and lost with the agent")
     if view.device_error:
         line(f"  device: {view.device_error}")
     if view.forked:
@@ -94,7 +117,8 @@ def status(view: StatusView) -> None:
         line(f"  TRUST BROKEN: {broken.name} ({broken.ip}) shows another key since {moment(broken.since)}")
         line(f"    pinned  {broken.pinned}")
         line(f"    offered {broken.offered}")
-        line("    it is not applied; ask your administrator what happened to that machine")
+        line("    it is not applied; ask your administrator what happened to that machine, and only then accept it:")
+        line(f"    inn trust {view.interface} {broken.name}")
     if view.unreadable:
         line(f"  {view.unreadable} peers could not be read and are left out: see the agent's log")
     if not view.has_agent and view.last_contact and time.time() - view.last_contact > 300:

@@ -45,7 +45,9 @@ async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[
     """One stream, from its greeting to its end."""
     if peer is None:
         raise Refused("unauthorized", "streams are for peers")
-    connect: Callable[[], Connection] = scope[PIPE]
+    connect: Callable[[], Connection] | None = scope.get(PIPE)
+    if connect is None:
+        raise Refused("invalid_request", "a stream needs a connection through the tunnel")
     pipe = connect()
     stream = await hub.open(peer, _cursor(scope, headers, hub.generation), pipe)
     pipe.gone = stream.finished.set

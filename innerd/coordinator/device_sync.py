@@ -209,8 +209,7 @@ class DeviceSync:
         changes = plan(part, Wanted(private_key=self._private_key, listen_port=self._port, peers=wanted))
         if changes:
             await self._apply(changes)
-            for change in changes:
-                part = applied(part, change)
+            part = applied(part, changes)
             others = {key: peer for key, peer in self.device.peers.items() if key not in keys}
             self.device = replace(part, peers=others | part.peers)
         self._release(network.revision)

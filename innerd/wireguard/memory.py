@@ -49,8 +49,7 @@ class MemoryBackend:
         for change in changes:
             if isinstance(change, SetPort) and change.listen_port and self._is_taken(interface, change.listen_port):
                 raise DeviceError("port_in_use", f"another device listens on {change.listen_port}")
-            device = applied(device, change)
-        self.devices[interface] = device
+        self.devices[interface] = applied(device, changes)
         self.applied.extend(changes)
 
     def _is_taken(self, interface: str, port: int) -> bool:

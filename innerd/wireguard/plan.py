@@ -5,6 +5,8 @@
    taken from the first, and a later change of the first must not take it back.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -92,33 +94,41 @@ def _peer_change(now: DevicePeer | None, peer: WantedPeer) -> SetPeer | None:
     return None if nothing else change
 
 
-def applied(device: Device, change: Change) -> Device:
-    """The device after a change, as the kernel makes it: an allowed IP given to one peer is taken from the other, and a
-    change brings back no peer that went."""
-    match change:
-        case SetKey():
-            return replace(device, private_key=clamped(change.private_key))
-        case SetPort():
-            return replace(device, listen_port=change.listen_port)
-        case RemovePeer():
-            return replace(device, peers={k: p for k, p in device.peers.items() if k != change.public_key})
-        case SetPeer():
-            return replace(device, peers=_with_peer(device.peers, change))
+def applied(device: Device, changes: Iterable[Change]) -> Device:
+    """The device after changes, as the kernel makes them: an allowed IP given to one peer is taken from the other, and
+    a change brings back no peer that went."""
+    peers = dict(device.peers)
+    owners = {ip: key for key, peer in peers.items() for ip in peer.allowed_ips}
+    for change in changes:
+        match change:
+            case SetKey():
+                device = replace(device, private_key=clamped(change.private_key))
+            case SetPort():
+                device = replace(device, listen_port=change.listen_port)
+            case RemovePeer():
+                gone = peers.pop(change.public_key, None)
+                for ip in gone.allowed_ips if gone is not None else ():
+                    owners.pop(ip, None)
+            case SetPeer():
+                _set(peers, owners, change)
+    return replace(device, peers=peers)
 
 
-def _with_peer(peers: dict[PublicKey, DevicePeer], change: SetPeer) -> dict[PublicKey, DevicePeer]:
-    if not change.is_new and change.public_key not in peers:
-        return peers
-    now = peers.get(change.public_key) or DevicePeer(public_key=change.public_key)
-    peer = replace(
+def _set(peers: dict[PublicKey, DevicePeer], owners: dict[str, PublicKey], change: SetPeer) -> None:
+    key = change.public_key
+    if not change.is_new and key not in peers:
+        return
+    now = peers.get(key) or DevicePeer(public_key=key)
+    peer = peers[key] = replace(
         now,
         allowed_ips=now.allowed_ips if change.allowed_ips is None else change.allowed_ips,
         endpoint=change.endpoint or now.endpoint,
         keepalive=now.keepalive if change.keepalive is None else change.keepalive,
     )
-    others = {
-        key: replace(other, allowed_ips=other.allowed_ips - peer.allowed_ips)
-        for key, other in peers.items()
-        if key != change.public_key
-    }
-    return {**others, change.public_key: peer}
+    for ip in now.allowed_ips - peer.allowed_ips:
+        owners.pop(ip, None)
+    for ip in peer.allowed_ips:
+        other = owners.get(ip)
+        if other is not None and other != key:
+            peers[other] = replace(peers[other], allowed_ips=peers[other].allowed_ips - {ip})
+        owners[ip] = key

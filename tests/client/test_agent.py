@@ -164,9 +164,9 @@ async def door_at(path: Path) -> AsyncIterator[list[str]]:
     """A door that answers every verb with its name; the verbs that were asked."""
     asked: list[str] = []
 
-    async def answer(verb: str) -> str:
-        asked.append(verb)
-        return verb
+    async def answer(request: door.Request) -> str:
+        asked.append(request.verb)
+        return request.verb
 
     opened = door.Door(path, answer)
     await opened.open()

@@ -47,8 +47,8 @@ def test_a_netmap_comes_back_as_it_was(tmp_path: Path, known_map: Netmap) -> Non
 
 def test_pins_and_their_breaks_come_back_as_they_were(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    pins, _ = check(Pins(), [known(4, "mari", "10.42.128.2"), known(5, "oven", "fd00::8")], 100.0)
-    pins, _ = check(pins, [known(4, "mari", "10.42.128.2", public_key=key("other"))], 200.0)
+    pins = check(Pins(), [known(4, "mari", "10.42.128.2"), known(5, "oven", "fd00::8")], 100.0)
+    pins = check(pins, [known(4, "mari", "10.42.128.2", public_key=key("other"))], 200.0)
     disk.save_pins(paths, pins)
     assert disk.load_pins(paths) == pins
 

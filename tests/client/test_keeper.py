@@ -96,7 +96,7 @@ async def test_a_disabled_peer_keeps_nobody_but_the_coordinator(kermpany: World,
         await eventually(lambda: on_device(keeper) == {key("coordinator")})
         await eventually(lambda: "mari" not in hosts_of(keeper))
         await eventually(lambda: "disabled" in (keeper.trouble or "") or "unauthorized" in (keeper.trouble or ""))
-        assert disk.load_netmap(keeper.paths)[0].is_emptied
+        await eventually(lambda: disk.load_netmap(keeper.paths)[0].is_emptied, "written down")
         await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
         await eventually(lambda: on_device(keeper) == {key("coordinator"), key("mari")}, "back in")
 

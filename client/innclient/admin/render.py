@@ -24,6 +24,11 @@ def document(content: Any) -> None:
     line(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
 
 
+def compact(content: Any) -> None:
+    """One of many JSON documents, on a line of its own."""
+    line(msgspec.json.encode(content).decode())
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as they need; no borders, so that cut and awk work. Heads are bold on a terminal."""
     cells = [list(head), *(list(row) for row in rows)]

@@ -87,6 +87,10 @@ class Api:
     async def get(self, path: str, **params: str | int) -> Reply:
         return await self._send("GET", path, None, params, {})
 
+    async def get_in_time(self, path: str, seconds: float, **params: str | int) -> Reply:
+        """An answer that may take so many seconds beside the usual."""
+        return await self._send("GET", path, None, params, {}, seconds)
+
     async def follow(self, path: str, **params: str | int) -> AsyncIterator[bytes]:
         """The lines of an answer that goes on."""
         request = self._request("GET", path, None, params, {})
@@ -130,11 +134,17 @@ class Api:
             raise
 
     async def _send(
-        self, method: str, path: str, body: bytes | None, params: dict[str, str | int], headers: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        params: dict[str, str | int],
+        headers: dict[str, str],
+        patience: float = 0.0,
     ) -> Reply:
-        response = await self._once(method, path, body, params, headers)
+        response = await self._once(method, path, body, params, headers, patience)
         if self._may_be_the_clock(response):
-            response = await self._once(method, path, body, params, headers)
+            response = await self._once(method, path, body, params, headers, patience)
         if response.status_code >= 400:
             raise _failure(response)
         revision = response.headers.get("x-innerd-revision", "")
@@ -147,9 +157,17 @@ class Api:
         return self._prover.learn(response.headers.get("date"))
 
     async def _once(
-        self, method: str, path: str, body: bytes | None, params: dict[str, str | int], headers: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        params: dict[str, str | int],
+        headers: dict[str, str],
+        patience: float,
     ) -> httpx2.Response:
         request = self._request(method, path, body, params, headers)
+        if patience:
+            request.extensions["timeout"] = httpx2.Timeout(10.0, read=10.0 + patience).as_dict()
         try:
             return await self._client.send(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:

@@ -10,10 +10,10 @@ from typing import Any
 
 import rich_click as click
 
-from innclient.admin import ask, render
+from innclient.admin import ask, render, waiting
 from innclient.admin.transport import Api, Reply
 from innclient.failures import REFUSED, Failure, not_found
-from innclient.options import Command, Settings, json_flag, run, settings_of
+from innclient.options import WAIT, Command, Settings, json_flag, run, settings_of
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
@@ -25,11 +25,15 @@ CONNECT = "innclient.connect"  # where the program leaves its Connect, in click'
 class Call:
     """One run of a verb."""
 
-    def __init__(self, api: Api, *, as_json: bool, dry_run: bool = False, yes: bool = False) -> None:
+    def __init__(
+        self, api: Api, *, as_json: bool, dry_run: bool = False, yes: bool = False, wait: int | None = None
+    ) -> None:
         self.api = api
         self.as_json = as_json
         self.dry_run = dry_run
         self.yes = yes
+        self._wait = wait
+        self._told: dict[str, Any] = {}  # what was made or changed
         self._network: NetworkJson | None = None
         self._used: list[NetworkPeer | NetworkCidr] = []  # what a change is decided on
 
@@ -91,10 +95,31 @@ class Call:
 
     def tell(self, content: dict[str, Any], sentence: str) -> None:
         """What was made or changed."""
+        self._told = content
         if self.as_json:
-            render.document(content)
+            if self._wait is None:
+                render.document(content)
         else:
             render.line(sentence)
+
+    async def finish(self) -> None:
+        """With --wait: return when all connected peers that the change concerns have it. Raises Failure
+        `not_converged`, which names those that have not."""
+        if self._wait is None or self.dry_run:
+            return
+        try:
+            found = await waiting.until_converged(self.api, self._told["revision"], self._wait)
+        except Failure:
+            if self.as_json:
+                render.document(self._told)
+            raise
+        if self.as_json:
+            render.document(self._told | {"wait": found})
+        else:
+            waiting.say(found)
+        failure = waiting.missing(found, self._wait)
+        if failure is not None:
+            raise failure
 
 
 def _is_as_it_was(used: NetworkPeer | NetworkCidr, network: NetworkJson) -> bool:
@@ -110,23 +135,42 @@ def _identity(thing: NetworkPeer | NetworkCidr) -> tuple[object, ...]:
     return thing.id, thing.name, thing.ip, thing.cidr, thing.public_key, *state
 
 
+_WAIT = click.option(
+    "--wait",
+    type=click.IntRange(1, 600),
+    metavar="[=SECONDS]",
+    help=f"Return when all connected peers that it concerns have it, or after {WAIT} (or so many) seconds.",
+)
+
+
 def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Callable[[Any], click.Command]:
-    """Decorate `async def (call, **options)`; its docstring is the help. `changes` adds --dry-run and --yes."""
+    """Decorate `async def (call, **options)`; its docstring is the help. `changes` adds --dry-run, --yes and --wait."""
 
     def decorate(body: Callable[..., Awaitable[None]]) -> click.Command:
         @click.pass_context
-        def callback(context: Any, /, network: str, dry_run: bool = False, yes: bool = False, **own: Any) -> None:
+        def callback(
+            context: Any,
+            /,
+            network: str,
+            dry_run: bool = False,
+            yes: bool = False,
+            wait: int | None = None,
+            **own: Any,
+        ) -> None:
             settings = settings_of(context)
             connect: Connect = context.meta[CONNECT]
 
             async def main() -> None:
                 async with connect(settings, network) as api:
-                    await body(Call(api, as_json=settings.as_json, dry_run=dry_run, yes=yes), **own)
+                    call = Call(api, as_json=settings.as_json, dry_run=dry_run, yes=yes, wait=wait)
+                    await body(call, **own)
+                    await call.finish()
 
             run(main())
 
         decorated: Any = callback
         if changes:
+            decorated = _WAIT(decorated)
             decorated = click.option("--yes", is_flag=True, help="Ask nothing.")(decorated)
             decorated = click.option("--dry-run", is_flag=True, help="Say what it would do, and do nothing.")(decorated)
         for option in reversed(options):

@@ -1,10 +1,12 @@
 """The agent's memory on disk: netmap and pins, written atomically. A torn or foreign file is an error, not an empty
 memory: losing pins in silence would be losing what they are for."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from innclient import files
 from innclient.agent.pins import Pins
@@ -15,6 +17,8 @@ from innerd.domain.errors import Refused
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("agent")
 
 _VERSION = 1  # of both files
 _IP_TYPES = ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network")
@@ -62,6 +66,42 @@ class _NetmapFile(msgspec.Struct, kw_only=True):
 class _PinsFile(msgspec.Struct, kw_only=True):
     version: int = _VERSION
     pins: Pins
+
+
+class Shelf:
+    """Netmap and pins on disk. A disk that is full or read-only is no reason to stop: `broken` says why something
+    could not be written, and `retry` tries it again."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._unsaved: dict[str, Callable[[], None]] = {}
+        self._broken: dict[str, str] = {}
+
+    @property
+    def broken(self) -> str | None:
+        return next(iter(self._broken.values()), None)
+
+    def save_netmap(self, netmap: Netmap, now: float) -> None:
+        self._try("netmap", lambda: save_netmap(self._paths, netmap, now))
+
+    def save_pins(self, pins: Pins) -> None:
+        self._try("pins", lambda: save_pins(self._paths, pins))
+
+    def retry(self) -> None:
+        for what, save in list(self._unsaved.items()):
+            self._try(what, save)
+
+    def _try(self, what: str, save: Callable[[], None]) -> None:
+        try:
+            save()
+        except OSError as error:
+            why = f"{self._paths.data}: {error.strerror or error}"
+            if self._broken.get(what) != why:
+                _log.error("can't be written: kept in memory, and tried again", what=what, why=why)
+            self._unsaved[what], self._broken[what] = save, why
+        else:
+            self._unsaved.pop(what, None)
+            self._broken.pop(what, None)
 
 
 def save_netmap(paths: Paths, netmap: Netmap, now: float) -> None:

@@ -23,12 +23,18 @@ T = TypeVar("T")
 _TIMEOUT = 20.0  # seconds
 _REQUEST = 2.0  # seconds for the line that asks
 _MOST, _MOST_A_USER = 64, 8  # connections at once
-_CHANGES = {"down", "fetch"}
+_CHANGES = {"down", "fetch", "trust"}
 GROUP = "inn"
 
 
 class Request(Struct):
+    """`who` and `key` are of trust; `after` (a number of an entry) and `follow` of events."""
+
     verb: str
+    who: str = ""
+    key: str = ""
+    after: int = 0
+    follow: bool = False
 
 
 class Reply(Struct, kw_only=True):
@@ -41,11 +47,11 @@ class Reply(Struct, kw_only=True):
     hint: str | None = None
 
 
-Answer = Callable[[str], Awaitable[Any]]
+Answer = Callable[[Request], Awaitable[Any]]
 
 
 class Door:
-    """The server side. `answer(verb)` gives the content; it may raise Failure."""
+    """The server side. `answer(request)` gives the content; it may raise Failure."""
 
     def __init__(self, path: Path, answer: Answer) -> None:
         self._path = path
@@ -89,10 +95,11 @@ class Door:
 
     async def _reply(self, line: bytes, uid: int) -> Reply:
         try:
-            verb = msgspec.json.decode(line, type=Request).verb
-            if verb in _CHANGES and not may_change(uid):
-                return Reply(status=SYSTEM, code="not_root", message=f"{verb} is for root and the group {GROUP}")
-            return Reply(content=msgspec.Raw(msgspec.json.encode(await self._answer(verb))))
+            request = msgspec.json.decode(line, type=Request)
+            if request.verb in _CHANGES and not may_change(uid):
+                message = f"{request.verb} is for root and the group {GROUP}"
+                return Reply(status=SYSTEM, code="not_root", message=message)
+            return Reply(content=msgspec.Raw(msgspec.json.encode(await self._answer(request))))
         except msgspec.DecodeError as error:
             return Reply(status=USAGE, code="usage", message=str(error))
         except Exception as error:
@@ -119,13 +126,14 @@ def _uid(writer: asyncio.StreamWriter) -> int:
     return int(uid)
 
 
-def ask(path: Path, verb: str, shape: type[T]) -> T | None:
+def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
     """Ask the agent; None where no agent runs. Raises Failure."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
             agent.settimeout(_TIMEOUT)
             agent.connect(str(path))
-            agent.sendall(msgspec.json.encode(Request(verb)) + b"\n")
+            asked = Request(request) if isinstance(request, str) else request
+            agent.sendall(msgspec.json.encode(asked) + b"\n")
             line = b""
             while not line.endswith(b"\n"):
                 chunk = agent.recv(1 << 20)

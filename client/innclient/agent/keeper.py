@@ -1,7 +1,8 @@
 """The loop of one interface: hold the stream, believe what the pins allow, apply it, remember it, say so.
 
 The order is what matters: pins before the device, the device before the receipt; and what is on disk is never
-ahead of the device. Without the coordinator everything stays as it was: tunnels, names, the cached network.
+ahead of the device. Without the coordinator everything stays as it was: tunnels, names, the cached network. So it does
+with a disk that is full or read-only: what can't be written is tried again, and said.
 """
 
 import asyncio
@@ -15,34 +16,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient import hostsfile
-from innclient.agent import disk, stream
-from innclient.agent.pins import Pins, check, seeded
-from innclient.agent.reconcile import HEAD_START, Server, Trial, next_trials, wanted
-from innclient.agent.state import (
-    COORDINATOR,
-    KnownPeer,
-    LogForked,
-    Netmap,
-    Presence,
-    emptied,
-    greet,
-    take_delta,
-    take_presence,
-    take_snapshot,
-)
-from innclient.agent.tunnel import Tunnel, candidates, resolve
+from innclient.agent import disk, stream, watch
+from innclient.agent.core import Core, Identity, Taken
+from innclient.agent.finding import Finder
+from innclient.agent.journal import Journal
+from innclient.agent.pins import Broken, Pins, trusted
+from innclient.agent.reconcile import HEAD_START, is_silent
+from innclient.agent.state import LogForked, Netmap, Presence
+from innclient.agent.tunnel import Tunnel, candidates
+from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
-from innclient.failures import Failure
+from innclient.failures import TRUST, Failure, not_found
 from innerd.domain.errors import Refused
-from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, parse_range
-from innerd.wire.ours import Applied, RefusedPeer
-from innerd.wire.stream import Bye, DeltaJson, Hello, PresenceJson, Snapshot
-from innerd.wireguard.device import Device, DeviceError, Wanted
+from innerd.domain.values import endpoint_of, parse_range
+from innerd.wire.stream import Hello
+from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.keys import public_key
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 15.0  # seconds
 _TICK = 5.0
-_RESOLVE = 60.0
+_PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
 
 class Names(Struct, frozen=True, kw_only=True):
@@ -66,49 +59,56 @@ class Choices(Struct, frozen=True, kw_only=True):
 class Keeper:
     def __init__(self, paths: Paths, loaded: Loaded, tunnel: Tunnel, choices: Choices) -> None:
         self.paths, self.loaded, self.tunnel, self.choices = paths, loaded, tunnel, choices
+        self.shelf = disk.Shelf(paths)
+        self.journal = Journal(paths.journal)
         netmap, self.saved = disk.load_netmap(paths)
-        self.netmap = replace(netmap, block=loaded.values.address.network)
         values = loaded.values
-        # Our own address and the coordinator's are known from the invitation, before anybody tells us of them.
-        own = {values.internal_address: values.server_key, values.address.ip: public_key(values.private_key)}
-        self.pins: Pins = seeded(disk.load_pins(paths), own)
-        self.presence: dict[int, Presence] = {}
+        me = Identity(
+            private_key=values.private_key,
+            public_key=public_key(values.private_key),
+            ip=values.address.ip,
+            server_key=values.server_key,
+            server_ip=values.internal_address,
+        )
+        netmap = replace(netmap, block=values.address.network)
+        self.core = Core(me, netmap, disk.load_pins(paths), {}, stays=False)
         self.connected_since: float | None = None
         self.last_contact: float | None = None
         self.trouble: str | None = None  # why there is no connection
         self.forked: str | None = None
         self.device_error: str | None = None
-        self.applied = 0
         self.caught_up = asyncio.Event()
+        self._finder = Finder(loaded)
+        self._device: Device | None = None  # as it was seen last, and changed by us since
+        self._names: list[bytes] | None = None
         self._applying = asyncio.Lock()
-        self._me = public_key(loaded.values.private_key)
-        self._trials: dict[int, Trial] = {}
-        self._resolved: dict[Endpoint, Endpoint | None] = {}
-        self._stays = False  # as the agent, or for one cycle
         self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
-        self._server_name: Endpoint | None = None  # what was resolved last, and to what, and when
-        self._server_endpoint: Endpoint | None = None
-        self._resolved_at = 0.0
+        self._matched = asyncio.Event()  # the device does what is not yet written down or reported
+        self._saved_netmap: Netmap | None = None
+        self._hurry = asyncio.Event()  # reconnect now
+        self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
         url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
         self.http = stream.client(url, values.server_key, str(values.address.ip))
 
-    # -- what is believed ---------------------------------------------------------------------------------------
+    @property
+    def netmap(self) -> Netmap:
+        return self.core.netmap
 
-    def believed(self) -> list[KnownPeer]:
-        """The visible peers whose keys agree with the pins, and are not ours."""
-        _, believed = check(self.pins, self.netmap.peers.values(), time.time())
-        return [peer for peer in believed if peer.public_key != self._me or peer.id == self.netmap.me]
+    @property
+    def pins(self) -> Pins:
+        return self.core.pins
 
-    def refused(self) -> list[RefusedPeer]:
-        told = [RefusedPeer(peer=b.peer, reason="pin") for b in self.pins.broken.values()]
-        return told + [RefusedPeer(peer=number, reason=why) for number, why in self.netmap.refused.items()]
+    @property
+    def applied(self) -> int:
+        """The revision that the device is known to match."""
+        return self.core.applied or 0
 
     # -- the device ---------------------------------------------------------------------------------------------
 
     async def bring_up(self) -> None:
         """The interface, and on it what the disk remembers: tunnels come up without the coordinator."""
-        await self._resolve()
+        await self._look_up()
         await asyncio.to_thread(self._bring_up)
         await self.apply()
 
@@ -116,81 +116,67 @@ class Keeper:
         values = self.loaded.values
         self.tunnel.bring_up(values, values.private_key, self.choices.mtu, routing=self.choices.routing)
 
-    async def apply(self) -> None:
-        """Pins, device, names. Raises DeviceError."""
+    async def apply(self, taken: Taken | None = None) -> None:
+        """Pins, device, names: of what was taken, or all. Raises DeviceError."""
         async with self._applying:
-            await self._apply_pins()
-            await asyncio.to_thread(self._apply_device)
-            await self._write_names()
-        if any(trial.turn < 0 for trial in self._trials.values()):
+            await self._apply_pins(None if taken is None else taken.peers)
+            await asyncio.to_thread(self._apply_device, taken)
+            if taken is None or taken.names_changed:
+                await self._write_names()
+        if self.core.waits:
             self._waiting.set()
 
-    async def _apply_pins(self) -> None:
-        pins, _ = check(self.pins, self.netmap.peers.values(), time.time())
-        if pins is not self.pins:
-            for broken in pins.broken.values():
-                if broken.ip not in self.pins.broken:
-                    self._log.error("pinned key changed: not applied", **_fields(broken))
-            await asyncio.to_thread(disk.save_pins, self.paths, pins)
-            self.pins = pins
+    async def _apply_pins(self, numbers: set[int] | None) -> None:
+        pins = self.core.check_pins(numbers, time.time())
+        if pins is self.pins:
+            return
+        for broken in pins.broken.values():
+            if broken != self.pins.broken.get(broken.ip):
+                self._log.error("pinned key changed: not applied", **_fields(broken))
+                text = f"another key is offered for {broken.name} ({broken.ip}): NOT applied ({broken.offered})"
+                self._note("key.refused", f"peer:{broken.peer}", text)
+        await self._keep_pins(pins)
 
-    def _apply_device(self) -> None:
+    async def _keep_pins(self, pins: Pins) -> None:
+        await asyncio.to_thread(self.shelf.save_pins, pins)
+        self.core.pins = pins
+
+    def _apply_device(self, taken: Taken | None) -> None:
         now = time.time()
-        server = self._server(now)
-        self.tunnel.apply(lambda device: self._wanted(device, server, now))
+        server = self._finder.server(self.netmap, now)
+        overrides = {ip: at for ip, to in self.loaded.overrides.items() if (at := self._finder.address_of(to))}
+        self.core.overrides = overrides
+        device = self._device
+        if device is None or taken is None or server.moved or self._must_look(device, taken, now):
+            device, taken = self.tunnel.get(), None
+        self._device = None  # until the changes are made
+        changes, after = self.core.changes(device, server, self._tried(taken), now, taken)
+        self.tunnel.change(changes)
+        self._device = after
 
-    def _wanted(self, device: Device, server: Server, now: float) -> Wanted:
-        believed = self.believed()
-        presence = self._tried() if self.choices.try_endpoints else {}
-        # Who does not stay can't wait for the other to begin.
-        head_start = HEAD_START if self._stays else 0.0
-        trials = next_trials(self._trials, self._me, believed, presence, device, now, head_start)
-        tried, self._trials = self._trials, trials
-        return wanted(
-            private_key=self.loaded.values.private_key,
-            me=self.netmap.me,
-            server=server,
-            peers=believed,
-            trials={number: trial for number, trial in trials.items() if trial != tried.get(number)},
-            overrides={ip: at for ip, to in self.loaded.overrides.items() if (at := self._address_of(to)) is not None},
-            device=device,
-            now=now,
-        )
+    def _tried(self, taken: Taken | None) -> dict[int, Presence]:
+        """Where silent peers may be tried, of those that are looked at."""
+        if not self.choices.try_endpoints:
+            return {}
+        known = self.core.presence
+        if taken is not None and taken.peers is not None:
+            known = {number: known[number] for number in taken.peers if number in known}
+        return self._finder.tried(known)
 
-    def _tried(self) -> dict[int, Presence]:
-        """Where peers may be reached, as addresses: a device knows no names."""
-        return {
-            number: replace(known, endpoints=tuple(filter(None, map(self._address_of, known.endpoints))))
-            for number, known in self.presence.items()
-        }
+    def _must_look(self, device: Device, taken: Taken, now: float) -> bool:
+        """Whether a peer that was told of is on the device, and may have shaken hands since we looked."""
+        entries = [device.peers[key] for key in taken.keys if key in device.peers]
+        return taken.peers is None or any(is_silent(entry, now) for entry in entries)
 
-    def _address_of(self, endpoint: Endpoint) -> Endpoint | None:
-        return endpoint if endpoint_address(endpoint) is not None else self._resolved.get(endpoint)
-
-    async def _resolve(self) -> None:
-        """Look the domains among endpoints up, aside: the device never waits for somebody's name server."""
-        told = {endpoint for known in self.presence.values() for endpoint in known.endpoints}
-        domains = {e for e in (*told, *self.loaded.overrides.values()) if endpoint_address(e) is None}
-        self._resolved = {domain: await asyncio.to_thread(resolve, domain) for domain in sorted(domains)}
-
-    def _server(self, now: float) -> Server:
-        """The coordinator, at the endpoint that the network tells, else the one of the config."""
-        values = self.loaded.values
-        told = self.netmap.peers.get(COORDINATOR)
-        endpoint = (told.endpoint if told else None) or values.external
-        before = self._server_endpoint
-        if before is None or endpoint != self._server_name or not 0 <= now - self._resolved_at <= _RESOLVE:
-            self._resolved_at, self._server_name = now, endpoint
-            self._server_endpoint = resolve(endpoint)
-        moved = before is not None and self._server_endpoint not in (None, before)
-        return Server(values.server_key, values.internal_address, self._server_endpoint, moved)
+    async def _look_up(self) -> None:
+        await self._finder.look_up(at for known in self.core.presence.values() for at in known.endpoints)
 
     async def _write_names(self) -> None:
         names = self.choices.names
         if not names.write or not self.netmap.network:
             return
         suffix = f"{self.netmap.network}.{self.netmap.suffix}" if names.suffix is None else names.suffix
-        block = hostsfile.lines_of(((peer.ip, peer.name) for peer in self.believed()), suffix)
+        block = hostsfile.lines_of(((peer.ip, peer.name) for peer in self.core.believed()), suffix)
         try:
             await asyncio.to_thread(hostsfile.update, names.path, self.paths.interface, block)
         except (Failure, OSError) as error:
@@ -199,9 +185,10 @@ class Keeper:
     # -- the stream ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled. Nothing that the coordinator or the network does ends it."""
-        self._stays = True
-        ticker = asyncio.create_task(self._tick())
+        """Until cancelled. Nothing that the coordinator, the network or the disk does ends it."""
+        self.core.stays = True
+        works = (self._tick, self._report, self._watch)
+        beside = [asyncio.create_task(work()) for work in works]
         retry = _FIRST_RETRY
         try:
             while True:
@@ -214,24 +201,36 @@ class Keeper:
                         await self._renew_session()
                 self.connected_since = None
                 retry = _FIRST_RETRY if time.monotonic() - began > 10 else min(retry * 2, _LAST_RETRY)
-                await asyncio.sleep(retry * random.uniform(0.5, 1.5))  # noqa: S311 - jitter is no secret
+                if await self._hurried(retry * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter is no secret
+                    retry = _FIRST_RETRY
         finally:
-            ticker.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await self.http.aclose()
+
+    async def _hurried(self, seconds: float) -> bool:
+        """Wait so long, or until there is reason not to."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        hurried = self._hurry.is_set()
+        self._hurry.clear()
+        return hurried
 
     async def _explain(self, error: Exception) -> None:
         match error:
             case LogForked():
                 self.forked = self.trouble = str(error)
-                self._log.error(
-                    "the coordinator's log is not the one that was seen: nothing is applied", why=str(error)
-                )
+                self._log.error("the coordinator's log is another than was seen: nothing is applied", why=str(error))
+                self._note("log.forked", "log", str(error))
             case stream.Denied():
                 self.trouble = f"{error.message} [{error.code}]"
                 self._log.warning("the coordinator refuses this peer", why=self.trouble)
             case stream.Ended():
                 self.trouble = str(error)
                 self._log.warning("the coordinator ended the stream", reason=error.reason)
+                self._note("coordinator.ended", "coordinator", f"the coordinator ended the stream: {error.reason}")
             case DeviceError():
                 self.device_error = self.trouble = error.message
                 self._log.error("device", error=error.message, code=error.code)
@@ -241,67 +240,59 @@ class Keeper:
             case stream.Lost() | OSError():
                 if self.trouble is None or self.connected_since is not None:
                     self._log.warning("no connection to the coordinator: everything stays as it is", why=str(error))
+                    self._note("coordinator.lost", "coordinator", f"no connection to the coordinator: {error}")
                 self.trouble = str(error)
             case _:  # a bug of ours: the tunnels must not pay for it
                 self.trouble = f"internal error: {type(error).__name__}: {error}"
                 self._log.error("internal error", exc_info=error)
 
     async def follow(self, *, once: bool = False) -> None:
-        """One connection, from its hello to its end; with `once`, until caught up."""
-        async with stream.frames(self.http, self.netmap.cursor) as chunks:
-            async for frames in chunks:
-                await self._take(frames)
-                if once and self.caught_up.is_set():
-                    return
+        """One connection, from its hello to its end; with `once`, until caught up. Raises Lost, Denied, Ended."""
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                async with stream.frames(self.http, self.netmap.cursor) as chunks:
+                    async for frames in chunks:
+                        await self._take(frames)
+                        if once and self.caught_up.is_set():
+                            await self._report_once()
+                            return
+        except TimeoutError:
+            raise stream.Lost("the coordinator does not answer any more", silent=True) from None
+        finally:
+            self._patience = None
 
     async def _take(self, frames: list[Struct]) -> None:
         """The frames of one chunk: all into the state, then one change of the device."""
         self.last_contact = time.time()
         if not frames:
             return
-        before, netmap = self.netmap.revision, self.netmap
-        for frame in frames:
-            match frame:
-                case Hello():
-                    netmap = self._greet(netmap, frame)
-                case Snapshot():
-                    netmap = take_snapshot(netmap, frame)
-                case DeltaJson():
-                    netmap = take_delta(netmap, frame)
-                case PresenceJson():
-                    self.presence = take_presence(self.presence, frame.peers, whole=frame.whole, block=netmap.block)
-                    if frame.whole:
-                        self.caught_up.set()
-                case Bye():
-                    await self._leave(frame.reason)
-        self.netmap = netmap
-        await self.apply()
+        before = self.netmap
+        taken = self.core.take(frames, self.last_contact)
+        if taken.hello is not None:
+            self._greeted(before, taken.hello)
+        self.journal.add(taken.entries)
+        await self.apply(taken)
         self.device_error = None
-        if netmap.revision != before or self.applied != netmap.revision:
-            self.saved = time.time()
-            await asyncio.to_thread(disk.save_netmap, self.paths, netmap, self.saved)
-            await self._receipt(netmap.revision)
+        self.core.matched = self.netmap
+        self._matched.set()
+        if taken.bye is not None:
+            raise stream.Ended(taken.bye)
+        if taken.is_caught_up:
+            self.caught_up.set()
 
-    def _greet(self, netmap: Netmap, hello: Hello) -> Netmap:
-        greeted = greet(netmap, hello)
-        if netmap.revision and greeted.generation != netmap.generation:
-            self._log.warning("the log was restored", generation=greeted.generation)
+    def _greeted(self, before: Netmap, hello: Hello) -> None:
+        if before.revision and hello.generation != before.generation:
+            self._log.warning("the log was restored", generation=hello.generation)
+            self._note("log.restored", "log", f"the log was restored from a backup: generation {hello.generation}")
         self.connected_since = time.time()
         self.trouble = self.forked = None
-        self.applied = 0  # a coordinator that started anew knows of no receipt: say it again
         self._log.info("connected", revision=hello.head)
+        self._note("coordinator.connected", "coordinator", f"connected; the log is at revision {hello.head}")
         if self.choices.report_candidates:
             self._reporting = asyncio.create_task(self._report_candidates())
-        return greeted
 
-    async def _leave(self, reason: str) -> None:
-        """The coordinator ends the stream. A peer that is shut out keeps nobody: the others have let go of it."""
-        if reason in stream.SHUT_OUT:
-            self.netmap = emptied(self.netmap)
-            self.presence = {}
-            await self.apply()
-            await asyncio.to_thread(disk.save_netmap, self.paths, self.netmap, time.time())
-        raise stream.Ended(reason)
+    def _note(self, type_: str, subject: str, text: str) -> None:
+        self.journal.add([Entry(at=time.time(), revision=self.netmap.revision, type=type_, subject=subject, text=text)])
 
     async def _renew_session(self) -> None:
         """Shake hands with the coordinator anew: it may have forgotten a session that we believe in (our key was
@@ -310,10 +301,42 @@ class Keeper:
             await asyncio.to_thread(self.tunnel.forget, self.loaded.values.server_key)
             await self.apply()
 
-    async def _receipt(self, revision: int) -> None:
-        self.applied = revision
-        receipt = Applied(revision=revision, refused=self.refused())
-        await self._put("/v1/user/applied", receipt)
+    # -- what runs beside ---------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Where the ground moved, ask the coordinator whether it is there: that also tells it our new address."""
+        async for why in watch.changes(self.paths.interface):
+            self._log.info("asking the coordinator whether it is there", why=why)
+            await self._doubt()
+
+    async def _doubt(self) -> None:
+        """Ask at once whether the connection leads anywhere; if not, give it up."""
+        self._hurry.set()
+        if self.connected_since is None:
+            return
+        if await stream.answers(self.http, _PROBE):
+            self._hurry.clear()
+            if self.choices.report_candidates:
+                await self._report_candidates()
+        elif self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
+    async def _report(self) -> None:
+        """Write down what the device matches, then send a receipt; aside, as disk and coordinator may be slow. A
+        receipt is a promise that outlives a crash: who was let go of does not come back with the old memory."""
+        while True:
+            await self._matched.wait()
+            self._matched.clear()
+            await self._report_once()
+
+    async def _report_once(self) -> None:
+        receipt, netmap = self.core.receipt(), self.core.matched
+        if netmap is not self._saved_netmap:
+            self.saved = time.time()
+            await asyncio.to_thread(self.shelf.save_netmap, netmap, self.saved)
+            self._saved_netmap = netmap
+        if receipt is not None and not await self._put("/v1/user/applied", receipt):
+            self.core.applied = None  # said again with the next word of the coordinator
 
     async def _report_candidates(self) -> None:
         device = await asyncio.to_thread(self.tunnel.get)
@@ -321,16 +344,12 @@ class Keeper:
         found = await asyncio.to_thread(candidates, device.listen_port, excluded)
         await self._put("/v1/user/candidates", found)
 
-    async def _put(self, path: str, body: object) -> None:
-        import httpx2
-        import msgspec
-
-        try:
-            response = await self.http.put(path, content=msgspec.json.encode(body))
-            if response.status_code >= 400:
-                self._log.warning("the coordinator refused a report", path=path, status=response.status_code)
-        except httpx2.TransportError as error:
-            self._log.info("a report was lost", path=path, error=str(error))
+    async def _put(self, path: str, body: object) -> bool:
+        """Whether the coordinator has heard it."""
+        why = await stream.put(self.http, path, body)
+        if why is not None:
+            self._log.info("a report was lost", path=path, why=why)
+        return why is None
 
     async def _tick(self) -> None:
         """Put right what others changed on the device, and try the next endpoint of peers that are silent."""
@@ -341,16 +360,42 @@ class Keeper:
                 self._waiting.clear()
                 await asyncio.sleep(HEAD_START)
             try:
-                await self._resolve()
+                await self._look_up()
                 if not await asyncio.to_thread(self.tunnel.is_up):
                     self._log.warning("the interface is gone: making it anew")
                     await asyncio.to_thread(self._bring_up)
                 await self.apply()
+                await asyncio.to_thread(self.shelf.retry)
                 self.device_error = None
             except (DeviceError, Failure, OSError) as error:
                 self.device_error = str(error)
                 self._log.error("device", error=str(error))
 
+    # -- trust --------------------------------------------------------------------------------------------------
 
-def _fields(broken: Struct) -> dict[str, object]:
+    def distrusted(self, who: str) -> Broken:
+        """The break of a peer, by its name or address. Raises Failure."""
+        for broken in self.pins.broken.values():
+            if who in (broken.name, broken.ip):
+                return broken
+        raise not_found("no_such_break", f'no other key is offered for "{who}"', "inn status shows what is refused")
+
+    async def trust(self, who: str, offered: str, *, apply: bool = True) -> Broken:
+        """Believe the key that is offered for a peer, if it is the one that was looked at. Raises Failure."""
+        async with self._applying:
+            broken = self.distrusted(who)
+            if broken.offered != offered:
+                raise Failure(TRUST, "key_changed", f"{broken.name} offers yet another key now", "look at it again")
+            self._log.warning("a changed key is trusted from now on", **_fields(broken))
+            text = f"{broken.name} ({broken.ip}): the key {broken.offered} is trusted now, in place of {broken.pinned}"
+            self._note("key.trusted", f"peer:{broken.peer}", text)
+            await self._keep_pins(trusted(self.pins, broken.ip))
+        if apply:
+            await self.apply()
+        self.core.applied = None  # a receipt said that it was refused
+        self._matched.set()
+        return broken
+
+
+def _fields(broken: Broken) -> dict[str, object]:
     return {name: getattr(broken, name) for name in ("name", "ip", "pinned", "offered")}

@@ -1,10 +1,10 @@
 """Pins: which key belongs to which address, remembered for ever. Pure.
 
 The first key seen for an address is pinned. Another key for it is never applied, on no path, until an administrator
-of this machine says so; the rest of the network goes on.
+of this machine says so (`trusted`); the rest of the network goes on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -35,20 +35,26 @@ def seeded(pins: Pins, known: Mapping[Address, PublicKey]) -> Pins:
     return Pins({**{str(ip): key for ip, key in known.items()}, **pins.keys}, pins.broken)
 
 
-def check(pins: Pins, peers: Iterable[KnownPeer], now: float) -> tuple[Pins, list[KnownPeer]]:
-    """The pins after seeing peers, and the peers that may be believed."""
-    keys = dict(pins.keys)
-    broken: dict[str, Broken] = {}
-    believed = []
+def check(pins: Pins, peers: Iterable[KnownPeer], now: float, known: Collection[int] | None = None) -> Pins:
+    """The pins after seeing peers: the same object where nothing is new. `known`: the peers (by id) that were looked
+    at, where not all were; breaks of others stand."""
+    keys: dict[str, PublicKey] = {}
+    broken = {} if known is None else {ip: b for ip, b in pins.broken.items() if b.peer not in known}
     for peer in peers:
         ip = str(peer.ip)
-        pinned = keys.setdefault(ip, peer.public_key)
+        pinned = pins.keys.get(ip) or keys.setdefault(ip, peer.public_key)
         if pinned == peer.public_key:
-            believed.append(peer)
             continue
         before = pins.broken.get(ip)
         since = before.since if before is not None and before.offered == peer.public_key else now
         broken[ip] = Broken(peer=peer.id, name=peer.name, ip=ip, pinned=pinned, offered=peer.public_key, since=since)
-    if keys == pins.keys and broken == pins.broken:
-        return pins, believed
-    return Pins(keys, broken), believed
+    if not keys and broken == pins.broken:
+        return pins
+    return Pins(pins.keys | keys, broken)
+
+
+def trusted(pins: Pins, ip: str) -> Pins:
+    """The pins with the key that was offered for an address in place of the pinned one. Raises KeyError where no
+    break stands."""
+    offered = PublicKey(pins.broken[ip].offered)
+    return Pins({**pins.keys, ip: offered}, {other: broken for other, broken in pins.broken.items() if other != ip})

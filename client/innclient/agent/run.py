@@ -12,11 +12,13 @@ import structlog
 
 from innclient import files, hostsfile
 from innclient.agent import disk, stream
-from innclient.agent.door import Door
+from innclient.agent.core import SHUT_OUT
+from innclient.agent.door import Door, Request
 from innclient.agent.keeper import Keeper
 from innclient.agent.state import LogForked
 from innclient.agent.tunnel import Tunnel
 from innclient.agent.view import NetworkView, StatusView, network_view
+from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
@@ -24,6 +26,7 @@ from innerd.wireguard.keys import public_key
 
 _log = structlog.get_logger("agent")
 _CYCLE = 10.0  # seconds for one cycle
+_FOLLOW = 10.0  # seconds that an answer waits for something to happen
 
 
 @contextlib.contextmanager
@@ -55,7 +58,7 @@ async def cycle(keeper: Keeper) -> None:
     except (stream.Lost, TimeoutError) as error:
         raise await why_unreachable(keeper.tunnel, keeper.loaded, str(error)) from error
     except stream.Ended as error:
-        status = REFUSED if error.reason in stream.SHUT_OUT else UNREACHABLE
+        status = REFUSED if error.reason in SHUT_OUT else UNREACHABLE
         raise Failure(status, "stream_ended", str(error)) from error
     except stream.Denied as error:
         raise Failure(status_of_code(error.code), error.code, error.message) from error
@@ -135,21 +138,27 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
     down = asyncio.Event()
     finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def answer(verb: str) -> Any:
-        if verb == "show":
-            return await _show(keeper)
-        if verb == "status":
-            return await _status(keeper)
-        if verb == "down":
-            down.set()
-            await asyncio.shield(finished)
-            return "down"
-        if verb == "fetch":
-            if keeper.connected_since is None:
-                raise unreachable(f"the agent has no connection to the coordinator: {keeper.trouble or 'connecting'}")
-            await keeper.apply()
-            return keeper.netmap.revision
-        raise usage(f'the agent knows no verb "{verb[:40]}"')
+    async def answer(request: Request) -> Any:
+        match request.verb:
+            case "show":
+                return await _show(keeper)
+            case "status":
+                return await _status(keeper)
+            case "events":
+                return await _events(keeper, request)
+            case "trust":
+                return await keeper.trust(request.who, request.key)
+            case "down":
+                down.set()
+                await asyncio.shield(finished)
+                return "down"
+            case "fetch":
+                if keeper.connected_since is None:
+                    trouble = keeper.trouble or "connecting"
+                    raise unreachable(f"the agent has no connection to the coordinator: {trouble}")
+                await keeper.apply()
+                return keeper.netmap.revision
+        raise usage(f'the agent knows no verb "{request.verb[:40]}"')
 
     door = Door(keeper.paths.socket, answer)
     with holding(keeper.paths):
@@ -194,6 +203,15 @@ async def _show(keeper: Keeper) -> NetworkView:
     return network_view(keeper.paths.interface, keeper.netmap, keeper.pins, device, as_of, time.time())
 
 
+async def _events(keeper: Keeper, request: Request) -> list[Entry]:
+    """The entries after one; to follow them, the answer waits a while until there are some."""
+    if request.follow:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FOLLOW):
+                await keeper.journal.more(request.after)
+    return keeper.journal.after(request.after)
+
+
 async def _status(keeper: Keeper) -> StatusView:
     view = await _show(keeper)
     return status_of(keeper, view, has_agent=True)
@@ -215,11 +233,14 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         trouble=keeper.trouble,
         forked=keeper.forked,
         device_error=keeper.device_error,
+        disk_error=keeper.shelf.broken,
+        is_admin=(me := keeper.netmap.peers.get(keeper.netmap.me)) is not None and me.is_admin,
         revision=keeper.netmap.revision,
         generation=keeper.netmap.generation,
         head=keeper.netmap.head_hash,
         applied=keeper.applied if has_agent else keeper.netmap.revision,  # it is saved when it is applied
         peers=sum(not peer.is_me for peer in view.peers),
+        online=sum(known.online for number, known in keeper.core.presence.items() if number != keeper.netmap.me),
         reached=sum(peer.path != "none" for peer in view.peers),
         refused=list(keeper.pins.broken.values()),
         unreadable=len(keeper.netmap.refused),

@@ -142,9 +142,13 @@ def _take(
             blocks[cidr.id] = _cidr(cidr)
         except Refused:
             blocks.pop(cidr.id, None)  # it is only shown: never a reason to lose the network
+    holders = {peer.public_key: number for number, peer in known.items()} if peers else {}
     for peer in peers:
         try:
-            known[peer.id] = _peer(peer, netmap.block)
+            told = _peer(peer, netmap.block)
+            if holders.setdefault(told.public_key, told.id) != told.id:
+                raise Refused("key_taken", "this key belongs to another peer: WireGuard would give it one address only")
+            known[peer.id] = told
             refused.pop(peer.id, None)
         except Refused as error:
             known.pop(peer.id, None)

@@ -1,5 +1,6 @@
 """The event stream as the agent reads it: one connection, its frames as values."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
@@ -30,9 +31,6 @@ class Lost(Exception):
     def __init__(self, why: str, *, silent: bool = False) -> None:
         super().__init__(why)
         self.silent = silent
-
-
-SHUT_OUT = ("disabled", "retired")  # the reasons that mean: you are no peer any more
 
 
 class Ended(Exception):
@@ -66,6 +64,25 @@ def client(url: str, server_key: str, source: str) -> httpx2.AsyncClient:
         timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ),
         trust_env=False,
     )
+
+
+async def answers(http: httpx2.AsyncClient, seconds: float) -> bool:
+    """Whether the coordinator answers within a time, on a connection of its own: an old one may lead nowhere."""
+    try:
+        async with asyncio.timeout(seconds):
+            await http.get("/v1/user/capabilities", headers={"Connection": "close"})
+    except (TimeoutError, httpx2.TransportError):
+        return False
+    return True
+
+
+async def put(http: httpx2.AsyncClient, path: str, body: object) -> str | None:
+    """Tell the coordinator something. None, or why it has not heard it."""
+    try:
+        response = await http.put(path, content=msgspec.json.encode(body))
+    except httpx2.TransportError as error:
+        return f"{type(error).__name__}: {error}"
+    return None if response.status_code < 400 else f"the coordinator answered {response.status_code}"
 
 
 @contextlib.asynccontextmanager

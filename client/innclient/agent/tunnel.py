@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from innclient.invitation import Parsed
 from innerd.domain.values import (
@@ -16,8 +16,8 @@ from innerd.domain.values import (
     split_endpoint,
 )
 from innerd.wireguard.backend import Backend
-from innerd.wireguard.device import Device, Wanted
-from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, identity, plan
+from innerd.wireguard.device import Device
+from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, identity
 from innerd.wireguard.sockets import port_is_free
 
 
@@ -43,11 +43,9 @@ class Tunnel:
     def get(self) -> Device:
         return self.backend.get(self.interface)
 
-    def apply(self, make: Callable[[Device], Wanted]) -> Device:
-        """Bring the device to what `make` says it should be; the device as it was then."""
-        device = self.get()
-        self.backend.apply(self.interface, plan(device, make(device)))
-        return device
+    def change(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self.backend.apply(self.interface, changes)
 
     def forget(self, key: PublicKey) -> None:
         """Take one entry off; the next plan makes it anew, with a handshake at once."""

@@ -63,10 +63,13 @@ class StatusView(Struct, kw_only=True):
     trouble: str | None
     forked: str | None
     device_error: str | None
+    disk_error: str | None  # why state or pins can't be written down
     revision: int
     generation: int
     applied: int
     peers: int
+    is_admin: bool
+    online: int  # of the visible peers, so far as the coordinator tells
     reached: int
     refused: list[Broken]
     unreadable: int

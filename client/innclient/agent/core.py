@@ -1,0 +1,197 @@
+"""One peer's membership as a state machine: frames come in, what the device should be goes out. Pure: no I/O, and the
+time is an argument.
+
+`take` believes what came, in one step or not at all; `changes` says what that means for the device as it is. The order
+that matters is the keeper's: pins are saved before the device changes, a receipt goes out after it. What one change
+costs does not grow with the network: only the peers that it speaks of are looked at.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from innclient.agent.pins import Pins, check, seeded
+from innclient.agent.reconcile import HEAD_START, Server, Trial, next_trials, wanted
+from innclient.agent.state import (
+    KnownPeer,
+    Netmap,
+    Presence,
+    emptied,
+    greet,
+    take_delta,
+    take_presence,
+    take_snapshot,
+)
+from innclient.agent.words import Entry, differences
+from innerd.domain.values import Address, Endpoint, PublicKey
+from innerd.wire.ours import Applied, RefusedPeer
+from innerd.wire.stream import Bye, DeltaJson, Hello, PresenceJson, Snapshot
+from innerd.wireguard.device import Device, Wanted
+from innerd.wireguard.plan import Change, applied, plan
+
+SHUT_OUT = ("disabled", "retired")  # the reasons of a `bye` that mean: you are no peer any more
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who this peer is, and whom it believes to be the coordinator: from its own config."""
+
+    private_key: str
+    public_key: PublicKey
+    ip: Address
+    server_key: PublicKey
+    server_ip: Address
+
+
+class Taken(Struct, kw_only=True):
+    """What came of some frames. `peers` and `keys` are those that may be other than before; None: all."""
+
+    hello: Hello | None = None
+    is_caught_up: bool = False
+    bye: str | None = None
+    peers: set[int] | None = set()
+    keys: set[PublicKey] = set()
+    entries: list[Entry] = []
+    names_changed: bool = False
+
+
+class Core:
+    def __init__(
+        self, me: Identity, netmap: Netmap, pins: Pins, overrides: dict[Address, Endpoint], *, stays: bool = True
+    ) -> None:
+        self.me = me
+        self.netmap = netmap
+        # Our own address and the coordinator's are known from the invitation, before anybody tells us of them.
+        self.pins = seeded(pins, {me.server_ip: me.server_key, me.ip: me.public_key})
+        self.presence: dict[int, Presence] = {}
+        self.overrides = overrides
+        self.trials: dict[int, Trial] = {}
+        self.stays = stays  # as the agent, or for one cycle
+        self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
+        self.applied: int | None = None  # the revision of it that the coordinator knows of
+
+    # -- what comes in ------------------------------------------------------------------------------------------
+
+    def take(self, frames: Iterable[Struct], now: float) -> Taken:
+        """Believe what came together, in one step. Raises LogForked and Refused; then everything stays as it was."""
+        before, netmap, presence, taken = self.netmap, self.netmap, self.presence, Taken()
+        for frame in frames:
+            match frame:
+                case Hello():
+                    netmap, taken.hello = greet(netmap, frame), frame
+                case Snapshot():
+                    netmap, taken.peers = take_snapshot(netmap, frame), None
+                case DeltaJson():
+                    netmap = take_delta(netmap, frame)
+                    _touch(taken, [peer.id for peer in frame.peers] + frame.gone)
+                case PresenceJson():
+                    after = take_presence(presence, frame.peers, whole=frame.whole, block=netmap.block)
+                    told = presence.keys() | after.keys() if frame.whole else {peer.peer for peer in frame.peers}
+                    _touch(taken, [number for number in told if presence.get(number) != after.get(number)])
+                    presence, taken.is_caught_up = after, taken.is_caught_up or frame.whole
+                case Bye():
+                    taken.bye = frame.reason
+                    if frame.reason in SHUT_OUT:
+                        netmap, presence, taken.peers = emptied(netmap), {}, None
+        self.netmap, self.presence = netmap, presence
+        if taken.hello is not None:
+            self.applied = None  # a coordinator that started anew knows of no receipt: say it again
+        self._compare(before, taken, now)
+        return taken
+
+    def _compare(self, before: Netmap, taken: Taken, now: float) -> None:
+        """Note what is other than before: keys for the device, words for people."""
+        after = self.netmap
+        numbers = before.peers.keys() | after.peers.keys() if taken.peers is None else taken.peers
+        for number in numbers:
+            old, new = before.peers.get(number), after.peers.get(number)
+            taken.keys |= {peer.public_key for peer in (old, new) if peer is not None}
+            taken.names_changed |= (old and (old.name, old.ip)) != (new and (new.name, new.ip))
+        if taken.peers is None or before is not after:
+            taken.entries += differences(before, after, numbers, now)
+
+    # -- what is believed ---------------------------------------------------------------------------------------
+
+    def check_pins(self, numbers: set[int] | None, now: float) -> Pins:
+        """The pins after what was told of some peers (None: of all). Not yet ours: they must be saved first."""
+        return check(self.pins, self._told(numbers), now, known=None if numbers is None else numbers)
+
+    def _told(self, numbers: set[int] | None) -> list[KnownPeer]:
+        peers = self.netmap.peers
+        return list(peers.values()) if numbers is None else [peers[n] for n in sorted(numbers) if n in peers]
+
+    def believed(self, numbers: set[int] | None = None) -> list[KnownPeer]:
+        """The visible peers (or some) whose keys agree with the pins, and are not ours."""
+        keys, me = self.pins.keys, self.me.public_key
+        return [
+            peer
+            for peer in self._told(numbers)
+            if keys.get(str(peer.ip)) == peer.public_key and (peer.public_key != me or peer.id == self.netmap.me)
+        ]
+
+    def refused(self) -> list[RefusedPeer]:
+        told = [RefusedPeer(peer=b.peer, reason="pin") for b in self.pins.broken.values()]
+        return told + [RefusedPeer(peer=number, reason=why) for number, why in self.netmap.refused.items()]
+
+    # -- what goes out ------------------------------------------------------------------------------------------
+
+    def changes(
+        self,
+        device: Device,
+        server: Server,
+        presence: dict[int, Presence],
+        now: float,
+        touched: Taken | None = None,
+    ) -> tuple[tuple[Change, ...], Device]:
+        """What must change on a device, and the device after that. With `touched`, only what that concerns is looked
+        at, and the rest of the device believed to be as it is. `presence` is where silent peers may be tried, as
+        addresses."""
+        numbers = None if touched is None else touched.peers
+        if numbers is None or touched is None:
+            want = self._wanted(device, server, presence, now, None)
+            changes = plan(device, want)
+            return changes, applied(device, changes)
+        keys = {*touched.keys, *(p.public_key for p in self._told(numbers)), server.public_key}
+        part = replace(device, peers={key: device.peers[key] for key in keys if key in device.peers})
+        changes = plan(part, self._wanted(part, server, presence, now, numbers))
+        part = applied(part, changes)
+        others = {key: peer for key, peer in device.peers.items() if key not in keys}
+        return changes, replace(part, peers=others | part.peers)
+
+    def _wanted(
+        self, device: Device, server: Server, presence: dict[int, Presence], now: float, numbers: set[int] | None
+    ) -> Wanted:
+        believed = self.believed(numbers)
+        # Who does not stay can't wait for the other to begin.
+        head_start = HEAD_START if self.stays else 0.0
+        tried = self.trials
+        trials = next_trials(tried, self.me.public_key, believed, presence, device, now, head_start)
+        kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers}
+        self.trials = kept | trials
+        return wanted(
+            private_key=self.me.private_key,
+            me=self.netmap.me,
+            server=server,
+            peers=believed,
+            trials={number: trial for number, trial in trials.items() if trial != tried.get(number)},
+            overrides=self.overrides,
+            device=device,
+            now=now,
+        )
+
+    @property
+    def waits(self) -> bool:
+        """Whether a peer should begin that may not be able to."""
+        return any(trial.turn < 0 for trial in self.trials.values())
+
+    def receipt(self) -> Applied | None:
+        """What must be reported of what the device matches; None where the coordinator knows it."""
+        if self.applied == self.matched.revision or self.matched.is_emptied:
+            return None
+        self.applied = self.matched.revision
+        return Applied(revision=self.applied, refused=self.refused())
+
+
+def _touch(taken: Taken, numbers: Iterable[int]) -> None:
+    if taken.peers is not None:
+        taken.peers = taken.peers | set(numbers)

@@ -1,0 +1,51 @@
+"""Where peers and the coordinator may be reached, as addresses: domains are looked up aside, as the device knows none
+and never waits for somebody's name server."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from innclient.agent.reconcile import Server
+from innclient.agent.state import COORDINATOR, Netmap, Presence
+from innclient.agent.tunnel import resolve
+from innclient.config import Loaded
+from innerd.domain.values import Endpoint, endpoint_address
+
+_RESOLVE = 60.0  # seconds after which the coordinator's name is looked up again
+
+
+class Finder:
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._resolved: dict[Endpoint, Endpoint | None] = {}
+        self._server_name: Endpoint | None = None  # what was resolved last, and to what, and when
+        self._server_endpoint: Endpoint | None = None
+        self._resolved_at = 0.0
+
+    async def look_up(self, told: Iterable[Endpoint]) -> None:
+        """Look the domains among endpoints and overrides up."""
+        domains = {e for e in (*told, *self._loaded.overrides.values()) if endpoint_address(e) is None}
+        self._resolved = {domain: await asyncio.to_thread(resolve, domain) for domain in sorted(domains)}
+
+    def address_of(self, endpoint: Endpoint) -> Endpoint | None:
+        return endpoint if endpoint_address(endpoint) is not None else self._resolved.get(endpoint)
+
+    def tried(self, presence: Mapping[int, Presence]) -> dict[int, Presence]:
+        """Where peers may be tried."""
+        return {
+            number: replace(known, endpoints=tuple(filter(None, map(self.address_of, known.endpoints))))
+            for number, known in presence.items()
+        }
+
+    def server(self, netmap: Netmap, now: float) -> Server:
+        """The coordinator, at the endpoint that the network tells, else the one of the config. Blocks on a name."""
+        values = self._loaded.values
+        told = netmap.peers.get(COORDINATOR)
+        endpoint = (told.endpoint if told else None) or values.external
+        before = self._server_endpoint
+        if before is None or endpoint != self._server_name or not 0 <= now - self._resolved_at <= _RESOLVE:
+            self._resolved_at, self._server_name = now, endpoint
+            self._server_endpoint = resolve(endpoint) or before
+        moved = before is not None and self._server_endpoint not in (None, before)
+        return Server(values.server_key, values.internal_address, self._server_endpoint, moved)

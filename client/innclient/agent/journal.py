@@ -1,0 +1,81 @@
+"""The journal of what this peer was told: the last entries in memory, all of them (up to a bound) in a file. One that
+can't be written hinders nothing else."""
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from innclient import files
+from innclient.agent.words import Entry
+
+_KEPT = 2000  # entries in memory
+_LARGEST = 1 << 20  # bytes of the file, beside one older
+
+
+class Journal:
+    """The entries of one interface. `broken` says why the file can't be written, while it can't."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: deque[Entry] = deque(read(path), maxlen=_KEPT)
+        self._last = self._entries[-1].seq if self._entries else 0
+        self.broken: str | None = None
+        self._added = asyncio.Event()
+
+    async def more(self, seq: int) -> None:
+        """Return when there are entries after one."""
+        while self._last <= seq:
+            self._added.clear()
+            await self._added.wait()
+
+    def after(self, seq: int) -> list[Entry]:
+        return [entry for entry in self._entries if entry.seq > seq]
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Number entries, remember them, write them down."""
+        lines = b""
+        for entry in entries:
+            self._last += 1
+            numbered = replace(entry, seq=self._last)
+            self._entries.append(numbered)
+            lines += msgspec.json.encode(numbered) + b"\n"
+        if not lines:
+            return
+        self._added.set()
+        try:
+            self._write(lines)
+            self.broken = None
+        except OSError as error:
+            self.broken = error.strerror or str(error)
+
+    def _write(self, lines: bytes) -> None:
+        files.make_private(self._path.parent)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, lines)
+            size = os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+        if size > _LARGEST:
+            self._path.replace(_older(self._path))
+
+
+def _older(path: Path) -> Path:
+    return path.with_suffix(".old.jsonl")
+
+
+def read(path: Path) -> list[Entry]:
+    """The entries in the files, oldest first. A line that can't be read (torn by a crash) is left out."""
+    found: list[Entry] = []
+    for part in (_older(path), path):
+        with contextlib.suppress(OSError):
+            for line in part.read_bytes().splitlines():
+                with contextlib.suppress(msgspec.DecodeError):
+                    found.append(msgspec.json.decode(line, type=Entry))
+    return found[-_KEPT:]

@@ -1,0 +1,131 @@
+"""The verbs about what this machine was told: `inn events` in words, and `inn trust`, which believes a changed key."""
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from innclient import config
+from innclient.admin import ask, render
+from innclient.config import Paths
+from innclient.failures import not_found, printable, unreachable
+from innclient.flags import keeper_of, paths_of
+from innclient.options import Command, Settings, configure_logs, json_flag, require_root, run, settings_of
+
+if TYPE_CHECKING:
+    from innclient.agent.keeper import Keeper
+    from innclient.agent.pins import Broken
+    from innclient.agent.words import Entry
+
+
+@click.command("events", cls=Command)
+@click.argument("interface")
+@click.option("-f", "--follow", is_flag=True, help="Go on, and show events as they happen.")
+@json_flag()
+@click.pass_context
+def events(context: click.Context, interface: str, follow: bool) -> None:
+    """What this machine was told of the network, and what it made of it, oldest first."""
+    from innclient.agent.door import Request
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.words import Entry
+
+    settings = settings_of(context)
+    paths = paths_of(settings, interface)
+    found = ask_agent(paths.socket, Request("events"), list[Entry])
+    if found is None:
+        if follow:
+            raise unreachable(
+                f"no agent runs for {interface}: it is told nothing", f"inn up -d {interface}", "no_agent"
+            )
+        found = _from_file(paths)
+    if settings.as_json and not follow:
+        render.document({"events": found, "revision": found[-1].revision if found else 0})
+        return
+    _show(settings, found)
+    while follow:
+        after = found[-1].seq if found else 0
+        new = ask_agent(paths.socket, Request("events", after=after, follow=True), list[Entry])
+        if new is None:
+            raise unreachable(f"the agent of {interface} has ended", None, "no_agent")
+        _show(settings, new)
+        found = new or found
+
+
+def _from_file(paths: Paths) -> "list[Entry]":
+    from innclient.agent.journal import read
+
+    require_root("inn events without a running agent")
+    config.load(paths)
+    return read(paths.journal)
+
+
+def _show(settings: Settings, entries: "list[Entry]") -> None:
+    for entry in entries:
+        if settings.as_json:
+            render.compact(entry)
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
+        render.line(printable(f"{entry.revision:>6}  {when}  {entry.text}"))
+    sys.stdout.flush()
+
+
+@click.command("trust", cls=Command)
+@click.argument("interface")
+@click.argument("peer")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@json_flag()
+@click.pass_context
+def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
+    """Believe the other key that is offered for a peer (its name or address), from now on."""
+    from innclient.agent.door import Request
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.pins import Broken
+
+    settings = settings_of(context)
+    paths = paths_of(settings, interface)
+    broken = _refused(settings, paths, peer)
+    if not settings.as_json:
+        render.line(f"{broken.name} ({broken.ip}) shows another key since {render.moment(broken.since)}:")
+        render.line(f"  pinned  {broken.pinned}")
+        render.line(f"  offered {broken.offered}")
+    ask.confirm("Did an administrator tell you, on another way, that this is its key?", yes=yes)
+    request = Request("trust", who=broken.ip, key=broken.offered)
+    if ask_agent(paths.socket, request, Broken) is None:
+        _trust_in_files(settings, paths, broken)
+    if settings.as_json:
+        render.document({"peer": broken.name, "ip": broken.ip, "pinned": broken.offered, "was": broken.pinned})
+        return
+    render.line(f"{broken.offered} is the key of {broken.name} ({broken.ip}) from now on.")
+
+
+def _refused(settings: Settings, paths: Paths, peer: str) -> "Broken":
+    """The break that stands, by the agent, else by the files. Raises Failure."""
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.view import StatusView
+
+    status = ask_agent(paths.socket, "status", StatusView)
+    if status is None:
+        require_root("inn trust without a running agent")
+        return keeper_of(settings, paths.interface, {}).distrusted(peer)
+    for broken in status.refused:
+        if peer in (broken.name, broken.ip):
+            return broken
+    raise not_found("no_such_break", f'no other key is offered for "{peer}"', "inn status shows what is refused")
+
+
+def _trust_in_files(settings: Settings, paths: Paths, broken: "Broken") -> None:
+    from innclient.agent.run import holding
+
+    configure_logs(settings)
+    keeper = keeper_of(settings, paths.interface, {})
+    with holding(paths):
+        run(_trusted(keeper, broken))
+
+
+async def _trusted(keeper: "Keeper", broken: "Broken") -> None:
+    try:
+        await keeper.trust(broken.ip, broken.offered, apply=await asyncio.to_thread(keeper.tunnel.is_up))
+    finally:
+        await keeper.http.aclose()
