@@ -1,12 +1,19 @@
-"""`make bench`, or `python -m benchmarks [log] [start] [http] [dns] [network]`."""
+"""`make bench`, or `python -m benchmarks [log] [start] [http] [streams] [dns] [network]`."""
 
 import sys
 
-from benchmarks import dns, http, log, network, start
+from benchmarks import dns, http, log, network, start, streams
 from innclient import logs
 from innerd.wiring import spare_the_collector
 
-BENCHES = {"log": log.run, "start": start.run, "http": http.run, "dns": dns.run, "network": network.run}
+BENCHES = {
+    "log": log.run,
+    "start": start.run,
+    "http": http.run,
+    "streams": streams.run,
+    "dns": dns.run,
+    "network": network.run,
+}
 
 logs.configure("text", 0)
 spare_the_collector()  # as innerd serve does

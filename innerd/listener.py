@@ -30,6 +30,7 @@ _HEAD_SECONDS = 10.0  # for the head of a request, from its first byte or the co
 _HEAD_BYTES = 16 * 1024
 _READ = 256 * 1024  # what one read may bring beside
 _STOP = 3  # seconds for requests under way when stopping
+_BACKLOG = 4096  # connections that wait to be accepted; net.core.somaxconn bounds it too
 _TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
 
 
@@ -150,7 +151,8 @@ class Listener(uvicorn.Server):
         make: Callable[..., Any] = (
             loop.create_unix_server if self._listening.family == socket.AF_UNIX else loop.create_server
         )
-        self.servers = [await make(self._protocol, sock=self._listening)]
+        # Else it would be made 100: when all come back at once, most would wait for a second try.
+        self.servers = [await make(self._protocol, sock=self._listening, backlog=_BACKLOG)]
         self.started = True
 
     async def main_loop(self) -> None:
