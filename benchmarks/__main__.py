@@ -1,14 +1,15 @@
-"""`make bench`, or `python -m benchmarks [log] [start] [http] [streams] [dns] [network]`."""
+"""`make bench`, or `python -m benchmarks [log] [start] [size] [http] [streams] [dns] [network]`."""
 
 import sys
 
-from benchmarks import dns, http, log, network, start, streams
+from benchmarks import dns, http, log, network, size, start, streams
 from innclient import logs
 from innerd.wiring import spare_the_collector
 
 BENCHES = {
     "log": log.run,
     "start": start.run,
+    "size": size.run,
     "http": http.run,
     "streams": streams.run,
     "dns": dns.run,
