@@ -4,6 +4,7 @@
 #   make test       the whole suite, hosts in network namespaces included (root)
 #   make check      lint, types, import contracts, fast tests
 #   make bench      figures, as ratios against a named reference
+#   make sim        a seeded life of a network in memory: make sim PEERS=1000 MINUTES=10 SEED=7
 #   make interop    innernet's own client against our coordinator (needs cargo)
 #   make test-slow  what takes longer than CI should wait: kernel WireGuard in a VM, many crashes
 #   make lock       pin the packages anew, with hashes and without URLs
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: demo test test-fast test-slow check lint bench interop lock build setup debian clean
+.PHONY: demo test test-fast test-slow check lint bench sim interop lock build setup debian clean
 
 setup: debian $(STAMP)
 
@@ -51,6 +52,13 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+PEERS ?= 100
+MINUTES ?= 10
+SEED ?=
+
+sim: setup
+	@$(BIN)/python -m tests.mesh $(PEERS) $(MINUTES) $(SEED)
 
 interop: setup
 	@.ci/innernet
