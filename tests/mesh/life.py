@@ -1,5 +1,5 @@
 """A seeded life of a network: machines join and go, are disabled, renamed, moved by carving; ways are cut, agents
-killed, the coordinator restarted. All along: nobody is told of whom it may not see, no receipt is ahead of its device; and
+killed, the coordinator restarted. All along nobody is told of whom it may not see, no receipt is ahead of its device, and
 at every pause each machine that can be reached holds exactly what a fresh one would be told."""
 
 import asyncio
@@ -116,11 +116,6 @@ class Life:
 
     async def _submit(self, command: c.Command) -> None:
         await self.world.writer.submit(command, LOCAL)
-
-    def _who(self):
-        from tests.world import LOCAL
-
-        return LOCAL
 
     async def connect(self, machine: Machine, cursor: Cursor | None) -> tuple[Line, Stream]:
         """A stream for a machine. Raises Refused."""
