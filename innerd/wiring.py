@@ -215,6 +215,7 @@ class Coordinator:
         rule = metrics_rule(config.metrics)
         services.is_serving = True
         services.settle = sync.settle
+        opened.hub.meetings.look = sync.look_now
         services.is_redeeming = sync.is_redeeming
         services.device_errors = lambda: sync.errors
         services.may_read_metrics = lambda peer: rule.allows(peer, opened.writer.view)

@@ -78,6 +78,11 @@ class Paths(Struct, frozen=True):
         return self.data / "pins.json"
 
     @property
+    def last(self) -> Path:
+        """Our port, and where peers were reached."""
+        return self.data / "last.json"
+
+    @property
     def journal(self) -> Path:
         """What this peer was told, in words."""
         return self.data / "events.jsonl"

@@ -31,7 +31,10 @@ def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> 
         line(f"  peer: {styled(peer.name, '33')} ({_key(peer, whole_keys)}{', you' if peer.is_me else ''})")
         line(f"    ip: {peer.ip}")
         if peer.endpoint:
-            line(f"    endpoint: {peer.endpoint}")
+            since = f" since {moment(peer.path_since)}" if peer.path_since else ""
+            line(f"    endpoint: {peer.endpoint}" + (f" ({peer.path}{since})" if peer.path != "none" else ""))
+        elif peer.tried:
+            line(f"    no way found; tried {', '.join(peer.tried)}")
         if peer.last_handshake:
             line(f"    last handshake: {ago(peer.last_handshake)}")
         if peer.rx_bytes or peer.tx_bytes:
@@ -103,13 +106,13 @@ def status(view: StatusView) -> None:
         line(f"  coordinator: last heard {ago(view.last_contact)}")
     line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
     if view.head:
-        line(f"  head: {view.revision}:{view.head}")
+        line(f"  head: {view.revision}:{printable(view.head)}")
     online = f", {view.online} online" if view.is_connected else ""
     line(f"  peers: {view.peers} visible{online}, {view.reached} reached")
     if view.disk_error:
         line(f"  DISK: {printable(view.disk_error)}; what was learned is kept in memory, and lost with the agent")
     if view.device_error:
-        line(f"  device: {view.device_error}")
+        line(f"  device: {printable(view.device_error)}")
     if view.forked:
         line(f"  TRUST BROKEN: {printable(view.forked)}")
         line("    nothing of it is applied; ask your administrator, then install anew")

@@ -25,7 +25,8 @@ _log = structlog.get_logger("api")
 _EMPTY = {
     str(handler.operation_id)
     for handler in (*admin.ROUTES, *looking.ROUTES, *user.ROUTES)
-    if handler.http_methods & {"PUT", "PATCH", "DELETE"} or handler.operation_id in ("Redeem", "ReissueInvitation")
+    if handler.http_methods & {"PUT", "PATCH", "DELETE"}
+    or handler.operation_id in ("Redeem", "ReissueInvitation", "Connect")
 }
 
 

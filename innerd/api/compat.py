@@ -35,7 +35,7 @@ _BURST, _RATE = 2000, 200.0  # requests of a peer that is no administrator: at o
 _OPEN = {"metrics", "healthz", "openapi.json"}
 _I64 = re.compile(r"[+-]?0*[0-9]{1,19}")
 _WITH_BODY = {"POST", "PUT", "PATCH"}
-_FOR_USERS = {"state", "endpoint", "candidates", "applied", "events"}
+_FOR_USERS = {"state", "endpoint", "candidates", "applied", "connect", "events"}
 
 Template = tuple[str, ...]
 _ID = "{id}"

@@ -41,6 +41,12 @@ class Frames:
         self._snapshots: dict[Class, bytes] = {}
         self._whole: dict[Class, tuple[tuple[int, int], bytes]] = {}  # and the version and revision it is of
 
+    def forget(self, number: int) -> None:
+        """The peer is gone for good."""
+        self._peers.pop(number, None)
+        self._states.pop(number, None)
+        self._soft.pop(number, None)
+
     # -- peers by themselves ------------------------------------------------------------------------------------
 
     def _peer(self, view: View, peer: Peer) -> Raw:
@@ -138,6 +144,8 @@ class Frames:
         found, made = self._whole.get(class_), (self._presence.version, view.network.revision)
         if found is None or found[0] != made:
             seen = [peer for peer in view.seen_by(class_) if peer.id != COORDINATOR and self._is_known(peer)]
+            if sum(len(data) for _, data in self._whole.values()) > _KEPT_SNAPSHOTS:
+                self._whole.clear()
             found = self._whole[class_] = (made, presence_frame(list(map(self.presence, seen)), whole=True))
         return found[1]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from innerd.api.frames import Frames
 from innerd.api.limits import Buckets
+from innerd.api.meetings import Meetings
 from innerd.api.streams import Pipe, Stream, Streams
 from innerd.api.telling import Teller
 from innerd.coordinator.feed import Change
@@ -25,6 +26,7 @@ class Hub:
         self.streams = Streams()
         self.frames = Frames(writer.feed, presence, clock)
         self.teller = Teller(self.streams, self.frames, writer, presence)
+        self.meetings = Meetings(writer, self.streams, self.frames, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
         self._writer = writer
         self._presence = presence
@@ -45,6 +47,7 @@ class Hub:
                 self.streams.end(stream, "disabled" if peer is not None else "retired")
             if peer is None:
                 self._presence.forget(number)
+                self.frames.forget(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
         self.teller.note(change)
@@ -68,10 +71,12 @@ class Hub:
         stream = Stream(peer.id, view.class_of(current), pipe, asyncio.get_running_loop().time())
         pipe.drained = lambda: self.teller.owe(stream)
         self.streams.add(stream)
-        self._presence.stream_opened(peer.id)
         self.streams.write(stream, frame("hello", self._hello(current, view, cursor_hash)))
         self._catch_up(stream, view, cursor)
+        self._presence.stream_opened(peer.id)
         self.teller.greet(stream)
+        if self._presence.learned(peer.id) is None:  # others can reach it the sooner
+            self._looking = asyncio.ensure_future(self.meetings.look())
         return stream
 
     async def _hash_at(self, cursor: Cursor | None) -> str | None:

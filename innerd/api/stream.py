@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from innerd.api.asgi import PIPE, Scope, Send
 from innerd.api.hub import Hub
+from innerd.api.streams import Stream
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
 from innerd.wire.stream import Cursor, parse_cursor
@@ -35,7 +36,10 @@ class Connection:
             self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
 
     def waiting(self) -> int:
-        return self._transport.get_write_buffer_size() if self._early is None else 0
+        return self._transport.get_write_buffer_size() + sum(map(len, self._early or ()))
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -51,20 +55,39 @@ async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[
     pipe = connect()
     stream = await hub.open(peer, _cursor(scope, headers, hub.generation), pipe)
     pipe.gone = stream.finished.set
+    if pipe.is_closing():  # it went while the log was read
+        stream.finished.set()
     try:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")],
-            }
-        )
-        pipe.begin()
+        if not await _begin(pipe, stream, send):
+            return
         await stream.finished.wait()
         if stream.ending is not None:
             await _finish(pipe, send)
     finally:
         hub.closed(stream)
+
+
+async def _begin(pipe: Connection, stream: Stream, send: Send) -> bool:
+    """The head of the response. It waits while the answer before it, on the same connection, is not read; who reads
+    neither is dropped like any slow reader, and then this is False."""
+    head = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")],
+    }
+    sending = asyncio.ensure_future(send(head))
+    finished = asyncio.ensure_future(stream.finished.wait())
+    try:
+        await asyncio.wait((sending, finished), return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done():
+            pipe.abort()
+            return False
+        sending.result()
+    finally:
+        finished.cancel()
+        sending.cancel()
+    pipe.begin()
+    return True
 
 
 async def _finish(pipe: Connection, send: Send) -> None:

@@ -35,6 +35,7 @@ class Stream:
         "pipe",
         "pressed",
         "wants_presence",
+        "written",
         "wrote",
     )
 
@@ -45,7 +46,8 @@ class Stream:
         self.wants_presence = True
         self.cursor = 0  # the revision of the last frame that moved it
         self.wrote = self.moved = now
-        self.pressed: float | None = None  # until when what was written must have left
+        self.written = 0  # bytes
+        self.pressed: tuple[float, int] | None = None  # until when more than so many bytes must have left
         self.ending: str | None = None
         self.finished = asyncio.Event()  # nothing more will be written
         self.ended = asyncio.Event()  # and its connection knows
@@ -79,6 +81,7 @@ class Streams:
 
     def write(self, stream: Stream, data: bytes) -> None:
         stream.pipe.write(data)
+        stream.written += len(data)
         stream.wrote = asyncio.get_running_loop().time()
         self.pressed.add(stream)
         if stream in self.quiet:
@@ -106,6 +109,7 @@ class Streams:
     def closed(self, stream: Stream) -> bool:
         """The connection of a stream is done with it; whether its peer has none now."""
         stream.ended.set()
+        stream.due, stream.is_fresh = None, False
         reason = stream.ending or "disconnected"
         self.ended[reason] = self.ended.get(reason, 0) + 1
         self._let_go(stream)

@@ -31,7 +31,7 @@ _TICK, _TICK_BYTES = 0.01, 4 << 20  # the heavy lane's
 _CLASS_DRAINS = 25  # ticks that the heavy lane waits at most for one class to read before it goes on with the next
 _PRESENCE_TICK, _PRESENCE_RATE = 0.1, 64 << 20  # seconds between two rounds at least; bytes a second
 _SWEEP, _EXPIRE = 1.0, 10.0  # seconds
-_PATIENCE, _SLOWEST = 15.0, 65_536  # a frame must be read in so many seconds, and at so many bytes a second after that
+_PATIENCE, _SLOWEST = 15.0, 262_144  # so many bytes, or all that waits, must be read in so many seconds
 _CURSOR_MOVES = 300.0  # seconds after which a stream that nothing concerns is told how far the log is
 
 
@@ -76,7 +76,7 @@ class Teller:
         for class_ in classes if change.concerned is None else change.concerned:
             if class_ in classes:
                 for stream in classes[class_].values():
-                    if stream.due is None:
+                    if stream.due is None and not stream.is_fresh:
                         stream.due = change.before
                 self._due[class_] = None
         if self._due:
@@ -122,10 +122,11 @@ class Teller:
 
     async def haul(self) -> None:
         """Tell what is heavy, one class after the other."""
+        pace = _Pace(heavy=True)
         while self._heavy:
             class_ = next(iter(self._heavy))
             del self._heavy[class_]
-            await self._tell_class(class_, _Pace(heavy=True), heavy=True)
+            await self._tell_class(class_, pace, heavy=True)
             self._soft_stirred.set()
             for _ in range(_CLASS_DRAINS):
                 if self._waiting_in(class_) > HEAVY:
@@ -141,8 +142,10 @@ class Teller:
             view = self._writer.view
             if not heavy and self._is_heavy(stream, view):
                 self._to_heavy(stream)
-                continue
-            if pace.spent(self._tell(stream, view)):
+                size = 0
+            else:
+                size = self._tell(stream, view)
+            if pace.spent(size):
                 await pace.rest()
 
     def _was(self, stream: Stream, view: View) -> Class:
@@ -167,9 +170,10 @@ class Teller:
         stream.due, stream.is_fresh = None, False
         if something:
             self._presence.told[stream.peer] = view.network.revision
-        elif not always:
+        else:
             self._presence.moved(stream.peer)  # it is not waited for any more
-            return 0
+            if not always:
+                return 0
         self._moved(stream, data)
         return len(data)
 
@@ -204,7 +208,7 @@ class Teller:
                 self._streams.write(stream, data)
                 size = len(data)
             else:
-                continue
+                size = 0
             total += size
             if pace.spent(size):
                 await pace.rest()
@@ -254,10 +258,13 @@ class Teller:
 
     async def _sweeper(self) -> None:
         while True:
-            for _ in range(int(_EXPIRE / _SWEEP)):
-                await asyncio.sleep(_SWEEP)
-                self.sweep()
-            self._presence.expire()
+            try:
+                for _ in range(int(_EXPIRE / _SWEEP)):
+                    await asyncio.sleep(_SWEEP)
+                    self.sweep()
+                self._presence.expire()
+            except Exception:  # a bug of ours: the streams go on
+                _log.exception("sweeping failed")
 
     def sweep(self) -> None:
         """Keep quiet streams alive; drop those whose readers are too slow."""
@@ -269,11 +276,16 @@ class Teller:
             else:
                 self._streams.write(stream, KEEPALIVE)
         for stream in list(self._streams.pressed):
-            waiting = stream.pipe.waiting()
-            if not waiting:
-                stream.pressed = None
-                self._streams.pressed.discard(stream)
-            elif stream.pressed is None:
-                stream.pressed = now + _PATIENCE + waiting / _SLOWEST
-            elif now > stream.pressed:
-                self._streams.end(stream, "too_slow")
+            self._press(stream, now)
+
+    def _press(self, stream: Stream, now: float) -> None:
+        """What was written must leave, at some pace; who reads steadily has all the time that this takes."""
+        waiting = stream.pipe.waiting()
+        left = stream.written - waiting
+        if not waiting:
+            stream.pressed = None
+            self._streams.pressed.discard(stream)
+        elif stream.pressed is None or left >= stream.pressed[1]:
+            stream.pressed = (now + _PATIENCE, left + min(waiting, _SLOWEST))
+        elif now > stream.pressed[0]:
+            self._streams.end(stream, "too_slow")

@@ -87,4 +87,17 @@ async def applied(request: Asgi, services: Wired) -> Response[bytes]:
     return empty(204)
 
 
-ROUTES = [state, capabilities, redeem, endpoint, candidates, applied]
+@post(
+    "/v1/user/connect",
+    operation_id="Connect",
+    summary="Ask for a moment at which both begin to look for a way to each other",
+    opt={"body": ours.ConnectTo},
+    status_code=200,
+)
+async def connect(request: Asgi, services: Wired) -> Response[bytes]:
+    """Both hear of it on their streams (`connect`), if both hold one."""
+    await services.hub.meetings.ask(peer_of(request), (await body_of(request, ours.ConnectTo)).peer)
+    return empty(204)
+
+
+ROUTES = [connect, state, capabilities, redeem, endpoint, candidates, applied]

@@ -32,6 +32,7 @@ _log = structlog.get_logger("device")
 TRANSITION = 60.0  # seconds a temporary key may keep the address
 _POLL = 2.0
 _POLL_TRANSITION = 0.02
+_LOOK_AGAIN = 0.2  # seconds between two looks that somebody asked for, and that one waits for one
 _SETTLE = 3.0  # seconds a request waits for the device at most
 
 
@@ -123,9 +124,21 @@ class DeviceSync:
         self._wake = asyncio.Event()
         self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
         self._looked_at = float("-inf")
+        self._looked = asyncio.Event()  # set, and another one made, at each look
         self._synced = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._watch: set[int] = set()
+
+    async def look_now(self) -> None:
+        """See where peers are at this moment; not more often than a device can be read without hurting others."""
+        if time.monotonic() - self._looked_at < _LOOK_AGAIN:
+            return
+        self._looked_at = float("-inf")
+        looked = self._looked
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_AGAIN):
+                await looked.wait()
 
     def follow(self, change: Committed) -> None:
         """A follower of the feed."""
@@ -196,6 +209,8 @@ class DeviceSync:
             await self._apply(changes)
             self.device = await asyncio.to_thread(self.backend.get, self.interface)
         self._observe(network)
+        self._looked.set()
+        self._looked = asyncio.Event()
         self._release(network.revision)
 
     async def catch_up(self) -> None:

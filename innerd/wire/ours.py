@@ -54,6 +54,12 @@ class Applied(Struct, kw_only=True):
     refused: Annotated[list["RefusedPeer"], Meta(max_length=1000)] = []
 
 
+class ConnectTo(Struct, kw_only=True):
+    """`POST /v1/user/connect`: the peer to which a way is looked for."""
+
+    peer: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
 class RefusedPeer(Struct, kw_only=True):
     peer: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     reason: Annotated[str, Meta(pattern="^[a-z0-9_]{1,40}$")]  # "pin", or the code of an error

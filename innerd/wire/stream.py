@@ -6,10 +6,10 @@ connection alive. Frames are encoded once for all members of a class.
 """
 
 import re
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from innerd.domain.netmap import Delta
 from innerd.domain.network import Network
@@ -78,6 +78,15 @@ class PresenceJson(Struct, Generic[S], kw_only=True):
 
     whole: bool
     peers: list[S]
+
+
+class Connect(Struct, kw_only=True):
+    """Look for a way to a peer, from `go_at` on (the coordinator's time, seconds since 1970); it does the same. `epoch`
+    names the attempt."""
+
+    peer: int
+    epoch: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    go_at: float
 
 
 class Bye(Struct, kw_only=True):
@@ -159,6 +168,7 @@ DECODERS: dict[str, Any] = {
         "snapshot": Snapshot[PeerJson, CidrJson],
         "delta": DeltaJson[PeerJson, CidrJson],
         "presence": PresenceJson[PeerPresence],
+        "connect": Connect,
         "bye": Bye,
     }.items()
 }

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from innerd.domain.values import Address
+from innerd.domain.values import Address, Range
 from innerd.wireguard.device import DeviceError, NoSuchDevice
 
 _IFA_F_NODAD = 0x02
@@ -136,6 +136,18 @@ def host_addresses() -> list[Address]:
                 if not (address.is_link_local or address.is_multicast or address.is_loopback):
                     found.append(address)
     return list(dict.fromkeys(found))
+
+
+def host_networks() -> list[Range]:
+    """The networks of the links that `host_addresses` is about, but for single addresses: who lives there is near."""
+    found: list[Range] = []
+    with route_socket() as ip:
+        usable = {link["index"] for link in ip.get_links() if _carries(link)}
+        for entry in ip.get_addr():
+            address = entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
+            if entry["index"] in usable and entry["scope"] == 0 and address:
+                found.append(ip_interface(f"{address}/{entry['prefixlen']}").network)
+    return [network for network in dict.fromkeys(found) if network.num_addresses > 1]
 
 
 def _carries(link: Any) -> bool:

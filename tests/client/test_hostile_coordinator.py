@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from innclient.agent.keeper import Keeper
 from innclient.agent.run import cycle
 from innclient.failures import UNREACHABLE, Failure
 from innerd.wire.innernet import CidrJson, PeerJson
-from innerd.wire.stream import Bye, DeltaJson
+from innerd.wire.stream import KEEPALIVE, Bye, DeltaJson, PeerPresence, PresenceJson
+from tests.client.agents import agent_of as served
+from tests.client.agents import inn
 from tests.client.liar import OPEN, Liar, presence, told
 from tests.client.support import COORDINATOR, eventually, hosts_of, keeper_at, on_device
 from tests.client.told import hello, peer_json, snapshot
-from tests.world import key
+from tests.world import INTERFACE, key
 
 RYO, MARI, OVEN = "127.42.128.1", "127.42.128.2", "127.42.64.1"
 ROOT = CidrJson(id=1, name="kermpany", cidr="127.42.0.0/16", parent=None)
@@ -168,3 +171,262 @@ async def test_one_cycle_that_is_told_goodbye_fails_as_a_command_does(reason: st
             await cycle(keeper_at(tmp_path, "ryo", RYO, port))
     assert failed.value.status in (UNREACHABLE, 3)
     assert reason in failed.value.message or reason == "disabled"
+
+
+# -- what comes in an order, a number or a size that no coordinator has ------------------------------------------------
+
+HONEST_DEVICE = {key("coordinator"): frozenset({f"{COORDINATOR}/32"}), key("mari"): frozenset({f"{MARI}/32"})}
+HONEST_NAMES = {f"{COORDINATOR} coordinator.kermpany.wg", f"{RYO} ryo.kermpany.wg", f"{MARI} mari.kermpany.wg"}
+
+
+def allowed_of(keeper: Keeper) -> dict[str, frozenset[str]]:
+    return {k: p.allowed_ips for k, p in keeper.tunnel.get().peers.items()}
+
+
+def names_of(keeper: Keeper) -> set[str]:
+    return {line for line in hosts_of(keeper).splitlines() if not line.startswith("#")}
+
+
+async def told_later(folder: Path, *chunks: bytes, last: int) -> tuple[dict[str, frozenset[str]], set[str]]:
+    """Device and names of an agent that was told the truth, then other things, then a last revision."""
+    liar = Liar(state(*HONEST))
+    async with agent_of(liar, folder) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        for chunk in chunks:
+            await liar.say(chunk)
+        await eventually(lambda: liar.reports and liar.reports[-1][1]["revision"] == last, within=30)
+        assert liar.streams == 1, "it asked anew"
+        return allowed_of(keeper), names_of(keeper)
+
+
+async def test_a_delta_before_any_snapshot_brings_what_it_says_and_no_more(tmp_path: Path) -> None:
+    liar = Liar(OPEN + told(hello(head=11)) + delta(peers=HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 11)
+        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
+
+
+async def test_frames_before_any_hello_write_no_names_of_a_network_that_nobody_named(tmp_path: Path) -> None:
+    liar = Liar(OPEN + told(snapshot(*HONEST, cidrs=[ROOT])) + delta(peers=[peer_json(9, "eve", RYO)]))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 11)
+        assert allowed_of(keeper) == HONEST_DEVICE
+        assert hosts_of(keeper) == ""
+
+
+async def test_a_goodbye_before_anything_else_is_survived(tmp_path: Path) -> None:
+    liar = Liar(OPEN + told(Bye(reason="disabled")), OPEN + told(Bye(reason="retired"), hello()), state(*HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        assert allowed_of(keeper) == HONEST_DEVICE
+
+
+@pytest.mark.parametrize("revision", [9, 0, -1, -(2**63), 2**63, 2**70, 10], ids=str)
+async def test_a_delta_with_an_odd_revision_ends_nothing(revision: int, tmp_path: Path) -> None:
+    """Whatever the number, what it says is looked at as everything else; and the next one is heard."""
+    liar = Liar(state(*HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        eve = peer_json(9, "eve", OVEN, public_key=key("ryo"))
+        await liar.say(delta(revision=revision, peers=[eve, peer_json(8, "eve", MARI)]))
+        await liar.say(told(*[DeltaJson(revision=20, head_hash="h", peers=[peer_json(5, "oven", OVEN)])]))
+        await eventually(lambda: key("oven") in on_device(keeper) or liar.streams > 1)
+        assert HONEST_DEVICE.items() <= allowed_of(keeper).items()
+        assert on_device(keeper) <= {key("coordinator"), key("mari"), key("oven")}
+
+
+OWN = "our own address, the coordinator's and mari's, given to others in one delta"
+MANY_PEERS = {
+    OWN: [peer_json(20 + n, f"eve{n}", ip) for n, ip in enumerate((RYO, COORDINATOR, MARI))],
+    "one address for two": [peer_json(20, "eve", OVEN), peer_json(21, "ivy", OVEN)],
+    "one key for two": [peer_json(20, "eve", OVEN), peer_json(21, "ivy", "127.42.64.2", public_key=key("eve"))],
+    "one id for two": [peer_json(20, "eve", OVEN), peer_json(20, "ivy", "127.42.64.2")],
+    "our own id": [peer_json(3, "eve", OVEN, public_key=key("eve"))],
+    "the coordinator's id": [peer_json(1, "eve", OVEN, public_key=key("eve"))],
+    "an address in other words": [peer_json(20, "eve", "127.042.128.2"), peer_json(21, "eve", "::ffff:127.42.128.2")],
+    "a key in other words": [peer_json(20, "eve", OVEN, public_key=key("mari").rstrip("="))],
+}
+ALLOWED = {key("eve"): {f"{OVEN}/32"}, key("ivy"): {"127.42.64.2/32"}}
+
+
+@pytest.mark.parametrize("peers", MANY_PEERS.values(), ids=MANY_PEERS)
+async def test_whatever_overlaps_nobody_gets_an_address_that_another_has(peers: list[PeerJson], tmp_path: Path) -> None:
+    allowed, names = await told_later(tmp_path, delta(peers=peers), last=11)
+    given = [ip for ips in allowed.values() for ip in ips]
+    assert len(given) == len(set(given)), "one address, one peer"
+    assert allowed[key("coordinator")] == frozenset({f"{COORDINATOR}/32"})
+    assert allowed[key("mari")] == frozenset({f"{MARI}/32"})
+    others = {k: ips for k, ips in allowed.items() if k not in HONEST_DEVICE}
+    assert all(ips <= ALLOWED[k] for k, ips in others.items())
+    assert key("ryo") not in allowed
+    held = {line for line in names if line.split()[0] in (RYO, MARI, COORDINATOR)}
+    assert held <= HONEST_NAMES
+
+
+async def test_overlapping_ranges_of_cidrs_reach_no_device(tmp_path: Path) -> None:
+    cidrs = [
+        CidrJson(id=n, name="kermpany", cidr=r, parent=n) for n, r in enumerate(("0.0.0.0/0", "::/0", "127.42.0.0/16"))
+    ]
+    allowed, names = await told_later(tmp_path, delta(cidrs=cidrs, cidrs_gone=[1, 1, 99, -7]), last=11)
+    assert (allowed, names) == (HONEST_DEVICE, HONEST_NAMES)
+
+
+async def test_where_we_and_the_coordinator_are_gone_the_way_back_to_it_stays(tmp_path: Path) -> None:
+    allowed, names = await told_later(tmp_path, delta(gone=[1, 3, 3, -1, 10**9]), last=11)
+    assert (allowed, names) == (HONEST_DEVICE, {f"{MARI} mari.kermpany.wg"})
+
+
+async def test_a_hello_in_the_middle_that_says_we_are_somebody_else_takes_no_key_of_ours_out(tmp_path: Path) -> None:
+    liar = Liar(state(*HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        await liar.say(told(hello(peer=4)) + delta(peers=[peer_json(9, "oven", OVEN)]))
+        await eventually(lambda: keeper.applied == 11)
+        await keeper.apply()
+        assert {key("coordinator"), key("oven")} <= on_device(keeper)
+        assert key("ryo") not in on_device(keeper)
+        assert keeper.tunnel.get().peers[key("coordinator")].allowed_ips == frozenset({f"{COORDINATOR}/32"})
+
+
+async def test_another_network_after_the_first_is_refused_and_said(tmp_path: Path) -> None:
+    liar = Liar(state(*HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        await liar.say(told(hello(network_id="\x1b[2J" + "b" * 29, head=99)) + delta(revision=99, gone=[4]))
+        await eventually(lambda: keeper.forked is not None)
+        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
+        assert keeper.netmap.revision == 10
+
+
+async def test_a_hundred_thousand_peers_in_one_frame_are_looked_at_each(tmp_path: Path) -> None:
+    """More than the network has addresses: names that are none, keys that are ours, addresses twice."""
+    crowd = [
+        peer_json(100 + n, "no name" if n % 2 else "eve", f"127.42.{n // 250 % 250}.{n % 250}", public_key=key("ryo"))
+        for n in range(100_000)
+    ]
+    liar = Liar(state(*HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        await liar.say(delta(peers=crowd))
+        await eventually(lambda: keeper.applied == 11, within=40)
+        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
+        await liar.say(delta(revision=12, gone=[4]))
+        await eventually(lambda: keeper.applied == 12, within=20)
+
+
+async def test_a_hundred_thousand_endpoints_of_a_peer_are_survived(tmp_path: Path) -> None:
+    texts = [f"{1 + n % 200}.{n // 200 % 250}.{n // 50_000}.9:{n % 65536}" for n in range(100_000)]
+    mari = PeerPresence(peer=4, endpoint="\x1b[2J:1", candidates=texts, online=True)
+    strangers = [PeerPresence(peer=n, endpoint=None, candidates=[], online=True) for n in (-1, 0, 1, 3, 77, 2**70)]
+    liar = Liar(state(*HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        await liar.say(told(PresenceJson(whole=True, peers=[mari, *strangers])) + delta())
+        await eventually(lambda: keeper.applied == 11, within=30)
+        assert allowed_of(keeper) == HONEST_DEVICE
+
+
+async def test_a_peer_is_tried_neither_on_this_host_nor_in_the_tunnel(tmp_path: Path) -> None:
+    texts = [
+        "127.0.0.1:1",
+        f"{COORDINATOR}:1",
+        f"{RYO}:22",
+        "0.0.0.0:1",
+        "[::1]:1",
+        "224.0.0.1:1",
+        "8.8.8.8:0",
+        "x:1\n",
+    ]
+    mari = PeerPresence(peer=4, endpoint=None, candidates=texts, online=True)
+    liar = Liar(OPEN + told(hello(), snapshot(*HONEST, cidrs=[ROOT]), PresenceJson(whole=True, peers=[mari])))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        await asyncio.sleep(1.5)  # longer than a head start
+        await keeper.apply()
+        assert keeper.tunnel.get().peers[key("mari")].endpoint is None
+
+
+async def test_a_flood_of_keepalives_and_of_frames_that_nobody_knows_is_only_heard(tmp_path: Path) -> None:
+    liar = Liar(state(*HONEST))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        read = keeper.tunnel.backend.applied[:]
+        flood = KEEPALIVE * 50_000 + b"\n\n" * 10_000 + b"event: gossip\ndata: {}\n\n" * 20_000 + b"data: 7\n\n"
+        await liar.say(flood + delta())
+        await eventually(lambda: keeper.applied == 11, within=20)
+        assert keeper.tunnel.backend.applied == read
+        assert len(keeper.journal.after(0)) < 20
+
+
+async def test_a_frame_that_is_too_large_in_the_middle_changes_nothing(tmp_path: Path) -> None:
+    liar = Liar(state(*HONEST), state(*HONEST, revision=12))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        saying = asyncio.create_task(liar.say(b'event: delta\ndata: {"x":"' + b"x" * (65 << 20)))
+        await eventually(lambda: keeper.applied == 12, within=20)
+        await asyncio.gather(saying, return_exceptions=True)
+        assert allowed_of(keeper) == HONEST_DEVICE
+
+
+# -- what reaches a terminal -----------------------------------------------------------------------------------------
+
+NASTY = "\x1b[2J\x1b]0;owned\x07\r\n\x9b1m\u202egnp.exe\x00"
+
+
+async def said_of(folder: Path, *scripts: bytes, until: str) -> str:
+    """All that `inn` writes of an interface whose coordinator said this, when its state says so."""
+    liar = Liar(*scripts)
+    async with liar.listening() as port:
+        keeper = keeper_at(folder, "ryo", RYO, port)
+        async with served(keeper) as task:
+            await eventually(lambda: getattr(keeper, until))
+            said = ""
+            for verb in (
+                ["status", INTERFACE],
+                ["show"],
+                ["show", "--tree"],
+                ["events", INTERFACE],
+                ["fetch", INTERFACE],
+            ):
+                done = await inn(keeper, *verb)
+                assert done.out or done.err or verb[0] == "events", verb
+                said += done.out + done.err
+            assert not task.done()
+    return said
+
+
+def denial(code: str, title: str) -> bytes:
+    body = json.dumps({"code": code, "title": title}).encode()
+    return b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+SAYS = {
+    "a reason to end": (OPEN + told(hello(), snapshot(*HONEST, cidrs=[ROOT]), Bye(reason=NASTY)), "trouble"),
+    "a reason to end first": (OPEN + told(Bye(reason=NASTY)), "trouble"),
+    "a refusal": (denial("unauthorized", NASTY), "trouble"),
+    "a code": (denial(NASTY, "no"), "trouble"),
+    "a network": (OPEN + told(hello(network=NASTY)), "trouble"),
+    "a suffix": (OPEN + told(hello(suffix=NASTY)), "trouble"),
+    "another network": (state(*HONEST) + told(hello(network_id=NASTY)), "forked"),
+    "a broken frame": (OPEN + b'event: hello\ndata: {"' + json.dumps(NASTY)[1:].encode() + b":1}\n\n", "trouble"),
+}
+
+
+@pytest.mark.parametrize(("script", "until"), SAYS.values(), ids=SAYS)
+async def test_what_the_coordinator_says_of_itself_reaches_a_terminal_escaped(
+    script: bytes, until: str, tmp_path: Path
+) -> None:
+    said = await said_of(tmp_path, script.removesuffix(b"\n\n") + b"\n\n\0", until=until)
+    raw = {c for c in said if not c.isprintable() and c != "\n"}
+    assert raw == set()
+    assert "TRUST BROKEN" in said if until == "forked" else "not connected" in said
+
+
+async def test_names_that_are_none_reach_neither_a_terminal_nor_the_hosts_file(tmp_path: Path) -> None:
+    bad = [peer_json(9, f"eve{NASTY}", OVEN), peer_json(4, f"mari{NASTY}", MARI)]
+    cidrs = [ROOT, CidrJson(id=3, name=NASTY, cidr="127.42.128.0/17", parent=1)]
+    script = OPEN + told(hello(), snapshot(*HONEST, *bad, cidrs=cidrs), presence())
+    said = await said_of(tmp_path, script, until="applied")
+    assert {c for c in said if not c.isprintable() and c != "\n"} == set()
+    assert "eve" not in said
+    assert {line for line in (tmp_path / "hosts").read_text().splitlines() if not line.startswith("#")} <= HONEST_NAMES

@@ -149,7 +149,8 @@ def told(peer: int, endpoint: str | None, *candidates: str, online: bool = True)
 
 def test_presence_puts_the_endpoint_first_and_the_last_candidate_next() -> None:
     after = take_presence({}, [told(4, "192.0.2.4:1", "10.0.0.4:1", "192.0.2.5:1", "192.0.2.4:1")], whole=True)
-    assert after == {4: Presence(("192.0.2.4:1", "192.0.2.5:1", "10.0.0.4:1"), online=True)}
+    own = ("192.0.2.4:1", "192.0.2.5:1", "10.0.0.4:1")
+    assert after == {4: Presence(own, online=True, seen="192.0.2.4:1", own=own)}
 
 
 def test_whole_presence_forgets_who_is_not_in_it_and_changes_do_not() -> None:

@@ -11,13 +11,16 @@ from msgspec.structs import replace
 
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
+from innerd.domain import events as e
 from innerd.domain.errors import Refused
+from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.visibility import structural
 from innerd.log import chain, codec
 from innerd.log.codec import UnknownEvent
 from innerd.log.memory import MemoryStore
 from innerd.log.store import StoreCorrupt, Stored
 from tests.coordinator.bench import LOCAL, bench, cidr
-from tests.log.histories import BEGINNING, FOUNDING, STEPS, Step, command_of, time_of
+from tests.log.histories import BEGINNING, FOUNDING, STEPS, Step, command_of, history, time_of
 
 
 async def live(steps: list[Step], together: int = 1) -> Writer:
@@ -192,3 +195,112 @@ async def test_an_honest_event_of_a_newer_release_is_named() -> None:
     b.store.records.append(Stored(5, record, b"s" * 16, link))
     with pytest.raises(UnknownEvent, match=r"event 5 is a peer\.baked of version 1"):
         await load(b.store)
+
+
+# -- what is remembered one by one ------------------------------------------------------------------------------------
+
+
+async def logged(events: list[e.AnyEvent]) -> MemoryStore:
+    """A log of just these events."""
+    store, link = MemoryStore(), b""
+    for seq, event in enumerate(events, 1):
+        record, salt = codec.encode(event, seq, BEGINNING + seq, LOCAL), seq.to_bytes(16, "big")
+        link = chain.link(link or chain.genesis(FOUNDING.id), salt, record)
+        store.records.append(Stored(seq, record, salt, link))
+    return store
+
+
+def founding() -> list[e.AnyEvent]:
+    (turn,) = history([])
+    return list(turn.events)
+
+
+def quiet(number: int) -> e.AnyEvent:
+    """Nothing that changes the tree."""
+    return e.CidrRenamed(id=1, name=f"n{number}", was="n")
+
+
+def carving(number: int) -> e.AnyEvent:
+    """A CIDR by itself."""
+    return e.CidrCreated(id=number, name=f"c{number}", range=f"10.42.{number}.0/24", parent=1)
+
+
+def log_of(length: int, trees: list[int]) -> list[e.AnyEvent]:
+    """So many events; those of the numbers in `trees` change the tree."""
+    founded = founding()
+    order = {seq: number for number, seq in enumerate(sorted(trees), 3)}
+    later = [carving(order[seq]) if seq in order else quiet(seq) for seq in range(len(founded) + 1, length + 1)]
+    return founded + later
+
+
+LOGS = {
+    "only founded": (4, []),
+    "short": (900, []),
+    "one page": (1000, []),
+    "one more": (1001, []),
+    "a full page and a little": (2003, []),
+    "three pages": (3000, []),
+    "a little more than three": (3001, [2995]),
+    "trees long ago": (2500, list(range(10, 40))),
+    "nine trees at the end": (2500, list(range(2480, 2489))),
+    "eight trees at the end": (2500, list(range(2480, 2488))),
+    "thirty trees at the end": (1030, list(range(1001, 1031))),
+    "trees around the pages' ends": (3001, [999, 1000, 1001, 1999, 2000, 2001, 2002, 2999, 3000, 3001]),
+}
+
+
+@pytest.mark.parametrize(("length", "trees"), LOGS.values(), ids=LOGS)
+async def test_the_last_events_are_kept_one_by_one_and_no_more(length: int, trees: list[int]) -> None:
+    events = log_of(length, trees)
+    store = await logged(events)
+    loaded = await load(store)
+    recent = list(loaded.recent)
+    assert len(events) == length
+    assert recent == events[length - len(recent) :], "the last ones"
+    assert loaded.base == fold(EMPTY, events[: length - len(recent)])
+    assert loaded.network == fold(EMPTY, events)
+    assert len(recent) <= 1000
+    assert sum(structural((event,)) for event in recent) <= 8
+    if len(recent) < min(length, 1000):  # then one more would be one tree too many
+        assert sum(structural((event,)) for event in events[length - len(recent) - 1 :]) == 9
+    assert (loaded.chain, loaded.at) == (store.records[-1].chain, pytest.approx(BEGINNING + length))
+
+
+async def test_an_empty_log_has_nothing_to_remember() -> None:
+    loaded = await load(MemoryStore())
+    assert (loaded.base, loaded.recent, loaded.network, loaded.chain) == (EMPTY, (), EMPTY, b"")
+
+
+@settings(deadline=None, max_examples=40)
+@given(STEPS, st.integers(1, 20))
+def test_however_a_store_cuts_its_pages_the_network_is_the_same(steps: list[Step], size: int) -> None:
+    writer = asyncio.run(live(steps))
+
+    class Pages(MemoryStore):
+        def read(self, after: int = 0, limit: int = 0):  # type: ignore[no-untyped-def]
+            return super().read(after, size)
+
+    store = Pages()
+    store.records = writer.store.records  # type: ignore[attr-defined]
+    loaded = asyncio.run(load(store))
+    networks: dict[int, Network] = {loaded.base.revision: loaded.base}
+    for event in loaded.recent:
+        networks[max(networks) + 1] = evolve(networks[max(networks)], event)
+    assert networks[writer.network.revision] == loaded.network == writer.network
+    assert sum(structural((event,)) for event in loaded.recent) <= 8
+
+
+@pytest.mark.parametrize("seq", [1000, 1001, 1500, 2000, 2001])
+async def test_damage_is_found_on_every_page(seq: int) -> None:
+    store = await logged(log_of(2002, []))
+    store.records = _changed(store.records, seq, record=lambda x: x + b" ")
+    with pytest.raises(StoreCorrupt, match=rf"event {seq}\b"):
+        await load(store)
+
+
+@pytest.mark.parametrize("seq", [1000, 1001, 2001])
+async def test_what_cannot_have_happened_is_named_by_its_number_on_every_page(seq: int) -> None:
+    events = log_of(2002, [])
+    events[seq - 1] = e.CidrRenamed(id=77, name="x", was="y")
+    with pytest.raises(StoreCorrupt, match=rf"event {seq} \(cidr\.renamed\) can't have happened"):
+        await load(await logged(events))

@@ -1,6 +1,6 @@
 """A seeded life of a network: machines join and go, are disabled, renamed, moved by carving; ways are cut, agents
-killed, the coordinator restarted. All along nobody is told of whom it may not see, no receipt is ahead of its device, and
-at every pause each machine that can be reached holds exactly what a fresh one would be told."""
+killed, the coordinator restarted. All along nobody is told of whom it may not see, and no receipt is ahead of its
+device; at every pause each machine that can be reached holds exactly what a fresh one would be told."""
 
 import asyncio
 import re

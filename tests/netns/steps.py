@@ -83,7 +83,10 @@ def agent(host: Host, *flags: str, network: str = NETWORK) -> subprocess.Popen[b
 
     def ready() -> bool:
         assert process.poll() is None, f"inn up -d ended: {said(host, 'inn.log')}"
-        return host.path(f"/run/inn/{network}.sock").exists() and status(host, network)["applied"] > 0
+        if not host.path(f"/run/inn/{network}.sock").exists():
+            return False
+        found = status(host, network)  # of the files, where the socket is one that a killed agent left behind
+        return bool(found["has_agent"] and found["applied"] > 0)
 
     wait_for(ready, f"the agent of {host.name}")
     return process

@@ -111,6 +111,7 @@ async def add_peer(
         "revision": reply.revision,
     }
     if output.is_stdout and not call.as_json:
+        call.changed(reply)
         return
     call.tell(
         content,
@@ -331,6 +332,7 @@ async def reissue_invite(call: Call, name: str | None, save_config: str | None, 
         reply = await call.change("POST", path, body)
         written = _invitation(await call.network(), peer.ip, key, expires)
         output.write(written)
+    call.changed(reply)
     if reply and (call.as_json or not output.is_stdout):
         where = written.decode() if output.is_stdout else str(save_config)
         shown = msgspec.to_builtins(peer) | body

@@ -4,6 +4,7 @@ A verb is an async function that gets a `Call` and its own options. Which way le
 program's: it leaves a `Connect` in the click context.
 """
 
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -33,6 +34,7 @@ class Call:
         self.dry_run = dry_run
         self.yes = yes
         self._wait = wait
+        self._is_silent = False
         self._told: dict[str, Any] = {}  # what was made or changed
         self._network: NetworkJson | None = None
         self._used: list[NetworkPeer | NetworkCidr] = []  # what a change is decided on
@@ -93,9 +95,15 @@ class Call:
             "look at it, and repeat the change if it is still wanted",
         )
 
+    def changed(self, reply: Reply | None) -> None:
+        """A change of which nothing is told: its own output is all that stdout holds."""
+        if reply is not None:
+            self._told = {"revision": reply.revision}
+            self._is_silent = True
+
     def tell(self, content: dict[str, Any], sentence: str) -> None:
         """What was made or changed."""
-        self._told = content
+        self._told, self._is_silent = content, False
         if self.as_json:
             if self._wait is None:
                 render.document(content)
@@ -116,7 +124,7 @@ class Call:
         if self.as_json:
             render.document(self._told | {"wait": found})
         else:
-            waiting.say(found)
+            waiting.say(found, sys.stderr if self._is_silent else sys.stdout)
         failure = waiting.missing(found, self._wait)
         if failure is not None:
             raise failure

@@ -1,8 +1,7 @@
 """`--wait`: how a change went on to the peers that it concerns."""
 
-from typing import Any
+from typing import Any, TextIO
 
-from innclient.admin import render
 from innclient.admin.transport import Api
 from innclient.failures import UNREACHABLE, Failure
 from innerd.wire.ours import Convergence
@@ -34,16 +33,16 @@ async def until_converged(api: Api, revision: int, seconds: int) -> dict[str, An
     }
 
 
-def say(outcome: dict[str, Any]) -> None:
+def say(outcome: dict[str, Any], out: TextIO) -> None:
     count = outcome["applied"]
-    render.line(f"{count} connected {'peer has' if count == 1 else 'peers have'} it, after {outcome['seconds']:.2f} s.")
+    out.write(f"{count} connected {'peer has' if count == 1 else 'peers have'} it, after {outcome['seconds']:.2f} s.\n")
     for key, meaning in (
         ("refused", "refuse a part of it (inn status there says why)"),
         ("offline", "not connected; told when they come back"),
         ("polling", "innernet's clients: they ask every minute or so, and never report"),
     ):
         if outcome[key]:
-            render.line(f"  {meaning}: {', '.join(outcome[key])}")
+            out.write(f"  {meaning}: {', '.join(outcome[key])}\n")
 
 
 def missing(outcome: dict[str, Any], seconds: int) -> Failure | None:

@@ -6,7 +6,7 @@ that matters is the keeper's: pins are saved before the device changes, a receip
 costs does not grow with the network: only the peers that it speaks of are looked at.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,17 +19,19 @@ from innclient.agent.state import (
     Presence,
     emptied,
     greet,
+    not_back,
     take_delta,
     take_presence,
     take_snapshot,
 )
 from innclient.agent.words import Entry, differences
-from innerd.domain.values import Address, Endpoint, PublicKey
+from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
-from innerd.wire.stream import Bye, DeltaJson, Hello, PresenceJson, Snapshot
-from innerd.wireguard.device import Device, Wanted
+from innerd.wire.stream import Bye, Connect, DeltaJson, Hello, PresenceJson, Snapshot
+from innerd.wireguard.device import Device, Wanted, WantedPeer
 from innerd.wireguard.plan import Change, applied, plan
 
+_MOST_REFUSED = 1000  # wire.ours.Applied
 SHUT_OUT = ("disabled", "retired")  # the reasons of a `bye` that mean: you are no peer any more
 
 
@@ -49,6 +51,7 @@ class Taken(Struct, kw_only=True):
     hello: Hello | None = None
     is_caught_up: bool = False
     bye: str | None = None
+    meetings: list[Connect] = []
     peers: set[int] | None = set()
     keys: set[PublicKey] = set()
     entries: list[Entry] = []
@@ -66,7 +69,9 @@ class Core:
         self.presence: dict[int, Presence] = {}
         self.overrides = overrides
         self.trials: dict[int, Trial] = {}
+        self.held: Callable[[int], bool] = lambda number: False  # peers that the device must not try by itself
         self.stays = stays  # as the agent, or for one cycle
+        self._restored = False  # greeted by a log that begins anew; its snapshot may be of an earlier revision
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
         self.applied: int | None = None  # the revision of it that the coordinator knows of
 
@@ -75,12 +80,17 @@ class Core:
     def take(self, frames: Iterable[Struct], now: float) -> Taken:
         """Believe what came together, in one step. Raises LogForked and Refused; then everything stays as it was."""
         before, netmap, presence, taken = self.netmap, self.netmap, self.presence, Taken()
+        restored = self._restored
         for frame in frames:
             match frame:
                 case Hello():
-                    netmap, taken.hello = greet(netmap, frame), frame
+                    greeted = greet(netmap, frame)
+                    restored, taken.hello = restored or greeted.generation > netmap.generation, frame
+                    netmap = greeted
                 case Snapshot():
-                    netmap, taken.peers = take_snapshot(netmap, frame), None
+                    if not restored:
+                        not_back(netmap, frame.revision)
+                    netmap, taken.peers, restored = take_snapshot(netmap, frame), None, False
                 case DeltaJson():
                     netmap = take_delta(netmap, frame)
                     _touch(taken, [peer.id for peer in frame.peers] + frame.gone)
@@ -89,11 +99,13 @@ class Core:
                     told = presence.keys() | after.keys() if frame.whole else {peer.peer for peer in frame.peers}
                     _touch(taken, [number for number in told if presence.get(number) != after.get(number)])
                     presence, taken.is_caught_up = after, taken.is_caught_up or frame.whole
+                case Connect():
+                    taken.meetings = [*taken.meetings, frame]
                 case Bye():
                     taken.bye = frame.reason
                     if frame.reason in SHUT_OUT:
                         netmap, presence, taken.peers = emptied(netmap), {}, None
-        self.netmap, self.presence = netmap, presence
+        self.netmap, self.presence, self._restored = netmap, presence, restored
         if taken.hello is not None:
             self.applied = None  # a coordinator that started anew knows of no receipt: say it again
         self._compare(before, taken, now)
@@ -106,7 +118,7 @@ class Core:
         for number in numbers:
             old, new = before.peers.get(number), after.peers.get(number)
             taken.keys |= {peer.public_key for peer in (old, new) if peer is not None}
-            taken.names_changed |= (old and (old.name, old.ip)) != (new and (new.name, new.ip))
+            taken.names_changed |= _named(old) != _named(new)
         if taken.peers is None or before is not after:
             taken.entries += differences(before, after, numbers, now)
 
@@ -129,9 +141,10 @@ class Core:
             if keys.get(str(peer.ip)) == peer.public_key and (peer.public_key != me or peer.id == self.netmap.me)
         ]
 
-    def refused(self) -> list[RefusedPeer]:
+    def refused(self, netmap: Netmap) -> list[RefusedPeer]:
+        """Whom we do not take, of a netmap: as many as a receipt may name."""
         told = [RefusedPeer(peer=b.peer, reason="pin") for b in self.pins.broken.values()]
-        return told + [RefusedPeer(peer=number, reason=why) for number, why in self.netmap.refused.items()]
+        return (told + [RefusedPeer(peer=number, reason=why) for number, why in netmap.refused.items()])[:_MOST_REFUSED]
 
     # -- what goes out ------------------------------------------------------------------------------------------
 
@@ -165,7 +178,8 @@ class Core:
         # Who does not stay can't wait for the other to begin.
         head_start = HEAD_START if self.stays else 0.0
         tried = self.trials
-        trials = next_trials(tried, self.me.public_key, believed, presence, device, now, head_start)
+        free = [peer for peer in believed if not self.held(peer.id)]
+        trials = next_trials(tried, self.me.public_key, free, presence, device, now, head_start)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers}
         self.trials = kept | trials
         return wanted(
@@ -179,6 +193,15 @@ class Core:
             now=now,
         )
 
+    def placed(self, peer: KnownPeer, endpoint: Endpoint, device: Device) -> tuple[tuple[Change, ...], Device]:
+        """What must change for a peer to be reached at an endpoint, and the device after that."""
+        ips = frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"})
+        key = peer.public_key
+        entry = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE, endpoint=endpoint, force_endpoint=True)
+        part = replace(device, peers={key: device.peers[key]} if key in device.peers else {})
+        changes = plan(part, Wanted(private_key=self.me.private_key, peers={key: entry}))
+        return changes, applied(device, changes)
+
     @property
     def waits(self) -> bool:
         """Whether a peer should begin that may not be able to."""
@@ -189,7 +212,12 @@ class Core:
         if self.applied == self.matched.revision or self.matched.is_emptied:
             return None
         self.applied = self.matched.revision
-        return Applied(revision=self.applied, refused=self.refused())
+        return Applied(revision=self.applied, refused=self.refused(self.matched))
+
+
+def _named(peer: KnownPeer | None) -> tuple[object, ...]:
+    """What names are made of: who is believed depends on the key."""
+    return () if peer is None else (peer.name, peer.ip, peer.public_key)
 
 
 def _touch(taken: Taken, numbers: Iterable[int]) -> None:

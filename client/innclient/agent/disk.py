@@ -1,6 +1,7 @@
 """The agent's memory on disk: netmap and pins, written atomically. A torn or foreign file is an error, not an empty
 memory: losing pins in silence would be losing what they are for."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,12 +69,32 @@ class _PinsFile(msgspec.Struct, kw_only=True):
     pins: Pins
 
 
+class Last(msgspec.Struct, frozen=True, kw_only=True):
+    """Our WireGuard port, and where peers (by address) were reached."""
+
+    version: int = _VERSION
+    listen_port: int = 0
+    endpoints: dict[str, str] = {}
+
+
+def load_last(paths: Paths) -> Last:
+    """It is a help and no more: what can't be read is nothing."""
+    try:
+        last = msgspec.json.decode(paths.last.read_bytes(), type=Last)
+        for endpoint in last.endpoints.values():
+            parse_endpoint(endpoint)
+    except (OSError, msgspec.DecodeError, Refused):
+        return Last()
+    return last
+
+
 class Shelf:
     """Netmap and pins on disk. A disk that is full or read-only is no reason to stop: `broken` says why something
     could not be written, and `retry` tries it again."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
+        self._lock = threading.Lock()  # a retry must not overtake what is newer
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._broken: dict[str, str] = {}
 
@@ -81,17 +102,31 @@ class Shelf:
     def broken(self) -> str | None:
         return next(iter(self._broken.values()), None)
 
-    def save_netmap(self, netmap: Netmap, now: float) -> None:
+    def save_netmap(self, netmap: Netmap, now: float) -> bool:
+        """Whether it is written."""
         self._try("netmap", lambda: save_netmap(self._paths, netmap, now))
+        return "netmap" not in self._broken
+
+    def save_last(self, last: Last) -> None:
+        self._try("last", lambda: files.write_atomically(self._paths.last, msgspec.json.encode(last)))
 
     def save_pins(self, pins: Pins) -> None:
         self._try("pins", lambda: save_pins(self._paths, pins))
 
-    def retry(self) -> None:
-        for what, save in list(self._unsaved.items()):
-            self._try(what, save)
+    def retry(self) -> bool:
+        """Whether everything is written now."""
+        for what in list(self._unsaved):
+            self._try(what)
+        return not self._broken
 
-    def _try(self, what: str, save: Callable[[], None]) -> None:
+    def _try(self, what: str, save: Callable[[], None] | None = None) -> None:
+        """Write something, or what of it could not be written before."""
+        with self._lock:
+            chosen = save or self._unsaved.get(what)
+            if chosen is not None:
+                self._write(what, chosen)
+
+    def _write(self, what: str, save: Callable[[], None]) -> None:
         try:
             save()
         except OSError as error:
@@ -175,7 +210,7 @@ def _read(path: Path, shape: type[T]) -> T | None:
         read = msgspec.json.decode(path.read_bytes(), type=shape)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise _unreadable(path, str(error)) from None
     if (version := getattr(read, "version", _VERSION)) != _VERSION:
         raise _unreadable(path, f"it is of version {version}, and this release knows {_VERSION}")

@@ -144,6 +144,8 @@ def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
         return None
     except (TimeoutError, ConnectionResetError, BrokenPipeError):
         raise unreachable(f"the agent ({path}) does not answer", "see its log", "agent_silent") from None
+    if not line:  # it ended while we asked
+        return None
     try:
         reply = msgspec.json.decode(line, type=Reply)
         if reply.code is not None:

@@ -6,22 +6,40 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from innclient.agent.disk import Last
 from innclient.agent.reconcile import Server
-from innclient.agent.state import COORDINATOR, Netmap, Presence
+from innclient.agent.state import COORDINATOR, KnownPeer, Netmap, Presence
 from innclient.agent.tunnel import resolve
 from innclient.config import Loaded
 from innerd.domain.values import Endpoint, endpoint_address
+from innerd.wireguard.device import Device
 
 _RESOLVE = 60.0  # seconds after which the coordinator's name is looked up again
 
 
 class Finder:
-    def __init__(self, loaded: Loaded) -> None:
+    """`last` is for a start without the coordinator: our port, and where peers were reached."""
+
+    def __init__(self, loaded: Loaded, last: Last) -> None:
+        self.last = last
         self._loaded = loaded
         self._resolved: dict[Endpoint, Endpoint | None] = {}
         self._server_name: Endpoint | None = None  # what was resolved last, and to what, and when
         self._server_endpoint: Endpoint | None = None
         self._resolved_at = 0.0
+
+    def remembered(self, netmap: Netmap) -> dict[int, Presence]:
+        """Where peers were reached last, until the coordinator tells."""
+        known = self.last.endpoints
+        peers = [peer for peer in netmap.peers.values() if str(peer.ip) in known]
+        return {peer.id: Presence((Endpoint(known[str(peer.ip)]),), online=False) for peer in peers}
+
+    def note(self, device: Device, believed: Iterable[KnownPeer]) -> bool:
+        """Note our port and where peers are; whether that is news."""
+        entries = {str(peer.ip): device.peers.get(peer.public_key) for peer in believed}
+        reached = {ip: str(entry.endpoint) for ip, entry in entries.items() if entry is not None and entry.endpoint}
+        before, self.last = self.last, Last(listen_port=device.listen_port, endpoints=reached)
+        return before != self.last
 
     async def look_up(self, told: Iterable[Endpoint]) -> None:
         """Look the domains among endpoints and overrides up."""

@@ -3,6 +3,7 @@ can't be written hinders nothing else."""
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ class Journal:
         self._path = path
         self._entries: deque[Entry] = deque(read(path), maxlen=_KEPT)
         self._last = self._entries[-1].seq if self._entries else 0
+        self._unwritten = b"\n" if _is_torn(path) else b""
         self.broken: str | None = None
         self._added = asyncio.Event()
 
@@ -39,31 +41,46 @@ class Journal:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Number entries, remember them, write them down."""
-        lines = b""
+        parts = []
         for entry in entries:
             self._last += 1
             numbered = replace(entry, seq=self._last)
             self._entries.append(numbered)
-            lines += msgspec.json.encode(numbered) + b"\n"
+            parts.append(msgspec.json.encode(numbered) + b"\n")
+        lines = b"".join(parts)
         if not lines:
             return
         self._added.set()
+        self._unwritten += lines
         try:
-            self._write(lines)
-            self.broken = None
+            self._write(self._unwritten)
         except OSError as error:
-            self.broken = error.strerror or str(error)
+            self.broken = f"{self._path}: {error.strerror or error}"
+            self._unwritten = self._unwritten[-_LARGEST:]
+        else:
+            self._unwritten, self.broken = b"", None
 
     def _write(self, lines: bytes) -> None:
+        """All of it or nothing: a torn line would be glued to the next."""
         files.make_private(self._path.parent)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, lines)
             size = os.fstat(descriptor).st_size
+            if os.write(descriptor, lines) < len(lines):
+                os.ftruncate(descriptor, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
-        if size > _LARGEST:
+        if size + len(lines) > _LARGEST:
             self._path.replace(_older(self._path))
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a crash cut the last line: the next must not be glued to it."""
+    try:
+        return path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
+    except OSError:
+        return False
 
 
 def _older(path: Path) -> Path:
@@ -76,6 +93,6 @@ def read(path: Path) -> list[Entry]:
     for part in (_older(path), path):
         with contextlib.suppress(OSError):
             for line in part.read_bytes().splitlines():
-                with contextlib.suppress(msgspec.DecodeError):
+                with contextlib.suppress(msgspec.DecodeError, ValueError):
                     found.append(msgspec.json.decode(line, type=Entry))
     return found[-_KEPT:]

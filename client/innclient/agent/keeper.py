@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -22,19 +23,22 @@ from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
 from innclient.agent.pins import Broken, Pins, trusted
 from innclient.agent.reconcile import HEAD_START, is_silent
-from innclient.agent.state import LogForked, Netmap, Presence
-from innclient.agent.tunnel import Tunnel, candidates
+from innclient.agent.reporting import Reporter
+from innclient.agent.state import KnownPeer, LogForked, Netmap, Presence
+from innclient.agent.tunnel import Tunnel
+from innclient.agent.ways import Ways
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
-from innclient.failures import TRUST, Failure, not_found
+from innclient.failures import SYSTEM, TRUST, Failure, not_found
 from innerd.domain.errors import Refused
-from innerd.domain.values import endpoint_of, parse_range
+from innerd.domain.values import Endpoint, endpoint_of
 from innerd.wire.stream import Hello
 from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.keys import public_key
 
 _FIRST_RETRY, _LAST_RETRY = 0.2, 15.0  # seconds
-_TICK = 5.0
+_TICK, _AGAIN = 5.0, 1.0
+_LONGEST = 500  # characters of a word of the coordinator that are kept
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
 
@@ -61,7 +65,7 @@ class Keeper:
         self.paths, self.loaded, self.tunnel, self.choices = paths, loaded, tunnel, choices
         self.shelf = disk.Shelf(paths)
         self.journal = Journal(paths.journal)
-        netmap, self.saved = disk.load_netmap(paths)
+        netmap, saved = disk.load_netmap(paths)
         values = loaded.values
         me = Identity(
             private_key=values.private_key,
@@ -78,18 +82,19 @@ class Keeper:
         self.forked: str | None = None
         self.device_error: str | None = None
         self.caught_up = asyncio.Event()
-        self._finder = Finder(loaded)
+        self._finder = Finder(loaded, disk.load_last(paths))
         self._device: Device | None = None  # as it was seen last, and changed by us since
         self._names: list[bytes] | None = None
         self._applying = asyncio.Lock()
         self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
-        self._matched = asyncio.Event()  # the device does what is not yet written down or reported
-        self._saved_netmap: Netmap | None = None
         self._hurry = asyncio.Event()  # reconnect now
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
+        self.ways = Ways(self)
+        self.core.held = self.ways.holds
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
         url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
         self.http = stream.client(url, values.server_key, str(values.address.ip))
+        self.reporter = Reporter(self.core, self.shelf, self.http, saved)
 
     @property
     def netmap(self) -> Netmap:
@@ -100,21 +105,27 @@ class Keeper:
         return self.core.pins
 
     @property
+    def saved(self) -> float | None:
+        return self.reporter.saved
+
+    @property
     def applied(self) -> int:
         """The revision that the device is known to match."""
-        return self.core.applied or 0
+        return self.core.matched.revision
 
     # -- the device ---------------------------------------------------------------------------------------------
 
     async def bring_up(self) -> None:
         """The interface, and on it what the disk remembers: tunnels come up without the coordinator."""
+        self.core.presence = self._finder.remembered(self.netmap) | self.core.presence
         await self._look_up()
         await asyncio.to_thread(self._bring_up)
         await self.apply()
 
     def _bring_up(self) -> None:
-        values = self.loaded.values
-        self.tunnel.bring_up(values, values.private_key, self.choices.mtu, routing=self.choices.routing)
+        values, port = self.loaded.values, self._finder.last.listen_port
+        mtu, routing = self.choices.mtu, self.choices.routing
+        self.tunnel.bring_up(values, values.private_key, mtu, routing=routing, last_port=port)
 
     async def apply(self, taken: Taken | None = None) -> None:
         """Pins, device, names: of what was taken, or all. Raises DeviceError."""
@@ -125,6 +136,19 @@ class Keeper:
                 await self._write_names()
         if self.core.waits:
             self._waiting.set()
+        if self.core.stays and self._device is not None and self.connected_since is not None:
+            self.ways.consider(self._device, time.time(), None if taken is None else taken.peers)
+
+    async def place(self, peer: KnownPeer, endpoint: Endpoint) -> None:
+        """Reach a peer at an endpoint from now on, if it is not reached there already, and still one that may be: much
+        can have happened since the way to it was looked for. Raises DeviceError."""
+        async with self._applying:
+            if peer.public_key not in (known.public_key for known in self.core.believed({peer.id})):
+                return
+            device = await asyncio.to_thread(self.tunnel.get)
+            changes, after = self.core.placed(peer, endpoint, device)
+            await asyncio.to_thread(self.tunnel.change, changes)
+            self._device = after
 
     async def _apply_pins(self, numbers: set[int] | None) -> None:
         pins = self.core.check_pins(numbers, time.time())
@@ -146,10 +170,9 @@ class Keeper:
         server = self._finder.server(self.netmap, now)
         overrides = {ip: at for ip, to in self.loaded.overrides.items() if (at := self._finder.address_of(to))}
         self.core.overrides = overrides
-        device = self._device
+        device, self._device = self._device, None  # what it is, is not known until the changes are made
         if device is None or taken is None or server.moved or self._must_look(device, taken, now):
             device, taken = self.tunnel.get(), None
-        self._device = None  # until the changes are made
         changes, after = self.core.changes(device, server, self._tried(taken), now, taken)
         self.tunnel.change(changes)
         self._device = after
@@ -187,8 +210,8 @@ class Keeper:
     async def run(self) -> None:
         """Until cancelled. Nothing that the coordinator, the network or the disk does ends it."""
         self.core.stays = True
-        works = (self._tick, self._report, self._watch)
-        beside = [asyncio.create_task(work()) for work in works]
+        works = (self._tick, self.reporter.run, self._watch, self.ways.run)
+        beside = [asyncio.create_task(self._for_ever(work)) for work in works]
         retry = _FIRST_RETRY
         try:
             while True:
@@ -209,6 +232,17 @@ class Keeper:
             await asyncio.gather(*beside, return_exceptions=True)
             await self.http.aclose()
 
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """What runs beside ends with us, whatever happens to it."""
+        while True:
+            try:
+                await work()
+            except (DeviceError, Failure, OSError) as error:
+                self._log.warning("tried again", work=work.__name__, why=str(error))
+            except Exception as error:  # a bug of ours
+                self._log.error("internal error", exc_info=error)
+            await asyncio.sleep(_AGAIN)
+
     async def _hurried(self, seconds: float) -> bool:
         """Wait so long, or until there is reason not to."""
         with contextlib.suppress(TimeoutError):
@@ -221,27 +255,28 @@ class Keeper:
     async def _explain(self, error: Exception) -> None:
         match error:
             case LogForked():
-                self.forked = self.trouble = str(error)
-                self._log.error("the coordinator's log is another than was seen: nothing is applied", why=str(error))
-                self._note("log.forked", "log", str(error))
+                self.forked = self.trouble = str(error)[:_LONGEST]
+                self._log.error("the coordinator's log is another than was seen: nothing is applied", why=self.forked)
+                self._note("log.forked", "log", self.forked)
             case stream.Denied():
-                self.trouble = f"{error.message} [{error.code}]"
+                self.trouble = f"{error.message[:_LONGEST]} [{error.code[:40]}]"
                 self._log.warning("the coordinator refuses this peer", why=self.trouble)
             case stream.Ended():
-                self.trouble = str(error)
-                self._log.warning("the coordinator ended the stream", reason=error.reason)
-                self._note("coordinator.ended", "coordinator", f"the coordinator ended the stream: {error.reason}")
+                self.trouble = str(error)[:_LONGEST]
+                self._log.warning("the coordinator ended the stream", reason=error.reason[:_LONGEST])
+                self._note("coordinator.ended", "coordinator", self.trouble)
             case DeviceError():
                 self.device_error = self.trouble = error.message
                 self._log.error("device", error=error.message, code=error.code)
             case Refused() | Failure():
-                self.trouble = f"what the coordinator said can't be taken: {error.message}"
-                self._log.error("the coordinator's word is not applied", why=error.message, code=error.code)
+                self.trouble = f"what the coordinator said can't be taken: {error.message[:_LONGEST]}"
+                self._log.error("the coordinator's word is not applied", why=self.trouble, code=error.code)
             case stream.Lost() | OSError():
+                why = str(error)[:_LONGEST]
                 if self.trouble is None or self.connected_since is not None:
-                    self._log.warning("no connection to the coordinator: everything stays as it is", why=str(error))
-                    self._note("coordinator.lost", "coordinator", f"no connection to the coordinator: {error}")
-                self.trouble = str(error)
+                    self._log.warning("no connection to the coordinator: everything stays as it is", why=why)
+                    self._note("coordinator.lost", "coordinator", f"no connection to the coordinator: {why}")
+                self.trouble = why
             case _:  # a bug of ours: the tunnels must not pay for it
                 self.trouble = f"internal error: {type(error).__name__}: {error}"
                 self._log.error("internal error", exc_info=error)
@@ -254,7 +289,7 @@ class Keeper:
                     async for frames in chunks:
                         await self._take(frames)
                         if once and self.caught_up.is_set():
-                            await self._report_once()
+                            await self.reporter.once()
                             return
         except TimeoutError:
             raise stream.Lost("the coordinator does not answer any more", silent=True) from None
@@ -273,8 +308,10 @@ class Keeper:
         self.journal.add(taken.entries)
         await self.apply(taken)
         self.device_error = None
+        for meeting in taken.meetings:
+            self.ways.connect(meeting)
         self.core.matched = self.netmap
-        self._matched.set()
+        self.reporter.stir()
         if taken.bye is not None:
             raise stream.Ended(taken.bye)
         if taken.is_caught_up:
@@ -285,11 +322,11 @@ class Keeper:
             self._log.warning("the log was restored", generation=hello.generation)
             self._note("log.restored", "log", f"the log was restored from a backup: generation {hello.generation}")
         self.connected_since = time.time()
+        self.ways.greeted(hello)
         self.trouble = self.forked = None
         self._log.info("connected", revision=hello.head)
         self._note("coordinator.connected", "coordinator", f"connected; the log is at revision {hello.head}")
-        if self.choices.report_candidates:
-            self._reporting = asyncio.create_task(self._report_candidates())
+        self._reporting = asyncio.create_task(self._report_candidates())
 
     def _note(self, type_: str, subject: str, text: str) -> None:
         self.journal.add([Entry(at=time.time(), revision=self.netmap.revision, type=type_, subject=subject, text=text)])
@@ -307,6 +344,8 @@ class Keeper:
         """Where the ground moved, ask the coordinator whether it is there: that also tells it our new address."""
         async for why in watch.changes(self.paths.interface):
             self._log.info("asking the coordinator whether it is there", why=why)
+            with contextlib.suppress(DeviceError):
+                await self.ways.moved()
             await self._doubt()
 
     async def _doubt(self) -> None:
@@ -316,40 +355,13 @@ class Keeper:
             return
         if await stream.answers(self.http, _PROBE):
             self._hurry.clear()
-            if self.choices.report_candidates:
-                await self._report_candidates()
+            await self._report_candidates()
         elif self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time())
 
-    async def _report(self) -> None:
-        """Write down what the device matches, then send a receipt; aside, as disk and coordinator may be slow. A
-        receipt is a promise that outlives a crash: who was let go of does not come back with the old memory."""
-        while True:
-            await self._matched.wait()
-            self._matched.clear()
-            await self._report_once()
-
-    async def _report_once(self) -> None:
-        receipt, netmap = self.core.receipt(), self.core.matched
-        if netmap is not self._saved_netmap:
-            self.saved = time.time()
-            await asyncio.to_thread(self.shelf.save_netmap, netmap, self.saved)
-            self._saved_netmap = netmap
-        if receipt is not None and not await self._put("/v1/user/applied", receipt):
-            self.core.applied = None  # said again with the next word of the coordinator
-
     async def _report_candidates(self) -> None:
-        device = await asyncio.to_thread(self.tunnel.get)
-        excluded = [parse_range(text) for text in self.loaded.config.agent.exclude_nat_candidates]
-        found = await asyncio.to_thread(candidates, device.listen_port, excluded)
-        await self._put("/v1/user/candidates", found)
-
-    async def _put(self, path: str, body: object) -> bool:
-        """Whether the coordinator has heard it."""
-        why = await stream.put(self.http, path, body)
-        if why is not None:
-            self._log.info("a report was lost", path=path, why=why)
-        return why is None
+        if self.choices.report_candidates:
+            await self.reporter.candidates(self.tunnel, self.loaded.config.agent)
 
     async def _tick(self) -> None:
         """Put right what others changed on the device, and try the next endpoint of peers that are silent."""
@@ -365,7 +377,10 @@ class Keeper:
                     self._log.warning("the interface is gone: making it anew")
                     await asyncio.to_thread(self._bring_up)
                 await self.apply()
-                await asyncio.to_thread(self.shelf.retry)
+                if self.shelf.broken is not None and await asyncio.to_thread(self.shelf.retry):
+                    self.reporter.stir()
+                if self._device is not None and self._finder.note(self._device, self.core.believed()):
+                    await asyncio.to_thread(self.shelf.save_last, self._finder.last)
                 self.device_error = None
             except (DeviceError, Failure, OSError) as error:
                 self.device_error = str(error)
@@ -393,7 +408,10 @@ class Keeper:
         if apply:
             await self.apply()
         self.core.applied = None  # a receipt said that it was refused
-        self._matched.set()
+        self.reporter.stir()
+        if self.shelf.broken is not None:
+            message = f"the key is believed until the agent ends, as it can't be written down: {self.shelf.broken}"
+            raise Failure(SYSTEM, "os_error", message, "see to the disk, and trust it again")
         return broken
 
 

@@ -66,6 +66,8 @@ async def cycle(keeper: Keeper) -> None:
         raise Failure(TRUST, "log_forked", str(error), "ask your administrator before you go on") from error
     finally:
         await keeper.http.aclose()
+    if keeper.shelf.broken is not None:
+        raise Failure(SYSTEM, "os_error", f"applied, but it can't be written down: {keeper.shelf.broken}")
 
 
 async def why_unreachable(tunnel: Tunnel, loaded: Loaded, why: str = "") -> Failure:
@@ -200,7 +202,9 @@ async def _show(keeper: Keeper) -> NetworkView:
     with contextlib.suppress(NoSuchDevice):
         device = await asyncio.to_thread(keeper.tunnel.get)
     as_of = None if keeper.connected_since else keeper.last_contact or keeper.saved
-    return network_view(keeper.paths.interface, keeper.netmap, keeper.pins, device, as_of, time.time())
+    return network_view(
+        keeper.paths.interface, keeper.netmap, keeper.pins, device, as_of, time.time(), keeper.ways.seen
+    )
 
 
 async def _events(keeper: Keeper, request: Request) -> list[Entry]:
@@ -233,14 +237,18 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         trouble=keeper.trouble,
         forked=keeper.forked,
         device_error=keeper.device_error,
-        disk_error=keeper.shelf.broken,
+        disk_error=keeper.shelf.broken or keeper.journal.broken,
         is_admin=(me := keeper.netmap.peers.get(keeper.netmap.me)) is not None and me.is_admin,
         revision=keeper.netmap.revision,
         generation=keeper.netmap.generation,
         head=keeper.netmap.head_hash,
         applied=keeper.applied if has_agent else keeper.netmap.revision,  # it is saved when it is applied
         peers=sum(not peer.is_me for peer in view.peers),
-        online=sum(known.online for number, known in keeper.core.presence.items() if number != keeper.netmap.me),
+        online=sum(
+            known.online
+            for number, known in keeper.core.presence.items()
+            if number != keeper.netmap.me and number in keeper.netmap.peers
+        ),
         reached=sum(peer.path != "none" for peer in view.peers),
         refused=list(keeper.pins.broken.values()),
         unreadable=len(keeper.netmap.refused),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from innerd.domain.errors import Refused
 from innerd.domain.values import (
+    MAX_CANDIDATES,
     Address,
     Endpoint,
     Name,
@@ -29,6 +30,7 @@ from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import Cursor, DeltaJson, Hello, PeerPresence, Snapshot
 
 COORDINATOR = 1
+_MOST_CANDIDATES = MAX_CANDIDATES + 1  # those that it reports, and where it was seen
 _MAX_SUFFIX = 160  # characters; with it every name stays within DNS' 255 bytes
 
 
@@ -107,6 +109,12 @@ def greet(netmap: Netmap, hello: Hello) -> Netmap:
     )
 
 
+def not_back(netmap: Netmap, revision: int) -> None:
+    """Within a generation revisions only grow; else how far the log was seen would be forgotten. Raises LogForked."""
+    if revision < netmap.revision:
+        raise LogForked(f"the log was rewound: {revision} was told, but {netmap.revision} was seen")
+
+
 def take_snapshot(netmap: Netmap, snapshot: Snapshot[PeerJson, CidrJson]) -> Netmap:
     """The netmap that a snapshot tells."""
     blank = replace(netmap, peers={}, cidrs={}, refused={}, is_emptied=False)
@@ -114,7 +122,8 @@ def take_snapshot(netmap: Netmap, snapshot: Snapshot[PeerJson, CidrJson]) -> Net
 
 
 def take_delta(netmap: Netmap, delta: DeltaJson[PeerJson, CidrJson]) -> Netmap:
-    """The netmap after a delta."""
+    """The netmap after a delta. Raises LogForked for one that leads back."""
+    not_back(netmap, delta.revision)
     return _take(netmap, delta.revision, delta.head_hash, delta.peers, delta.gone, delta.cidrs, delta.cidrs_gone)
 
 
@@ -180,10 +189,13 @@ def _cidr(cidr: CidrJson) -> KnownCidr:
 
 
 class Presence(Struct, frozen=True):
-    """Soft state of a visible peer: where to try it, best first."""
+    """Soft state of a visible peer: where to try it, best first; where it was seen last (or an override), and what it
+    says of itself."""
 
     endpoints: tuple[Endpoint, ...]
     online: bool
+    seen: Endpoint | None = None
+    own: tuple[Endpoint, ...] = ()
 
 
 def take_presence(
@@ -192,8 +204,10 @@ def take_presence(
     """The soft state after a presence frame. Endpoints that can't be read, or that no peer can have, are left out."""
     after = {} if whole else dict(known)
     for peer in told:
-        texts = ([peer.endpoint] if peer.endpoint else []) + list(reversed(peer.candidates))
-        after[peer.peer] = Presence(tuple(dict.fromkeys(_endpoints(texts, block))), peer.online)
+        seen = _endpoints([peer.endpoint] if peer.endpoint else [], block)
+        own = _endpoints(list(reversed(peer.candidates[:_MOST_CANDIDATES])), block)
+        endpoints = tuple(dict.fromkeys([*seen, *own]))
+        after[peer.peer] = Presence(endpoints, peer.online, seen[0] if seen else None, tuple(own))
     return after
 
 

@@ -71,18 +71,27 @@ async def answers(http: httpx2.AsyncClient, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await http.get("/v1/user/capabilities", headers={"Connection": "close"})
-    except (TimeoutError, httpx2.TransportError):
+    except (TimeoutError, httpx2.HTTPError):
         return False
     return True
 
 
 async def put(http: httpx2.AsyncClient, path: str, body: object) -> str | None:
     """Tell the coordinator something. None, or why it has not heard it."""
+    return await _tell(http, "PUT", path, body)
+
+
+async def _tell(http: httpx2.AsyncClient, method: str, path: str, body: object) -> str | None:
     try:
-        response = await http.put(path, content=msgspec.json.encode(body))
-    except httpx2.TransportError as error:
+        response = await http.request(method, path, content=msgspec.json.encode(body))
+    except httpx2.HTTPError as error:
         return f"{type(error).__name__}: {error}"
     return None if response.status_code < 400 else f"the coordinator answered {response.status_code}"
+
+
+async def post(http: httpx2.AsyncClient, path: str, body: object) -> str | None:
+    """Ask the coordinator for something. None, or why it does not."""
+    return await _tell(http, "POST", path, body)
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +105,7 @@ async def frames(http: httpx2.AsyncClient, cursor: Cursor | None) -> AsyncIterat
                 await response.aread()
                 raise _denied(response)
             yield _read(response)
-    except httpx2.TransportError as error:
+    except httpx2.HTTPError as error:
         silent = isinstance(error, httpx2.ConnectTimeout | httpx2.ReadTimeout)
         raise Lost(f"{type(error).__name__}: {error}".rstrip(": "), silent=silent) from error
 

@@ -1,8 +1,9 @@
 """The interface of a client: made, filled, read and removed. Blocks; on an event loop, use a thread."""
 
+import contextlib
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from innclient.invitation import Parsed
 from innerd.domain.values import (
@@ -16,7 +17,7 @@ from innerd.domain.values import (
     split_endpoint,
 )
 from innerd.wireguard.backend import Backend
-from innerd.wireguard.device import Device
+from innerd.wireguard.device import Device, DeviceError, DevicePeer
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, identity
 from innerd.wireguard.sockets import port_is_free
 
@@ -29,14 +30,22 @@ class Tunnel:
     def is_up(self) -> bool:
         return self.backend.exists(self.interface)
 
-    def bring_up(self, values: Parsed, private_key: str, mtu: int, *, routing: bool) -> None:
-        """The interface with its key, port, address and route; what is there is put right. Raises DeviceError."""
+    def bring_up(
+        self, values: Parsed, private_key: str, mtu: int, *, routing: bool, last_port: int | None = None
+    ) -> None:
+        """The interface with its key, port, address and route; what is there is put right. A new one without a port of
+        its own takes the one it had last, if it is free: others know us there. Raises DeviceError."""
+        port = values.listen_port
         if not self.is_up():
-            if values.listen_port is not None:
-                port_is_free(values.listen_port)
+            if port is not None:
+                port_is_free(port)
+            elif last_port:
+                with contextlib.suppress(DeviceError):
+                    port_is_free(last_port)
+                    port = last_port
             self.backend.create(self.interface)
         device = self.backend.get(self.interface)
-        self.backend.apply(self.interface, identity(device, private_key, values.listen_port))
+        self.backend.apply(self.interface, identity(device, private_key, port))
         address = values.address
         self.backend.configure(self.interface, address.ip, address.network.prefixlen, mtu, routing=routing)
 
@@ -46,6 +55,17 @@ class Tunnel:
     def change(self, changes: Sequence[Change]) -> None:
         if changes:
             self.backend.apply(self.interface, changes)
+
+    def greet(self, peers: Iterable[DevicePeer]) -> None:
+        """Send each of some peers a packet at once, so that they see where we are: WireGuard does when its keepalive is
+        switched on. Setting the endpoint again makes wireguard-go forget the source address that it used until now."""
+        self.change(
+            [
+                SetPeer(public_key=peer.public_key, is_new=False, endpoint=peer.endpoint, keepalive=seconds)
+                for peer in peers
+                for seconds in (0, KEEPALIVE)
+            ]
+        )
 
     def forget(self, key: PublicKey) -> None:
         """Take one entry off; the next plan makes it anew, with a handshake at once."""

@@ -1,15 +1,35 @@
 """What `inn show` and `inn status` say, as data: from the netmap, the device and the keeper. Pure."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from innclient.agent.pins import Broken, Pins
 from innclient.agent.reconcile import is_silent
 from innclient.agent.state import KnownPeer, Netmap
+from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device
 
 
+class Path(Struct, frozen=True):
+    """A way to a peer: lan, direct, punched or none; since when; the endpoints that were tried for it."""
+
+    kind: str
+    since: float | None = None
+    tried: list[str] = []
+
+
+Paths = Callable[[int, Endpoint | None], Path]  # of a peer that answers at an endpoint; None where it does not
+
+
+def without_agent(number: int, endpoint: Endpoint | None) -> Path:
+    """Without an agent nobody knows more than whether there is a way."""
+    return Path("none" if endpoint is None else "direct")
+
+
 class PeerView(Struct, kw_only=True):
-    """A peer as this machine sees it. Times are seconds since 1970. `path` is direct or none."""
+    """A peer as this machine sees it. Times are seconds since 1970. `path` is lan, direct, punched or none, `tried`
+    where it was looked for."""
 
     id: int
     name: str
@@ -22,6 +42,8 @@ class PeerView(Struct, kw_only=True):
     public_key: str
     endpoint: str | None
     path: str
+    path_since: float | None
+    tried: list[str]
     last_handshake: float | None
     rx_bytes: int
     tx_bytes: int
@@ -77,9 +99,14 @@ class StatusView(Struct, kw_only=True):
 
 
 def network_view(
-    interface: str, netmap: Netmap, pins: Pins, device: Device | None, as_of: float | None, now: float
+    interface: str,
+    netmap: Netmap,
+    pins: Pins,
+    device: Device | None,
+    as_of: float | None,
+    now: float,
+    paths: Paths = without_agent,
 ) -> NetworkView:
-    broken = set(pins.broken)
     ordered = sorted(netmap.peers.values(), key=lambda peer: int(peer.ip))
     return NetworkView(
         interface=interface,
@@ -88,7 +115,7 @@ def network_view(
         listen_port=device.listen_port if device else 0,
         revision=netmap.revision,
         as_of=as_of,
-        peers=[_peer(p, netmap, device or Device(), now) for p in ordered if str(p.ip) not in broken],
+        peers=[_peer(p, netmap, device or Device(), now, paths) for p in ordered if not _is_refused(p, pins)],
         cidrs=[
             CidrView(id=c.id, name=c.name, cidr=str(c.range), parent=c.parent)
             for c in sorted(netmap.cidrs.values(), key=lambda c: c.id)
@@ -96,9 +123,16 @@ def network_view(
     )
 
 
-def _peer(peer: KnownPeer, netmap: Netmap, device: Device, now: float) -> PeerView:
+def _is_refused(peer: KnownPeer, pins: Pins) -> bool:
+    """Whether its key is another than the one pinned for its address."""
+    broken = pins.broken.get(str(peer.ip))
+    return broken is not None and broken.pinned != peer.public_key
+
+
+def _peer(peer: KnownPeer, netmap: Netmap, device: Device, now: float, paths: Paths) -> PeerView:
     entry = device.peers.get(peer.public_key)
     is_me = peer.id == netmap.me
+    path = paths(peer.id, None if entry is None or is_me or is_silent(entry, now) else entry.endpoint)
     return PeerView(
         id=peer.id,
         name=peer.name,
@@ -110,7 +144,9 @@ def _peer(peer: KnownPeer, netmap: Netmap, device: Device, now: float) -> PeerVi
         is_me=is_me,
         public_key=peer.public_key,
         endpoint=entry.endpoint if entry else None,
-        path="none" if is_me or is_silent(entry, now) else "direct",
+        path=path.kind,
+        path_since=path.since,
+        tried=path.tried,
         last_handshake=entry.last_handshake if entry else None,
         rx_bytes=entry.rx_bytes if entry else 0,
         tx_bytes=entry.tx_bytes if entry else 0,

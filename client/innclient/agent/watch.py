@@ -6,6 +6,7 @@ Netlink messages (rtnetlink(7)) are only looked at, never believed: what they st
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 import time
@@ -62,7 +63,10 @@ async def _addresses(interface: str, moved: "asyncio.Queue[str]") -> None:
             while True:
                 try:
                     data = await loop.sock_recv(netlink, 1 << 16)
-                except OSError:  # ENOBUFS: more came than we read; so something changed
+                except OSError as error:
+                    if error.errno != errno.ENOBUFS:
+                        raise
+                    # More came than we read: so something changed.
                     moved.put_nowait("addresses or routes of this host changed")
                     continue
                 own = _index(interface)

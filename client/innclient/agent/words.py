@@ -44,6 +44,8 @@ def _of_peer(
     found = []
     if old.name != new.name:
         found.append(("peer.renamed", who, f"{old.name} ({new.ip}) is called {new.name} now"))
+    if old.ip != new.ip:
+        found.append(("peer.address", who, f"{new.name} is said to have another address: {new.ip}, not {old.ip}"))
     if old.cidr_id != new.cidr_id:
         found.append(("peer.moved", who, f"{new.name} belongs to {after.cidr_name(new)}, not {before.cidr_name(old)}"))
     if old.public_key != new.public_key:

@@ -1,0 +1,268 @@
+"""Keeps ways to peers: runs the traversal for those that are silent or stuck, sets what it finds on the device, and
+knows of each peer what kind of way there is, since when, and what was tried."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec import Struct
+
+from innclient.agent import stream
+from innclient.agent.prober import Prober
+from innclient.agent.reconcile import is_silent
+from innclient.agent.state import COORDINATOR, KnownPeer, Presence
+from innclient.agent.traversal import Action, Candidate, Found, GaveUp, Send, Traversal, candidates_of, path_kind
+from innclient.agent.view import Path
+from innerd.domain.values import Endpoint, PublicKey, Range, endpoint_address
+from innerd.wire.ours import ConnectTo
+from innerd.wire.probe import decode, encode, probe_key, sender_of
+from innerd.wire.stream import Connect, Hello
+from innerd.wireguard import links
+from innerd.wireguard.device import Device, DeviceError
+from innerd.wireguard.keys import shared_secret
+
+if TYPE_CHECKING:
+    from innclient.agent.keeper import Keeper
+
+_log = structlog.get_logger("agent")
+
+_PAUSES = (5.0, 10.0, 30.0, 60.0)  # seconds between attempts that failed; the last for ever
+_FOLLOWS = 0.5  # seconds that the peer with the lower key waits for the other's handshake
+_DEAF = 40.0  # seconds without a byte from a peer: keepalives come every 25
+_UNANSWERED, _BYTES = 12.0, 1000  # or without an answer to so much
+_TURNS = 4  # attempts that fail until the device has another turn
+_MOST_ASKS = 4  # at a time
+
+
+class Way(Struct, kw_only=True):
+    """What is known of the way to a peer. Times are of this host's clock."""
+
+    since: float = 0.0
+    endpoint: Endpoint | None = None
+    tried: list[Endpoint] = []
+    failures: int = 0
+    failed_at: float = 0.0
+    rx: int = 0
+    tx: int = 0
+    heard_at: float = 0.0
+
+
+class Ways:
+    def __init__(self, keeper: "Keeper") -> None:
+        self.known: dict[int, Way] = {}
+        self.networks: list[Range] = []  # of this host's links
+        self.why_no_probes: str | None = None
+        self._keeper = keeper
+        self._traversal = Traversal(0, secrets.randbits(63))
+        self._prober: Prober | None = None
+        self._keys: dict[PublicKey, bytes] = {}
+        self._ahead = 0.0  # the coordinator's clock less ours
+        self._wake = asyncio.Event()
+        self._asking: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_MOST_ASKS)
+
+    # -- what is known ------------------------------------------------------------------------------------------
+
+    def _presence(self, number: int) -> Presence | None:
+        return self._keeper.core.presence.get(number)
+
+    def is_open(self, number: int) -> bool | None:
+        """Whether a peer is seen where it says that it is: no NAT is in front of it. None where that is not known."""
+        known, peer = self._presence(number), self._keeper.netmap.peers.get(number)
+        if peer is not None and peer.endpoint is not None:
+            return True  # somebody says so
+        if known is None or not known.seen or not known.own:
+            return None
+        return known.seen in known.own
+
+    def holds(self, number: int) -> bool:
+        """Whether the device should not try a peer by itself: between two NATs an unannounced packet does harm, and a
+        traversal is going to find the way. Where that failed, the device has its turn now and then: innernet's clients
+        answer no probes."""
+        mine, theirs = self.is_open(self._keeper.netmap.me), self.is_open(number)
+        if mine or theirs:
+            return False
+        if self._prober is None:  # one cycle, or no raw sockets
+            return not self._keeper.core.stays and mine is False and theirs is False
+        way = self.known.get(number)
+        return way is None or way.failures % _TURNS != 1
+
+    def kind(self, number: int, endpoint: Endpoint | None) -> str:
+        known = self._presence(number)
+        mine = self.is_open(self._keeper.netmap.me) is not False
+        theirs = () if known is None else known.own
+        if number == COORDINATOR and endpoint is not None:
+            mine, theirs = True, (endpoint,)  # it is where it says, or nobody would be here
+        return path_kind(endpoint, self.networks, mine_is_open=mine, theirs=theirs)
+
+    def seen(self, number: int, endpoint: Endpoint | None) -> Path:
+        """What is said of the way to a peer that answers at an endpoint (None: it does not)."""
+        way = self.known.get(number) or Way()
+        since = way.since if endpoint is not None and endpoint == way.endpoint else None
+        return Path(self.kind(number, endpoint), since or None, [str(tried) for tried in way.tried])
+
+    # -- what happens -------------------------------------------------------------------------------------------
+
+    def greeted(self, hello: Hello) -> None:
+        self._ahead = hello.time - time.time()
+        self._traversal.me = hello.peer
+
+    def connect(self, told: Connect) -> None:
+        """The coordinator names a moment."""
+        peer = self._keeper.netmap.peers.get(told.peer)
+        if self._prober is None or peer is None or peer not in self._keeper.core.believed({told.peer}):
+            return
+        now = time.monotonic()
+        go_at = now + (told.go_at - self._ahead - time.time())
+        if self._traversal.meet(told.peer, told.epoch, go_at, self._candidates(told.peer), now):
+            self._wake.set()
+
+    def consider(self, device: Device, now: float, numbers: set[int] | None) -> None:
+        """Look at peers (None: at all), and for ways to those that are there but silent, or stuck."""
+        if not self._keeper.choices.try_endpoints:
+            return
+        for peer in self._keeper.core.believed(numbers):
+            known = self._presence(peer.id)
+            if peer.id in (COORDINATOR, self._keeper.netmap.me) or known is None or not known.online:
+                continue
+            entry = device.peers.get(peer.public_key)
+            way = self.known.setdefault(peer.id, Way(since=now))
+            if entry is not None:
+                self._note(way, entry.endpoint, entry.rx_bytes, entry.tx_bytes, now)
+            silent = is_silent(entry, now)
+            if silent or self._is_stuck(way, now):
+                self._begin(peer, way, now)
+            elif way.failures:
+                way.failures = 0
+
+    def _note(self, way: Way, endpoint: Endpoint | None, rx: int, tx: int, now: float) -> None:
+        if endpoint != way.endpoint:
+            way.endpoint, way.since = endpoint, now
+        if rx != way.rx or not way.heard_at:
+            way.rx, way.tx, way.heard_at = rx, tx, now
+        way.tx = min(way.tx, tx)  # what was sent when we heard last
+
+    def _is_stuck(self, way: Way, now: float) -> bool:
+        """Whether what we send is not answered, though there was a way."""
+        deaf = now - way.heard_at
+        return way.heard_at > 0 and deaf > _DEAF
+
+    def _begin(self, peer: KnownPeer, way: Way, now: float) -> None:
+        pause = _PAUSES[min(way.failures, len(_PAUSES)) - 1] if way.failures else 0.0
+        if self._prober is None or 0 <= now - way.failed_at < pause or peer.ip in self._keeper.core.overrides:
+            return
+        candidates = self._candidates(peer.id)
+        if candidates and self._traversal.begin(peer.id, candidates, time.monotonic()):
+            way.tried = [candidate.endpoint for candidate in candidates]
+            self._wake.set()
+            self._ask(peer.id)
+
+    def _candidates(self, number: int) -> tuple[Candidate, ...]:
+        known = self._presence(number)
+        endpoints = [e for e in (known.endpoints if known else ()) if endpoint_address(e) is not None]
+        return candidates_of(endpoints, self.networks)
+
+    def _ask(self, number: int) -> None:
+        async def ask() -> None:
+            async with self._room:
+                if not self.holds(number):
+                    await asyncio.sleep(1.0)  # the device tries it by itself, and mostly that is enough
+                if self._traversal.is_trying(number):
+                    await stream.post(self._keeper.http, "/v1/user/connect", ConnectTo(peer=number))
+
+        task = asyncio.create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def moved(self) -> None:
+        """This host has other addresses: tell those that we spoke with, look for ways to who can't hear it."""
+        self.networks = await asyncio.to_thread(links.host_networks)
+        device, now = await asyncio.to_thread(self._keeper.tunnel.get), time.time()
+        spoken_with = [entry for entry in device.peers.values() if not is_silent(entry, now)]
+        await asyncio.to_thread(self._keeper.tunnel.greet, spoken_with)
+        for peer in self._keeper.core.believed():
+            known = self._presence(peer.id)
+            if peer.id not in (COORDINATOR, self._keeper.netmap.me) and known is not None and known.online:
+                self._begin(peer, self.known.setdefault(peer.id, Way(since=now)), now)
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Send what is due, until cancelled."""
+        self.networks = await asyncio.to_thread(links.host_networks)
+        try:
+            while True:
+                await self._open()
+                await self._act(self._traversal.tick(time.monotonic()))
+                due = self._traversal.next_at()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
+                        await self._wake.wait()
+                self._wake.clear()
+        finally:
+            if self._prober is not None:
+                self._prober.close()
+
+    async def _open(self) -> None:
+        """The raw sockets, for the port that the device has now."""
+        device = await asyncio.to_thread(self._keeper.tunnel.get)
+        if not device.listen_port or (self._prober is not None and self._prober.port == device.listen_port):
+            return
+        if self._prober is not None:
+            self._prober.close()
+            self._prober = None
+        try:
+            self._prober = Prober(device.listen_port, self._heard)
+            self.why_no_probes = None
+        except OSError as error:
+            if self.why_no_probes is None:
+                _log.warning("no probes: endpoints of silent peers are tried one by one", why=error.strerror)
+            self.why_no_probes = error.strerror or str(error)
+
+    def _heard(self, data: bytes, source: Endpoint) -> None:
+        sender = sender_of(data)
+        peers = self._keeper.core.believed({sender}) if sender is not None else []
+        if not peers or (probe := decode(data, self._key(peers[0].public_key))) is None:
+            return
+        asyncio.ensure_future(self._act(self._traversal.hear(probe, source, time.monotonic())))  # noqa: RUF006 - short
+        self._wake.set()
+
+    def _key(self, public_key: PublicKey) -> bytes:
+        key = self._keys.get(public_key)
+        if key is None:
+            key = self._keys[public_key] = probe_key(shared_secret(self._keeper.core.me.private_key, public_key))
+        return key
+
+    async def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send():
+                    peer = self._keeper.netmap.peers.get(action.peer)
+                    if self._prober is not None and peer is not None:
+                        self._prober.send(action.endpoint, encode(action.probe, self._key(peer.public_key)), action.ttl)
+                case Found():
+                    await self._found(action)
+                case GaveUp():
+                    way = self.known.setdefault(action.peer, Way(since=time.time()))
+                    way.failures, way.failed_at = way.failures + 1, time.time()
+                    _log.info("no way found", peer=action.peer, tried=way.tried)
+                    with contextlib.suppress(DeviceError):
+                        await self._keeper.apply()  # now the device tries it by itself
+
+    async def _found(self, found: Found) -> None:
+        """Set the way on the device. Both find it at the same moment: the one with the lower key waits for the other's
+        handshake, as two that cross cost five seconds."""
+        way = self.known.setdefault(found.peer, Way(since=time.time()))
+        way.failures, way.heard_at = 0, time.time()
+        peers = self._keeper.core.believed({found.peer})
+        if not peers:
+            return
+        peer = peers[0]
+        if self._keeper.core.me.public_key < peer.public_key:
+            await asyncio.sleep(_FOLLOWS)
+        with contextlib.suppress(DeviceError):
+            await self._keeper.place(peer, found.endpoint)
+        _log.info("a way was found", peer=peer.name, endpoint=found.endpoint)

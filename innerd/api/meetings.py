@@ -1,0 +1,76 @@
+"""Two peers that look for a way to each other are told of one moment at which both begin (`connect`).
+
+Either may ask for it (`POST /v1/user/connect`); both hear, with the newest that is known of where the other is. A pair
+that was told lately is not told again: who asks without end costs the others nothing.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+
+from innerd.api.frames import Frames
+from innerd.api.limits import Buckets
+from innerd.api.streams import Streams
+from innerd.coordinator.writer import Writer
+from innerd.domain.errors import Refused
+from innerd.domain.network import COORDINATOR, Peer
+from innerd.wire.stream import Connect, frame, presence_frame
+
+_LEAD = 0.25  # seconds until they begin: both must have heard by then
+_AGAIN = 3.0  # seconds in which a pair is not told a second time
+_ASKS, _ASKS_RATE = 100, 5.0  # a peer's, at once, and a second after that
+_KEPT = 10_000  # pairs
+
+
+async def _nothing() -> None:
+    """There is no device to look at."""
+
+
+class Meetings:
+    def __init__(self, writer: Writer, streams: Streams, frames: Frames, clock: Callable[[], float]) -> None:
+        self.look: Callable[[], Awaitable[None]] = _nothing  # sees where peers are at this moment
+        self._writer = writer
+        self._streams = streams
+        self._frames = frames
+        self._clock = clock
+        self._asks = Buckets("meetings", _ASKS, _ASKS_RATE, clock)
+        self._told: dict[tuple[int, int], float] = {}  # by the clock that nobody sets
+        self._epoch = int(clock()) & 0xFFFFFFFF
+
+    async def ask(self, asker: Peer, other: int) -> None:
+        """Tell both, if both are there. Raises Refused where the asker sees no such peer, or asks too often."""
+        self._check(asker, other)
+        self._asks.take(asker.id)
+        pair, now = (min(asker.id, other), max(asker.id, other)), time.monotonic()
+        if now - self._told.get(pair, -_AGAIN) < _AGAIN or not self._are_there(*pair):
+            return
+        self._note(pair, now)
+        await self.look()
+        self._check(asker, other)
+        if self._are_there(*pair):
+            self._tell(*pair)
+
+    def _check(self, asker: Peer, other: int) -> None:
+        view = self._writer.view
+        one, two = view.network.peers.get(asker.id), view.network.peers.get(other)
+        if one is None or two is None or other == COORDINATOR or one.id == other or not view.sees(one, two):
+            raise Refused("peer_not_found", "there is no such peer")
+
+    def _note(self, pair: tuple[int, int], now: float) -> None:
+        if len(self._told) >= _KEPT:
+            self._told = {known: at for known, at in self._told.items() if now - at < _AGAIN}
+        self._told[pair] = now
+
+    def _are_there(self, *pair: int) -> bool:
+        """Who holds no stream can't be told. It asks for itself when it comes."""
+        streams = [self._streams.by_peer.get(number) for number in pair]
+        return all(stream is not None and stream.ending is None for stream in streams)
+
+    def _tell(self, one: int, other: int) -> None:
+        self._epoch = (self._epoch + 1) & 0xFFFFFFFF
+        go_at, peers = self._clock() + _LEAD, self._writer.network.peers
+        for number, peer in ((one, other), (other, one)):
+            known = presence_frame([self._frames.presence(peers[peer])], whole=False)
+            self._streams.write(
+                self._streams.by_peer[number],
+                known + frame("connect", Connect(peer=peer, epoch=self._epoch, go_at=go_at)),
+            )

@@ -1,0 +1,243 @@
+"""How often one peer may ask: so many at once, and so many a second after that. It costs the others nothing."""
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from innerd.api.limits import Buckets
+from innerd.domain import commands as c
+from innerd.domain.errors import Refused
+from innerd.wire.stream import Cursor
+from tests.api.asking import Answer, ask
+from tests.api.sockets import wire
+from tests.api.streaming import drained, frames_of, stream_of
+from tests.world import Pipe, World
+
+STREAMS, STREAMS_RATE = 30, 1  # of hub.py
+BURST, RATE = 2000, 200  # of compat.py
+
+
+async def opens(w: World, who: str, tries: int, cursor: Cursor | None = None) -> int:
+    """How many of so many streams are let in."""
+    opened = 0
+    for _ in range(tries):
+        try:
+            await w.hub.open(w.peer(who), cursor, Pipe())
+            opened += 1
+        except Refused as refused:
+            if refused.code != "rate_limited":
+                raise
+    return opened
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_peer_that_opens_stream_after_stream_is_refused(w: World) -> None:
+    assert await opens(w, "mari", 100) == STREAMS
+    assert len(w.hub.streams.by_peer) == 1
+
+
+async def test_the_others_may_open_theirs_all_the_same(w: World) -> None:
+    await opens(w, "mari", 100)
+    assert [await opens(w, who, 1) for who in ("ryo", "oven", "tama", "mari")] == [1, 1, 1, 0]
+
+
+async def test_after_a_while_it_may_again(w: World) -> None:
+    await opens(w, "mari", 100)
+    w.now += 0.9
+    assert await opens(w, "mari", 3) == 0
+    w.now += 0.2
+    assert await opens(w, "mari", 3) == 1
+    w.now += 5 * STREAMS_RATE
+    assert await opens(w, "mari", 20) == 5
+    w.now += 86_400
+    assert await opens(w, "mari", 100) == STREAMS, "what was not used does not add up"
+
+
+async def test_the_stream_that_it_has_stays_when_one_more_is_refused(w: World) -> None:
+    await opens(w, "mari", STREAMS)
+    stream = w.hub.streams.by_peer[w.peer("mari").id]
+    drained(stream)
+    assert await opens(w, "mari", 10) == 0
+    await w.do(c.RenamePeer(w.peer("ryo").id, "leo"))  # type: ignore[arg-type]
+    assert stream.ending is None
+    assert [frame.event for frame in frames_of(drained(stream))] == ["delta"]
+
+
+async def test_who_is_refused_costs_no_look_into_the_log(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await opens(w, "mari", STREAMS)
+    monkeypatch.setattr(w.store, "read", None)
+    assert await opens(w, "mari", 10, Cursor(1, 3)) == 0
+
+
+async def test_over_http_it_is_429_and_the_connection_goes_on(w: World) -> None:
+    await opens(w, "mari", STREAMS)
+    async with w.listening() as port, wire(w, "mari", port) as mari:
+        mari.request("GET /v1/user/events HTTP/1.1")
+        status, headers, body = await mari.answer()
+        assert (status, headers["content-type"]) == (429, "application/problem+json")
+        assert b'"code":"rate_limited"' in body
+        mari.request("GET /v1/user/capabilities HTTP/1.1")
+        assert (await mari.answer())[0] == 200
+        w.now += 1
+        async with stream_of(w, "mari", port) as again:
+            assert (await again.next()).event == "hello"
+
+
+async def test_who_is_shut_out_spends_nothing(w: World) -> None:
+    w.hub.stopping.set()
+    for _ in range(100):
+        with pytest.raises(Refused, match="shutting down"):
+            await w.hub.open(w.peer("mari"), None, Pipe())
+    w.hub.stopping.clear()
+    assert await opens(w, "mari", 100) == STREAMS
+
+
+# -- requests ---------------------------------------------------------------------------------------------------------
+
+
+async def asks(w: World, who: str | None, times: int, target: str = "/v1/user/capabilities") -> list[Answer]:
+    return [await ask(w, who, "GET", target) for _ in range(times)]
+
+
+@pytest.fixture
+async def spent(w: World) -> World:
+    """mari has asked as often as she may."""
+    assert {answer.status for answer in await asks(w, "mari", BURST)} == {200}
+    return w
+
+
+async def test_a_peer_that_asks_without_end_is_refused(spent: World) -> None:
+    refused = await asks(spent, "mari", 20)
+    assert {(answer.status, answer.code) for answer in refused} == {(429, "rate_limited")}
+    assert "wait" in refused[0].json()["hint"]
+
+
+async def test_the_others_are_answered_all_the_same(spent: World) -> None:
+    assert (await asks(spent, "mari", 1))[0].status == 429
+    for who in ("ryo", "oven", "tama", None):
+        assert (await asks(spent, who, 1, "/v1/user/state" if who else "/v1/admin/peers"))[0].status == 200
+
+
+async def test_it_is_answered_again_after_a_moment(spent: World) -> None:
+    spent.now += 10 / RATE + 0.001
+    statuses = [answer.status for answer in await asks(spent, "mari", 15)]
+    assert statuses == [200] * 10 + [429] * 5
+
+
+async def test_whatever_it_asks_for_counts(spent: World) -> None:
+    """Routes that are not there, and bodies that can't be read, cost as much."""
+    for method, target in (("GET", "/v1/nothing"), ("GET", "/v1/user/state"), ("PUT", "/v1/user/candidates")):
+        assert (await ask(spent, "mari", method, target, body=b"x")).status == 429
+
+
+async def test_a_change_that_is_refused_did_not_happen(spent: World) -> None:
+    before = spent.writer.network
+    content = {"option": "Set", "content": "198.51.100.66:6"}
+    assert (await ask(spent, "mari", "PUT", "/v1/user/endpoint", json=content)).status == 429
+    assert (await ask(spent, "mari", "PUT", "/v1/user/applied", json={"revision": 3})).status == 429
+    assert spent.writer.network is before
+    assert spent.presence.applied(spent.peer("mari").id) is None
+
+
+async def test_administrators_are_not_counted(w: World) -> None:
+    assert {answer.status for answer in await asks(w, "ryo", BURST + 50)} == {200}
+
+
+async def test_what_is_open_to_all_stays_open(spent: World) -> None:
+    """A monitor on the same machine must not be shut out by it."""
+    assert (await asks(spent, "mari", 1, "/healthz"))[0].status in (200, 503)
+
+
+# -- the arithmetic ---------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def taken(buckets: Buckets, peer: int, times: int) -> int:
+    got = 0
+    for _ in range(times):
+        with contextlib.suppress(Refused):
+            buckets.take(peer)
+            got += 1
+    return got
+
+
+def test_a_burst_and_then_so_many_a_second() -> None:
+    clock = Clock()
+    buckets = Buckets("cakes", 5, 2.0, clock)
+    assert taken(buckets, 7, 9) == 5
+    clock.now += 0.5
+    assert taken(buckets, 7, 9) == 1
+    clock.now += 1.75
+    assert taken(buckets, 7, 9) == 3
+    clock.now += 0.25
+    assert taken(buckets, 7, 9) == 1, "the half that was left counts"
+    clock.now += 1e9
+    assert taken(buckets, 7, 9) == 5
+
+
+def test_each_peer_has_its_own() -> None:
+    buckets = Buckets("cakes", 5, 2.0, Clock())
+    assert [taken(buckets, peer, 9) for peer in (7, 8, 7, 9)] == [5, 5, 0, 5]
+
+
+def test_a_refusal_says_for_what_and_how_long() -> None:
+    clock = Clock()
+    buckets = Buckets("cakes", 1, 0.1, clock)
+    buckets.take(7)
+    clock.now += 2.5
+    with pytest.raises(Refused) as refused:
+        buckets.take(7)
+    assert refused.value.code == "rate_limited"
+    assert "cakes" in refused.value.message
+    assert refused.value.hint == "wait 7.5 seconds"
+    clock.now += 7.5
+    buckets.take(7)
+
+
+def test_a_clock_that_jumps_back_gives_nothing_and_takes_nothing() -> None:
+    clock = Clock()
+    buckets = Buckets("cakes", 5, 2.0, clock)
+    assert taken(buckets, 7, 3) == 3
+    clock.now -= 500
+    assert taken(buckets, 7, 9) == 2
+    clock.now += 1
+    assert taken(buckets, 7, 9) == 2, "and it goes on from there"
+    clock.now -= 500
+    assert taken(buckets, 7, 9) == 0
+    clock.now += 1
+    assert taken(buckets, 7, 9) == 2, "also where nothing was left"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 10), st.integers(0, 20)), max_size=20))
+def test_in_no_stretch_of_time_more_than_the_burst_and_the_rate(rounds: list[tuple[float, int]]) -> None:
+    clock = Clock()
+    buckets = Buckets("cakes", 5, 2.0, clock)
+    got: list[float] = []
+    for pause, times in rounds:
+        clock.now += pause
+        got += [clock.now] * taken(buckets, 7, times)
+    for first in range(len(got)):
+        for last in range(first, len(got)):
+            assert last - first + 1 <= 5 + 2.0 * (got[last] - got[first]) + 1e-6
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(0.5, 10), max_size=40))
+def test_who_keeps_to_the_rate_is_never_refused(pauses: list[float]) -> None:
+    clock = Clock()
+    buckets = Buckets("cakes", 5, 2.0, clock)
+    for pause in pauses:
+        buckets.take(7)
+        clock.now += pause
