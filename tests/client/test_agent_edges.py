@@ -1,4 +1,4 @@
-"""Bugs that were found and not fixed yet: each fails for the reason that its docstring gives."""
+"""What was found wrong in the agent and its verbs: each of these failed when it was written."""
 
 import asyncio
 import errno
