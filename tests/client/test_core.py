@@ -329,6 +329,27 @@ def test_a_key_is_free_again_when_the_other_is_gone(apart: bool) -> None:
     assert core.netmap.refused == {}
 
 
+def test_where_the_coordinator_is_not_told_of_nobody_else_gets_its_key_or_address() -> None:
+    core = new_core()
+    eve = peer_json(9, "eve", "10.42.128.9", public_key=key("coordinator"))
+    _, changes = believe(core, [hello(), snapshot(ME, eve, peer_json(8, "ivy", "10.42.0.1")), presence()], EMPTY)
+    allowed = {k: peer.allowed_ips for k, peer in applied(EMPTY, changes).peers.items()}
+    assert allowed == {key("coordinator"): frozenset({"10.42.0.1/32"})}
+
+
+@pytest.mark.parametrize("touched", [None, Taken(peers={4}, keys={key("mari")})], ids=["all", "a part"])
+def test_where_a_silent_peer_is_tried_is_set_once_a_turn_and_then_left_alone(touched: Taken | None) -> None:
+    core, device = in_step(MARI)
+    core.stays = False  # nobody to wait for
+    _, changes = believe(core, [presence(at(4, "203.0.113.4:4"))], device)
+    device = applied(device, changes)
+    assert device.peers[key("mari")].endpoint == "203.0.113.4:4"
+    learned = replace(device.peers[key("mari")], endpoint=Endpoint("198.51.100.9:9"))
+    device = replace(device, peers=device.peers | {key("mari"): learned})
+    assert core.changes(device, SERVER, core.presence, NOW + 1, touched)[0] == ()
+    assert core.changes(device, SERVER, core.presence, NOW + 6, touched)[0] != ()
+
+
 # -- a part is as good as all ---------------------------------------------------------------------------------------
 
 IPS = [f"10.42.128.{n}" for n in range(1, 7)] + ["10.42.0.1", "10.43.0.1"]

@@ -68,7 +68,7 @@ def test_a_line_in_the_middle_that_can_not_be_read_hides_no_other(path: Path) ->
     Journal(path).add([entry("one"), entry("two"), entry("three")])
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][:20] + b"\n" + lines[2])
-    assert numbers(Journal(path).after(0)) == [1, 2, 3]
+    assert numbers(Journal(path).after(0)) == [1, 3]
 
 
 def test_the_file_is_bounded_with_one_older_beside_it_and_numbers_go_on_through_both(

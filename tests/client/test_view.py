@@ -73,7 +73,7 @@ def test_the_own_entry_has_name_key_and_address_only(capsys: pytest.CaptureFixtu
     assert lines[:2] == ["network: kermpany", "  listening port: 51820"]
     mine = lines.index(f"  peer: ryo ({key('ryo')[:10]}…, you)")
     assert lines[mine + 1 : mine + 3] == ["    ip: 10.42.128.1", f"  peer: mari ({key('mari')[:10]}…)"]
-    assert lines[mine + 3 : mine + 5] == ["    ip: 10.42.128.2", "    endpoint: 192.0.2.4:1"]
+    assert lines[mine + 3 : mine + 5] == ["    ip: 10.42.128.2", "    endpoint: 192.0.2.4:1 (direct)"]
     assert lines[-1] == "    transfer: 5 B received, 6 B sent"
 
 

@@ -1,10 +1,12 @@
 """What the agent hears of its host: netlink messages are looked at and never believed, whatever is in them."""
 
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,6 +16,22 @@ from innclient.agent.watch import concerned
 
 NEW_LINK, NEW_ADDRESS, GONE_ADDRESS, NEW_ROUTE, GONE_ROUTE, NEW_NEIGHBOUR = 16, 20, 21, 24, 25, 28
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bell() -> Iterator[None]:
+    """Whoever loops for ever is rung out."""
+
+    def ring(*_: object) -> None:
+        raise AssertionError("it never ends")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(90)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def message(kind: int, body: bytes, length: int | None = None) -> bytes:

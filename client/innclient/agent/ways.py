@@ -32,8 +32,8 @@ _log = structlog.get_logger("agent")
 _PAUSES = (5.0, 10.0, 30.0, 60.0)  # seconds between attempts that failed; the last for ever
 _FOLLOWS = 0.5  # seconds that the peer with the lower key waits for the other's handshake
 _DEAF = 40.0  # seconds without a byte from a peer: keepalives come every 25
-_UNANSWERED, _BYTES = 12.0, 1000  # or without an answer to so much
 _TURNS = 4  # attempts that fail until the device has another turn
+_OPENS_AGAIN = 30.0  # seconds until it is looked whether the device has another port
 _MOST_ASKS = 4  # at a time
 
 
@@ -46,7 +46,6 @@ class Way(Struct, kw_only=True):
     failures: int = 0
     failed_at: float = 0.0
     rx: int = 0
-    tx: int = 0
     heard_at: float = 0.0
 
 
@@ -58,6 +57,7 @@ class Ways:
         self._keeper = keeper
         self._traversal = Traversal(0, secrets.randbits(63))
         self._prober: Prober | None = None
+        self._opened_at = 0.0
         self._keys: dict[PublicKey, bytes] = {}
         self._ahead = 0.0  # the coordinator's clock less ours
         self._wake = asyncio.Event()
@@ -82,8 +82,8 @@ class Ways:
         """Whether the device should not try a peer by itself: between two NATs an unannounced packet does harm, and a
         traversal is going to find the way. Where that failed, the device has its turn now and then: innernet's clients
         answer no probes."""
-        mine, theirs = self.is_open(self._keeper.netmap.me), self.is_open(number)
-        if mine or theirs:
+        mine, theirs, known = self.is_open(self._keeper.netmap.me), self.is_open(number), self._presence(number)
+        if mine or theirs or known is None or not known.online:
             return False
         if self._prober is None:  # one cycle, or no raw sockets
             return not self._keeper.core.stays and mine is False and theirs is False
@@ -131,24 +131,22 @@ class Ways:
             entry = device.peers.get(peer.public_key)
             way = self.known.setdefault(peer.id, Way(since=now))
             if entry is not None:
-                self._note(way, entry.endpoint, entry.rx_bytes, entry.tx_bytes, now)
+                self._note(way, entry.endpoint, entry.rx_bytes, now)
             silent = is_silent(entry, now)
             if silent or self._is_stuck(way, now):
                 self._begin(peer, way, now)
             elif way.failures:
                 way.failures = 0
 
-    def _note(self, way: Way, endpoint: Endpoint | None, rx: int, tx: int, now: float) -> None:
+    def _note(self, way: Way, endpoint: Endpoint | None, rx: int, now: float) -> None:
         if endpoint != way.endpoint:
             way.endpoint, way.since = endpoint, now
         if rx != way.rx or not way.heard_at:
-            way.rx, way.tx, way.heard_at = rx, tx, now
-        way.tx = min(way.tx, tx)  # what was sent when we heard last
+            way.rx, way.heard_at = rx, now
 
     def _is_stuck(self, way: Way, now: float) -> bool:
-        """Whether what we send is not answered, though there was a way."""
-        deaf = now - way.heard_at
-        return way.heard_at > 0 and deaf > _DEAF
+        """Whether nothing comes, though there was a way."""
+        return way.heard_at > 0 and now - way.heard_at > _DEAF
 
     def _begin(self, peer: KnownPeer, way: Way, now: float) -> None:
         pause = _PAUSES[min(way.failures, len(_PAUSES)) - 1] if way.failures else 0.0
@@ -195,7 +193,8 @@ class Ways:
         self.networks = await asyncio.to_thread(links.host_networks)
         try:
             while True:
-                await self._open()
+                if self._prober is None or time.monotonic() - self._opened_at > _OPENS_AGAIN:
+                    await self._open()
                 await self._act(self._traversal.tick(time.monotonic()))
                 due = self._traversal.next_at()
                 with contextlib.suppress(TimeoutError):
@@ -208,6 +207,7 @@ class Ways:
 
     async def _open(self) -> None:
         """The raw sockets, for the port that the device has now."""
+        self._opened_at = time.monotonic()
         device = await asyncio.to_thread(self._keeper.tunnel.get)
         if not device.listen_port or (self._prober is not None and self._prober.port == device.listen_port):
             return
