@@ -86,7 +86,7 @@ def agent(host: Host, *flags: str, network: str = NETWORK) -> subprocess.Popen[b
         if not host.path(f"/run/inn/{network}.sock").exists():
             return False
         found = status(host, network)  # of the files, where the socket is one that a killed agent left behind
-        return bool(found["has_agent"] and found["applied"] > 0)
+        return bool(found["has_agent"] and found["is_connected"] and found["applied"] == found["revision"] > 0)
 
     wait_for(ready, f"the agent of {host.name}")
     return process

@@ -40,7 +40,7 @@ class Journal:
         return [entry for entry in self._entries if entry.seq > seq]
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Number entries, remember them, write them down."""
+        """Number entries, remember them, write them down, and before them what could not be written until now."""
         parts = []
         for entry in entries:
             self._last += 1
@@ -48,9 +48,10 @@ class Journal:
             self._entries.append(numbered)
             parts.append(msgspec.json.encode(numbered) + b"\n")
         lines = b"".join(parts)
-        if not lines:
+        if not lines and not self._unwritten:
             return
-        self._added.set()
+        if lines:
+            self._added.set()
         self._unwritten += lines
         try:
             self._write(self._unwritten)

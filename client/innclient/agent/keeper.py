@@ -36,8 +36,7 @@ from innerd.wire.stream import Hello
 from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.keys import public_key
 
-_FIRST_RETRY, _LAST_RETRY = 0.2, 15.0  # seconds
-_TICK, _AGAIN = 5.0, 1.0
+_FIRST_RETRY, _LAST_RETRY, _TICK, _AGAIN = 0.2, 15.0, 5.0, 1.0  # seconds
 _LONGEST = 500  # characters of a word of the coordinator that are kept
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
@@ -123,9 +122,8 @@ class Keeper:
         await self.apply()
 
     def _bring_up(self) -> None:
-        values, port = self.loaded.values, self._finder.last.listen_port
-        mtu, routing = self.choices.mtu, self.choices.routing
-        self.tunnel.bring_up(values, values.private_key, mtu, routing=routing, last_port=port)
+        values, choices, port = self.loaded.values, self.choices, self._finder.last.listen_port
+        self.tunnel.bring_up(values, values.private_key, choices.mtu, routing=choices.routing, last_port=port)
 
     async def apply(self, taken: Taken | None = None) -> None:
         """Pins, device, names: of what was taken, or all. Raises DeviceError."""
@@ -255,9 +253,11 @@ class Keeper:
     async def _explain(self, error: Exception) -> None:
         match error:
             case LogForked():
+                known = self.forked
                 self.forked = self.trouble = str(error)[:_LONGEST]
                 self._log.error("the coordinator's log is another than was seen: nothing is applied", why=self.forked)
-                self._note("log.forked", "log", self.forked)
+                if self.forked != known:  # it is tried again and again
+                    self._note("log.forked", "log", self.forked)
             case stream.Denied():
                 self.trouble = f"{error.message[:_LONGEST]} [{error.code[:40]}]"
                 self._log.warning("the coordinator refuses this peer", why=self.trouble)
@@ -377,6 +377,7 @@ class Keeper:
                     self._log.warning("the interface is gone: making it anew")
                     await asyncio.to_thread(self._bring_up)
                 await self.apply()
+                self.journal.add([])  # what could not be written
                 if self.shelf.broken is not None and await asyncio.to_thread(self.shelf.retry):
                     self.reporter.stir()
                 if self._device is not None and self._finder.note(self._device, self.core.believed()):
