@@ -264,4 +264,16 @@ async def populated(**kwargs: Any) -> World:
     return made
 
 
+async def crowded(w: World, cidr: str, start: str, count: int) -> list[str]:
+    """So many peers in a CIDR; their names."""
+    names = [f"{cidr}-{number}" for number in range(count)]
+    first = ip_address(start) + 1
+    adding = [
+        c.AddPeer(name=Name(name), cidr=w.cidr_id(cidr), ip=first + number, public_key=key(name), is_redeemed=True)
+        for number, name in enumerate(names)
+    ]
+    await asyncio.gather(*(w.writer.submit(command, LOCAL) for command in adding))
+    return names
+
+
 assert os.environ.get("PYTHONOPTIMIZE") is None, "tests need their assertions"

@@ -24,7 +24,7 @@ from innerd.domain.values import KEEPALIVE, Endpoint, PublicKey
 from innerd.domain.visibility import touched
 from innerd.presence import Observed, Presence
 from innerd.wireguard.backend import Backend
-from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer
+from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer, only
 from innerd.wireguard.plan import Change, RemovePeer, applied, plan
 
 _log = structlog.get_logger("device")
@@ -74,7 +74,7 @@ def wanted_peers(
     for peer in peers:
         if peer.id == COORDINATOR or peer.is_disabled:
             continue
-        own_address = frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"})
+        own_address = only(peer.ip)
         if not peer.is_redeemed:
             if is_open(peer, now):
                 add(peer.public_key, own_address)

@@ -4,7 +4,12 @@ from base64 import b64decode, b64encode
 
 from msgspec import Struct, field
 
-from innerd.domain.values import Endpoint, PublicKey
+from innerd.domain.values import Address, Endpoint, PublicKey
+
+
+def only(ip: Address) -> frozenset[str]:
+    """The allowed IPs of a peer: its one address."""
+    return frozenset({f"{ip}/{ip.max_prefixlen}"})
 
 
 class DevicePeer(Struct, frozen=True, kw_only=True):

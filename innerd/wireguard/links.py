@@ -8,7 +8,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
 from typing import Any
 
 from innerd.domain.values import Address, Range
@@ -127,27 +127,23 @@ _TUNNELS = {"wireguard", "tun", "sit", "ipip", "gre", "ip6tnl", "vti"}
 
 def host_addresses() -> list[Address]:
     """The global addresses of links that are up and are neither loopback nor tunnels, in the kernel's order."""
-    found: list[Address] = []
-    with route_socket() as ip:
-        usable = {link["index"] for link in ip.get_links() if _carries(link)}
-        for entry in ip.get_addr():
-            if entry["index"] in usable and entry["scope"] == 0:
-                address = ip_address(entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS"))
-                if not (address.is_link_local or address.is_multicast or address.is_loopback):
-                    found.append(address)
+    usable = (entry.ip for entry in _usable())
+    found = [a for a in usable if not (a.is_link_local or a.is_multicast or a.is_loopback)]
     return list(dict.fromkeys(found))
 
 
 def host_networks() -> list[Range]:
     """The networks of the links that `host_addresses` is about, but for single addresses: who lives there is near."""
-    found: list[Range] = []
+    found = dict.fromkeys(entry.network for entry in _usable())
+    return [network for network in found if network.num_addresses > 1]
+
+
+def _usable() -> list[IPv4Interface | IPv6Interface]:
+    """The global addresses, with their networks, of the links that carry what is not a tunnel's."""
     with route_socket() as ip:
-        usable = {link["index"] for link in ip.get_links() if _carries(link)}
-        for entry in ip.get_addr():
-            address = entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
-            if entry["index"] in usable and entry["scope"] == 0 and address:
-                found.append(ip_interface(f"{address}/{entry['prefixlen']}").network)
-    return [network for network in dict.fromkeys(found) if network.num_addresses > 1]
+        carrying = {link["index"] for link in ip.get_links() if _carries(link)}
+        entries = [entry for entry in ip.get_addr() if entry["index"] in carrying and entry["scope"] == 0]
+    return [ip_interface(f"{e.get_attr('IFA_LOCAL') or e.get_attr('IFA_ADDRESS')}/{e['prefixlen']}") for e in entries]
 
 
 def _carries(link: Any) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -23,25 +22,9 @@ from innerd.wire.stream import Cursor
 from tests.api.sockets import wire
 from tests.api.streaming import PATIENCE
 from tests.stepped import on_stepped_time, step
-from tests.world import LOCAL, Pipe, World, key, populated
+from tests.world import LOCAL, Pipe, World, crowded, populated
 
 CROWD = 300  # more than are told at once
-
-
-async def crowded(w: World, cidr: str, start: str, count: int) -> None:
-    """So many peers in a CIDR."""
-    first = ip_address(start) + 1
-    adding = [
-        c.AddPeer(
-            name=Name(f"{cidr}-{number}"),
-            cidr=w.cidr_id(cidr),
-            ip=first + number,
-            public_key=key(f"{cidr}-{number}"),
-            is_redeemed=True,
-        )
-        for number in range(count)
-    ]
-    await asyncio.gather(*(w.writer.submit(command, LOCAL) for command in adding))
 
 
 def head(w: World) -> Cursor:

@@ -13,7 +13,7 @@ from innerd.domain.values import Name
 from tests.api.asking import HEADER, SERVER_KEY
 from tests.api.sockets import Wire, wire
 from tests.api.streaming import PATIENCE, Told, frames_of
-from tests.world import LOCAL, World, key
+from tests.world import World, crowded
 
 EVENTS = "GET /v1/user/events HTTP/1.1"
 GET = "GET /v1/user/capabilities HTTP/1.1"
@@ -111,7 +111,7 @@ async def test_each_frame_lies_whole_in_a_chunk(w: World) -> None:
 
 async def test_a_large_frame_is_one_chunk_and_arrives_whole(w: World) -> None:
     await w.add_cidr("crowd", "127.42.16.0/21")
-    await crowded(w, "crowd", 1000)
+    await crowded(w, "crowd", "127.42.16.0", 1000)
     async with w.listening() as port, wire(w, "crowd-0", port) as one:
         stream, body = await opened(w, one)
         told = Told()
@@ -271,22 +271,6 @@ async def test_a_client_that_resets_leaves_nothing_behind(w: World) -> None:
 MANY = 1000
 
 
-async def crowded(w: World, cidr: str, count: int) -> None:
-    """So many peers in a CIDR that lies at 127.42.16.0."""
-    first = ip_address("127.42.16.0") + 1
-    adding = [
-        c.AddPeer(
-            name=Name(f"{cidr}-{number}"),
-            cidr=w.cidr_id(cidr),
-            ip=first + number,
-            public_key=key(f"{cidr}-{number}"),
-            is_redeemed=True,
-        )
-        for number in range(count)
-    ]
-    await asyncio.gather(*(w.writer.submit(command, LOCAL) for command in adding))
-
-
 class Client(asyncio.Protocol):
     """Takes all that comes; `greeted` and `ended` when that has happened."""
 
@@ -333,7 +317,7 @@ async def client(w: World, port: int, ip: str, cursor: str) -> Client:
 
 async def test_a_thousand_streams_hear_why_the_coordinator_ends(w: World) -> None:
     await w.add_cidr("crowd", "127.42.16.0/21")
-    await crowded(w, "crowd", MANY)
+    await crowded(w, "crowd", "127.42.16.0", MANY)
     cursor = f"1.{w.writer.network.revision}"
     first = ip_address("127.42.16.0") + 1
     async with w.listening() as port:

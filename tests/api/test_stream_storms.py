@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from innerd.domain.values import Name
 from innerd.presence import Observed
 from innerd.wire.stream import Cursor
 from tests.api.streaming import PATIENCE, Told, frames_of
-from tests.world import LOCAL, Pipe, World, key, populated
+from tests.world import LOCAL, Pipe, World, crowded, populated
 
 CROWD = 300  # more than are told at once
 REGIONS = {"left": "127.42.16.0", "right": "127.42.20.0"}
@@ -55,18 +54,6 @@ class Counted(Pipe):
         super().write(data)
         self._turns.bytes[self._turns.now, data.startswith(b"event: presence")] += len(data)
         self._turns.order.append((self._peer, data))
-
-
-async def crowded(w: World, cidr: str, start: str, count: int) -> list[str]:
-    """So many peers in a CIDR; their names."""
-    names = [f"{cidr}-{number}" for number in range(count)]
-    first = ip_address(start) + 1
-    adding = [
-        c.AddPeer(name=Name(name), cidr=w.cidr_id(cidr), ip=first + number, public_key=key(name), is_redeemed=True)
-        for number, name in enumerate(names)
-    ]
-    await asyncio.gather(*(w.writer.submit(command, LOCAL) for command in adding))
-    return names
 
 
 @pytest.fixture

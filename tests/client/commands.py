@@ -78,3 +78,23 @@ class Host:
         assert all(line.startswith("hint: ") for line in rest), done
         assert len(rest) <= 1, done
         return done.status, done.code
+
+
+# Every changing verb, and flags with which it changes the network of the `host` fixture.
+CHANGES = {
+    "add-cidr": ["--name", "bakers", "--cidr", "10.42.128.0/24", "--parent", "humans"],
+    "rename-cidr": ["--name", "humans", "--new-name", "people"],
+    "delete-cidr": ["--name", "empty", "--yes"],
+    "add-peer": ["--name", "nami", "--cidr", "humans", "--auto-ip", "--admin", "false", "--invite-expires", "14d"],
+    "rename-peer": ["--name", "mari", "--new-name", "mari-laptop"],
+    "enable-peer": ["--name", "lost"],
+    "disable-peer": ["--name", "mari", "--yes"],
+    "delete-peer": ["--name", "tama", "--yes"],
+    "retire-peer": ["--name", "oven", "--yes"],
+    "grant-admin": ["--name", "mari"],
+    "revoke-admin": ["--name", "ryo", "--yes"],
+    "reissue-invite": ["--name", "tama", "--invite-expires", "1d"],
+    "add-association": ["humans", "ovens"],
+    "delete-association": ["humans", "cats", "--yes"],
+    "set-endpoint": ["198.51.100.7:443"],
+}

@@ -8,26 +8,8 @@ from pathlib import Path
 import pytest
 
 from innclient import invitation
-from tests.client.commands import Host
+from tests.client.commands import CHANGES, Host
 from tests.client.conftest import NETWORK, revision
-
-CHANGES = {
-    "add-cidr": ["--name", "bakers", "--cidr", "10.42.128.0/24", "--parent", "humans"],
-    "rename-cidr": ["--name", "humans", "--new-name", "people"],
-    "delete-cidr": ["--name", "empty", "--yes"],
-    "add-peer": ["--name", "nami", "--cidr", "humans", "--auto-ip", "--admin", "false", "--invite-expires", "14d"],
-    "rename-peer": ["--name", "mari", "--new-name", "mari-laptop"],
-    "enable-peer": ["--name", "lost"],
-    "disable-peer": ["--name", "mari", "--yes"],
-    "delete-peer": ["--name", "tama", "--yes"],
-    "retire-peer": ["--name", "oven", "--yes"],
-    "grant-admin": ["--name", "mari"],
-    "revoke-admin": ["--name", "ryo", "--yes"],
-    "reissue-invite": ["--name", "tama", "--invite-expires", "1d"],
-    "add-association": ["humans", "ovens"],
-    "delete-association": ["humans", "cats", "--yes"],
-    "set-endpoint": ["198.51.100.7:443"],
-}
 
 
 def arguments(verb: str, host: Host) -> list[str]:

@@ -15,11 +15,12 @@ import pytest
 
 from innclient.agent import door
 from innclient.agent.keeper import Keeper
-from innclient.agent.run import agent, cycle, from_files, holding, take_down
+from innclient.agent.run import cycle, from_files, holding, take_down
 from innclient.agent.view import NetworkView, StatusView
 from innclient.config import Paths
 from innclient.failures import SYSTEM, Failure
-from tests.client.commands import Done, run
+from tests.client.agents import agent_of, inn
+from tests.client.commands import Done
 from tests.client.support import eventually, hosts_of, keeper_of, on_device
 from tests.world import INTERFACE, World, key, populated
 
@@ -29,33 +30,8 @@ async def kermpany() -> World:
     return await populated()
 
 
-@contextlib.asynccontextmanager
-async def agent_of(keeper: Keeper) -> AsyncIterator["asyncio.Task[None]"]:
-    """The agent as `inn up -d` runs it, when its socket is there; ended by SIGTERM if nothing ended it before."""
-
-    async def ready() -> None:
-        pass
-
-    task = asyncio.create_task(agent([keeper], ready))
-    await eventually(lambda: keeper.paths.socket.exists() or task.done(), "its socket")
-    try:
-        yield task
-    finally:
-        if not task.done():
-            os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(10):
-            await asyncio.gather(task, return_exceptions=True)
-
-
 async def ask(keeper: Keeper, verb: str, shape: type) -> object:
     return await asyncio.to_thread(door.ask, keeper.paths.socket, verb, shape)
-
-
-async def inn(keeper: Keeper, *args: str) -> Done:
-    """`inn` beside the running agent."""
-    p = keeper.paths
-    flags = ("-c", str(p.config_dir), "-d", str(p.data_dir), "--runtime-dir", str(p.runtime_dir))
-    return await asyncio.to_thread(run, "inn", *flags, *args)
 
 
 async def test_who_asks_the_agent_sees_the_network_and_how_it_is(kermpany: World, tmp_path: Path) -> None:

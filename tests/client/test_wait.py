@@ -12,7 +12,7 @@ import pytest
 from innerd.domain.values import parse_endpoint
 from innerd.listener import Listener, control_socket
 from innerd.presence import Observed
-from tests.client.commands import Done, Host
+from tests.client.commands import CHANGES, Done, Host
 from tests.client.conftest import NETWORK
 from tests.client.support import eventually
 from tests.world import World, populated
@@ -284,25 +284,6 @@ def test_where_nobody_serves_the_json_document_is_there_all_the_same(host: Host)
     done = host("add-association", NETWORK, "humans", "ovens", "--wait", "--json")
     assert (done.status, json.loads(done.err)["error"]["code"]) == (5, "not_serving")
     assert done.json["association"] == {"cidr1": "humans", "cidr2": "ovens"}
-
-
-CHANGES = {
-    "add-cidr": ["--name", "bakers", "--cidr", "10.42.128.0/24", "--parent", "humans"],
-    "rename-cidr": ["--name", "humans", "--new-name", "people"],
-    "delete-cidr": ["--name", "empty", "--yes"],
-    "add-peer": ["--name", "nami", "--cidr", "humans", "--auto-ip", "--admin", "false", "--invite-expires", "14d"],
-    "rename-peer": ["--name", "mari", "--new-name", "mari-laptop"],
-    "enable-peer": ["--name", "lost"],
-    "disable-peer": ["--name", "mari", "--yes"],
-    "delete-peer": ["--name", "tama", "--yes"],
-    "retire-peer": ["--name", "oven", "--yes"],
-    "grant-admin": ["--name", "mari"],
-    "revoke-admin": ["--name", "ryo", "--yes"],
-    "reissue-invite": ["--name", "tama", "--invite-expires", "1d"],
-    "add-association": ["humans", "ovens"],
-    "delete-association": ["humans", "cats", "--yes"],
-    "set-endpoint": ["198.51.100.7:443"],
-}
 
 
 @pytest.mark.parametrize("verb", CHANGES)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient.agent.pins import Pins, check, seeded
-from innclient.agent.reconcile import HEAD_START, Server, Trial, next_trials, wanted
+from innclient.agent.reconcile import HEAD_START, Server, Trial, entry_of, next_trials, wanted
 from innclient.agent.state import (
     KnownPeer,
     Netmap,
@@ -25,10 +25,10 @@ from innclient.agent.state import (
     take_snapshot,
 )
 from innclient.agent.words import Entry, differences
-from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
+from innerd.domain.values import Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, Connect, DeltaJson, Hello, PresenceJson, Snapshot
-from innerd.wireguard.device import Device, Wanted, WantedPeer
+from innerd.wireguard.device import Device, Wanted
 from innerd.wireguard.plan import Change, applied, plan
 
 _MOST_REFUSED = 1000  # wire.ours.Applied
@@ -195,11 +195,9 @@ class Core:
 
     def placed(self, peer: KnownPeer, endpoint: Endpoint, device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for a peer to be reached at an endpoint, and the device after that."""
-        ips = frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"})
         key = peer.public_key
-        entry = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE, endpoint=endpoint, force_endpoint=True)
         part = replace(device, peers={key: device.peers[key]} if key in device.peers else {})
-        changes = plan(part, Wanted(private_key=self.me.private_key, peers={key: entry}))
+        changes = plan(part, Wanted(private_key=self.me.private_key, peers={key: entry_of(peer, endpoint)}))
         return changes, applied(device, changes)
 
     @property

@@ -83,7 +83,6 @@ class Keeper:
         self.caught_up = asyncio.Event()
         self._finder = Finder(loaded, disk.load_last(paths))
         self._device: Device | None = None  # as it was seen last, and changed by us since
-        self._names: list[bytes] | None = None
         self._applying = asyncio.Lock()
         self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
         self._hurry = asyncio.Event()  # reconnect now

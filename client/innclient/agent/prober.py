@@ -10,12 +10,8 @@ import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 
-import structlog
-
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
 from innerd.wire.probe import MAGIC, SIZE
-
-_log = structlog.get_logger("agent")
 
 _UDP = struct.Struct(">HHHH")
 _SO_ATTACH_FILTER = 26

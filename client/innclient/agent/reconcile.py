@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from innclient.agent.state import COORDINATOR, KnownPeer, Presence
 from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
-from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer
+from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, only
 
 SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
 TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
@@ -93,14 +93,20 @@ def wanted(
         if peer.id in (me, COORDINATOR) or peer.public_key == server.public_key or peer.ip == server.ip:
             continue
         trial = trials.get(peer.id)
-        entries[peer.public_key] = WantedPeer(
-            public_key=peer.public_key,
-            allowed_ips=frozenset({f"{peer.ip}/{peer.ip.max_prefixlen}"}),
-            keepalive=KEEPALIVE,
-            endpoint=overrides.get(peer.ip) or (trial.endpoint if trial else None),
-            force_endpoint=True,
-        )
+        endpoint = overrides.get(peer.ip) or (trial.endpoint if trial else None)
+        entries[peer.public_key] = entry_of(peer, endpoint)
     return Wanted(private_key=private_key, peers=entries)
+
+
+def entry_of(peer: KnownPeer, endpoint: Endpoint | None) -> WantedPeer:
+    """A peer as it should be on the device; None leaves its endpoint to WireGuard."""
+    return WantedPeer(
+        public_key=peer.public_key,
+        allowed_ips=only(peer.ip),
+        keepalive=KEEPALIVE,
+        endpoint=endpoint,
+        force_endpoint=True,
+    )
 
 
 def _server_entry(server: Server, device: Device, now: float) -> WantedPeer:
@@ -108,7 +114,7 @@ def _server_entry(server: Server, device: Device, now: float) -> WantedPeer:
     # It may roam (an address behind a NAT of its own); its configured endpoint is for when it is silent.
     return WantedPeer(
         public_key=server.public_key,
-        allowed_ips=frozenset({f"{server.ip}/{server.ip.max_prefixlen}"}),
+        allowed_ips=only(server.ip),
         keepalive=KEEPALIVE,
         endpoint=server.endpoint if server.moved or is_silent(entry, now) else None,
         force_endpoint=True,

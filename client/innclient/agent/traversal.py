@@ -33,7 +33,8 @@ class Candidate(Struct, frozen=True):
 
 def candidates_of(endpoints: Iterable[Endpoint], own: Iterable[Range]) -> tuple[Candidate, ...]:
     """The endpoints of a peer, best first; `own` are the ranges of this host's links."""
-    ranked = [Candidate(endpoint, _rank(endpoint, tuple(own))) for endpoint in dict.fromkeys(endpoints)]
+    links = tuple(own)
+    ranked = [Candidate(endpoint, _rank(endpoint, links)) for endpoint in dict.fromkeys(endpoints)]
     return tuple(sorted(ranked, key=lambda candidate: candidate.rank)[:MOST])
 
 
@@ -92,10 +93,6 @@ class Traversal:
     def is_trying(self, peer: int) -> bool:
         return peer in self._sessions
 
-    def tried(self, peer: int) -> list[Endpoint]:
-        session = self._sessions.get(peer)
-        return [candidate.endpoint for candidate in session.candidates] if session else []
-
     def begin(self, peer: int, candidates: tuple[Candidate, ...], now: float) -> bool:
         """Look for a way to a peer: among neighbours at once, by others when the moment is known. Whether there is
         room for one more."""
@@ -115,9 +112,6 @@ class Traversal:
         begun, near = (known.begun, known.near) if known else (now, 0)
         self._sessions[peer] = _Session(epoch, list(candidates), begun, go_at, near)
         return True
-
-    def stop(self, peer: int) -> None:
-        self._sessions.pop(peer, None)
 
     def hear(self, probe: Probe, source: Endpoint, now: float) -> list[Action]:
         """A probe came whose MAC is right. Raises nothing; what belongs to no session is answered all the same."""

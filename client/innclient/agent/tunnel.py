@@ -17,7 +17,7 @@ from innerd.domain.values import (
     split_endpoint,
 )
 from innerd.wireguard.backend import Backend
-from innerd.wireguard.device import Device, DeviceError, DevicePeer
+from innerd.wireguard.device import Device, DeviceError, DevicePeer, only
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, identity
 from innerd.wireguard.sockets import port_is_free
 
@@ -80,7 +80,7 @@ class Tunnel:
             SetPeer(
                 public_key=server,
                 is_new=True,
-                allowed_ips=frozenset({f"{ip}/{ip.max_prefixlen}"}),
+                allowed_ips=only(ip),
                 endpoint=endpoint,
                 keepalive=KEEPALIVE,
             ),

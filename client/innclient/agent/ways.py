@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import structlog
@@ -53,7 +54,7 @@ class Ways:
     def __init__(self, keeper: "Keeper") -> None:
         self.known: dict[int, Way] = {}
         self.networks: list[Range] = []  # of this host's links
-        self.why_no_probes: str | None = None
+        self._may_probe = True  # until the system refuses
         self._keeper = keeper
         self._traversal = Traversal(0, secrets.randbits(63))
         self._prober: Prober | None = None
@@ -124,10 +125,7 @@ class Ways:
         """Look at peers (None: at all), and for ways to those that are there but silent, or stuck."""
         if not self._keeper.choices.try_endpoints:
             return
-        for peer in self._keeper.core.believed(numbers):
-            known = self._presence(peer.id)
-            if peer.id in (COORDINATOR, self._keeper.netmap.me) or known is None or not known.online:
-                continue
+        for peer in self._there(numbers):
             entry = device.peers.get(peer.public_key)
             way = self.known.setdefault(peer.id, Way(since=now))
             if entry is not None:
@@ -137,6 +135,13 @@ class Ways:
                 self._begin(peer, way, now)
             elif way.failures:
                 way.failures = 0
+
+    def _there(self, numbers: set[int] | None) -> Iterator[KnownPeer]:
+        """The others, of some peers (None: of all), that are online."""
+        for peer in self._keeper.core.believed(numbers):
+            known = self._presence(peer.id)
+            if peer.id not in (COORDINATOR, self._keeper.netmap.me) and known is not None and known.online:
+                yield peer
 
     def _note(self, way: Way, endpoint: Endpoint | None, rx: int, now: float) -> None:
         if endpoint != way.endpoint:
@@ -181,10 +186,8 @@ class Ways:
         device, now = await asyncio.to_thread(self._keeper.tunnel.get), time.time()
         spoken_with = [entry for entry in device.peers.values() if not is_silent(entry, now)]
         await asyncio.to_thread(self._keeper.tunnel.greet, spoken_with)
-        for peer in self._keeper.core.believed():
-            known = self._presence(peer.id)
-            if peer.id not in (COORDINATOR, self._keeper.netmap.me) and known is not None and known.online:
-                self._begin(peer, self.known.setdefault(peer.id, Way(since=now)), now)
+        for peer in self._there(None):
+            self._begin(peer, self.known.setdefault(peer.id, Way(since=now)), now)
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -216,11 +219,11 @@ class Ways:
             self._prober = None
         try:
             self._prober = Prober(device.listen_port, self._heard)
-            self.why_no_probes = None
+            self._may_probe = True
         except OSError as error:
-            if self.why_no_probes is None:
+            if self._may_probe:
                 _log.warning("no probes: endpoints of silent peers are tried one by one", why=error.strerror)
-            self.why_no_probes = error.strerror or str(error)
+            self._may_probe = False
 
     def _heard(self, data: bytes, source: Endpoint) -> None:
         sender = sender_of(data)
