@@ -208,7 +208,7 @@ def serve(
     raise_file_limit()
     options = wiring.Options(
         backend=settings.backend,
-        mtu=settings.mtu_or(None),
+        mtu=settings.mtu,
         routing=not settings.no_routing,
         write_hosts=not no_write_hosts,
         hosts_path=hosts_path,
@@ -241,7 +241,9 @@ def uninstall(context: click.Context, network: str, yes: bool) -> None:
         hosts = Path(load(paths).names.hosts_path)
     if paths.config.exists() or paths.database.exists():
         ask.confirm(f'Remove network "{network}" with its log and its key, for good?', yes=yes)
-    founding.uninstall(paths, choose(settings.backend, network), hosts)
+    left = founding.uninstall(paths, choose(settings.backend, network), hosts)
+    if left is not None:
+        sys.stderr.write(f"{left}\n")
     render.line(f'Network "{network}" is removed from this host.')
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from innclient import files, hostsfile
 from innclient.failures import REFUSED, SYSTEM, Failure, not_found
 from innerd.config import Config, Paths, save
+from innerd.config import load as load_config
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain.commands import CreateNetwork, ImportNetwork
@@ -16,8 +17,9 @@ from innerd.domain.values import Endpoint, Range, first_address
 from innerd.log.codec import Who
 from innerd.log.sqlite import SqliteStore, StoreLocked
 from innerd.log.store import StoreError
-from innerd.wireguard import keys
+from innerd.wireguard import keys, ownership
 from innerd.wireguard.backend import Backend
+from innerd.wireguard.device import DeviceError
 
 
 def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user: str) -> None:
@@ -81,16 +83,32 @@ def _remove_files(paths: Paths) -> None:
         files.remove(paths.config)
 
 
-def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> None:
-    """Remove a network that nobody serves: interface, log, config, names. Raises Failure."""
+def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> str | None:
+    """Remove a network that nobody serves: interface, log, config, names; what is to be said of an interface that
+    stays, as it is somebody else's. Raises Failure."""
     if not paths.config.exists() and not paths.database.exists():
         raise not_found("network_not_found", f'there is no network "{paths.network}" here')
     if paths.database.exists():
         asyncio.run(_held_by_nobody(paths))
-    backend.delete(paths.network)
+    left = _release(paths, backend)
     hostsfile.update(hosts_path, paths.network, [])
     _remove_files(paths)
     paths.socket.unlink(missing_ok=True)
+    return left
+
+
+def _release(paths: Paths, backend: Backend) -> str | None:
+    """Take the interface away; what is to be said, where it is somebody else's and stays."""
+    private_keys: tuple[str, ...] = ()
+    with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
+        private_keys = (load_config(paths).private_key,)
+    try:
+        ownership.release(backend, paths.network, ownership.COORDINATOR, private_keys)
+    except DeviceError as error:
+        if error.code != "interface_taken":
+            raise
+        return error.message
+    return None
 
 
 async def _held_by_nobody(paths: Paths) -> None:

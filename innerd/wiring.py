@@ -42,7 +42,7 @@ from innerd.log.codec import UnknownEvent, Who
 from innerd.log.sqlite import SqliteStore, StoreLocked
 from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from innerd.presence import Presence
-from innerd.wireguard import keys
+from innerd.wireguard import keys, links, ownership, watch
 from innerd.wireguard.backend import Backend, BackendName, choose
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.plan import identity, plan
@@ -58,7 +58,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """What a command line says beside the config file."""
 
     backend: BackendName = "auto"
-    mtu: int
+    mtu: int | None = None  # what the routes carry
     routing: bool = True
     write_hosts: bool = True
     hosts_path: Path | None = None
@@ -156,14 +156,16 @@ def _check_config(paths: Paths, config: Config, writer: Writer) -> None:
         )
 
 
-def bring_up(backend: Backend, interface: str, config: Config, options: Options) -> None:
-    """Make the coordinator's interface, or put right what is there. Raises DeviceError."""
-    if not backend.exists(interface):
+def bring_up(backend: Backend, interface: str, config: Config, options: Options) -> list[str]:
+    """Make the coordinator's interface, or put right what is there; what was done to the link, in words. Raises
+    DeviceError."""
+    if not ownership.claim(backend, interface, ownership.COORDINATOR, (config.private_key,)):
         port_is_free(config.listen_port)
-        backend.create(interface)
+        ownership.make(backend, interface, ownership.COORDINATOR)
     backend.apply(interface, identity(backend.get(interface), config.private_key, config.listen_port))
     address, prefix = address_of(config), config.network_cidr_prefix
-    backend.configure(interface, address, prefix, options.mtu, routing=options.routing)
+    mtu = options.mtu or links.mtu_towards(None, address, interface)
+    return backend.configure(interface, address, prefix, mtu, routing=options.routing)
 
 
 def sync_device_once(opened: Opened, paths: Paths, backend_name: BackendName) -> None:
@@ -171,7 +173,9 @@ def sync_device_once(opened: Opened, paths: Paths, backend_name: BackendName) ->
     if os.geteuid() != 0:
         return
     backend, interface, config = choose(backend_name, paths.network), paths.network, opened.config
-    if not backend.exists(interface):
+    if not backend.exists(interface) or not ownership.is_ours(
+        backend, interface, ownership.COORDINATOR, (config.private_key,)
+    ):
         return
     device = backend.get(interface)
     wanted = wanted_device(opened.writer.network, device, config.private_key, config.listen_port, time.time())
@@ -235,8 +239,14 @@ class Coordinator:
     def _stir_hosts(self, change: Change) -> None:
         self._hosts_stirred.set()
 
-    def _bring_up(self) -> None:
-        bring_up(self._backend, self._interface, self._opened.config, self._options)
+    def _bring_up(self) -> list[str]:
+        return bring_up(self._backend, self._interface, self._opened.config, self._options)
+
+    async def _watch(self) -> None:
+        """What others do to the interface is put right at once, not at the next look."""
+        async for moved in watch.changes(self._interface):
+            if moved.own or moved.host:
+                self._sync.disturbed()
 
     # -- start and stop -----------------------------------------------------------------------------------------
 
@@ -251,7 +261,7 @@ class Coordinator:
         await self._bind()
         if self._opened.config.metrics.listen is not None:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
-        for run in (self._sync.run, self._opened.hub.teller.run, self._keep_house, self._keep_hosts):
+        for run in (self._sync.run, self._watch, self._opened.hub.teller.run, self._keep_house, self._keep_hosts):
             self._tasks.append(asyncio.create_task(run()))
         self._hosts_stirred.set()
         spare_the_collector()

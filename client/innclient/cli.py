@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, told
+from innclient import config, endpoints, told
 from innclient.admin import ask, cidrs, peers, render, reports
 from innclient.admin.transport import Api, Prover, over_tunnel
 from innclient.admin.verb import CONNECT
@@ -35,6 +35,7 @@ from innclient.options import (
 )
 from innerd import __version__
 from innerd.domain.values import endpoint_of, parse_interface, shown
+from innerd.wireguard.device import DeviceError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -138,8 +139,8 @@ def install(
     tunnel = tunnel_of(settings, interface)
     began = time.monotonic()
     with holding(paths):
-        mtu, routing = settings.mtu_or(None), not settings.no_routing
-        run(joining.join(paths, invited, values, tunnel, mtu, routing, section, _say))
+        routing = not settings.no_routing
+        run(joining.join(paths, invited, values, tunnel, settings.mtu, routing, section, _say))
         keeper = keeper_of(settings, interface, flags)
         with contextlib.suppress(Failure):  # joined is joined: `inn up` catches up
             run(cycle(keeper))
@@ -243,7 +244,7 @@ def down(context: click.Context, interface: str) -> None:
     if not _taken_down(paths):
         require_root("inn down without a running agent")
         loaded = config.load(paths)
-        _take_down(settings, paths, Path(loaded.config.agent.hosts_path))
+        _take_down(settings, paths, Path(loaded.config.agent.hosts_path), (loaded.values.private_key,))
     render.line(f"{interface} is down.")
 
 
@@ -254,13 +255,13 @@ def _taken_down(paths: Paths) -> bool:
     return ask_agent(paths.socket, "down", str) is not None
 
 
-def _take_down(settings: Settings, paths: Paths, hosts: Path) -> None:
+def _take_down(settings: Settings, paths: Paths, hosts: Path, private_keys: tuple[str, ...]) -> None:
     from innclient.agent.run import holding, take_down
 
     if _taken_down(paths):
         return
     with holding(paths):
-        take_down(paths, tunnel_of(settings, paths.interface), hosts)
+        take_down(paths, tunnel_of(settings, paths.interface), hosts, private_keys)
 
 
 @cli.command("uninstall", cls=Command)
@@ -278,9 +279,16 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
         raise not_found("network_not_found", f'there is no network "{interface}" here', "inn show lists what is")
     ask.confirm(f'Leave "{interface}"? Its key is lost with it: an administrator must add a new peer.', yes=yes)
     hosts = Path("/etc/hosts")
+    private_keys: tuple[str, ...] = ()
     with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
-        hosts = Path(config.load(paths).config.agent.hosts_path)
-    _take_down(settings, paths, hosts)
+        loaded = config.load(paths)
+        hosts, private_keys = Path(loaded.config.agent.hosts_path), (loaded.values.private_key,)
+    try:
+        _take_down(settings, paths, hosts, private_keys)
+    except DeviceError as error:
+        if error.code != "interface_taken":
+            raise
+        _say(f"{error.message}")  # somebody else's: the network goes all the same
     paths.config.unlink(missing_ok=True)
     shutil.rmtree(paths.data, ignore_errors=True)
     render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
@@ -379,7 +387,7 @@ cli.add_command(completions("inn", cli))
 cli.add_command(told.events)
 cli.add_command(told.trust)
 cli.add_command(import_innernet)
-for command in (*peers.VERBS, *cidrs.VERBS, *reports.VERBS):
+for command in (*endpoints.VERBS, *peers.VERBS, *cidrs.VERBS, *reports.VERBS):
     cli.add_command(command)
 
 

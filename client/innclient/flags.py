@@ -41,7 +41,9 @@ def with_options(*options: Any) -> Callable[[F], F]:
 
 def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Keeper":
     """An interface with its config, files and device. Not from within an event loop (netlink)."""
-    from innclient.agent.keeper import Choices, Keeper, Names
+    from innclient.agent.applier import Making
+    from innclient.agent.keeper import Choices, Keeper
+    from innclient.agent.names import Names
 
     if flags.get("hosts_path") and flags.get("no_write_hosts"):
         raise usage("--hosts-path and --no-write-hosts exclude each other")
@@ -57,9 +59,11 @@ def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Kee
             suffix=section.host_suffix if suffix is None else suffix,
             write=section.write_hosts and not flags.get("no_write_hosts"),
         ),
-        mtu=settings.mtu_or(section.mtu),
-        routing=not settings.no_routing,
-        try_endpoints=section.nat_traversal and not flags.get("no_nat_traversal"),
+        making=Making(
+            mtu=settings.mtu or section.mtu,
+            routing=not settings.no_routing,
+            try_endpoints=section.nat_traversal and not flags.get("no_nat_traversal"),
+        ),
         report_candidates=not flags.get("no_nat_candidates"),
     )
     return Keeper(paths, loaded, tunnel_of(settings, interface), choices)

@@ -88,7 +88,7 @@ async def join(
     invitation: Invitation,
     values: Parsed,
     tunnel: Tunnel,
-    mtu: int,
+    mtu: int | None,
     routing: bool,
     agent: AgentSection,
     say: Callable[[str], None],
@@ -111,7 +111,7 @@ async def join(
     try:
         await _redeem(values, tunnel, new_key, mtu, routing, say, again=was_begun)
     except BaseException as error:
-        await asyncio.to_thread(tunnel.down)
+        await asyncio.to_thread(tunnel.down, (new_key, values.private_key))
         if not was_begun and _was_in_vain(error):
             await asyncio.to_thread(_abandon, paths)
         raise
@@ -133,7 +133,14 @@ def _abandon(paths: Paths) -> None:
 
 
 async def _redeem(
-    values: Parsed, tunnel: Tunnel, new_key: str, mtu: int, routing: bool, say: Callable[[str], None], *, again: bool
+    values: Parsed,
+    tunnel: Tunnel,
+    new_key: str,
+    mtu: int | None,
+    routing: bool,
+    say: Callable[[str], None],
+    *,
+    again: bool,
 ) -> None:
     endpoint = await asyncio.to_thread(resolve, values.external)
     if endpoint is None:
@@ -145,7 +152,7 @@ async def _redeem(
         tunnel.meet(key, values.server_key, values.internal_address, endpoint)
         return tunnel.has_met(values.server_key, _HANDSHAKE)
 
-    await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing)
+    await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing, endpoint=endpoint)
     if await asyncio.to_thread(meet, values.private_key):
         say("redeeming the invitation")
         lost = await _post_redeem(values, new_key)

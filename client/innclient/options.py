@@ -12,7 +12,7 @@ import rich_click as click
 from click import exceptions as click_exceptions
 
 from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
-from innerd.wireguard.backend import DEFAULT_MTU, MAX_MTU, MIN_MTU, BackendName
+from innerd.wireguard.backend import MAX_MTU, MIN_MTU, BackendName
 
 T = TypeVar("T")
 
@@ -32,9 +32,6 @@ class Settings:
         self.verbose = 0
         self.log_format = "text"
         self.as_json = False
-
-    def mtu_or(self, configured: int | None) -> int:
-        return self.mtu or configured or DEFAULT_MTU
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -73,7 +70,12 @@ def global_flags() -> list[click.Parameter]:
             type=click.Choice(["auto", "kernel", "userspace"]),
             help="WireGuard of the kernel or wireguard-go (auto: the kernel's if it has it).",
         ),
-        _flag("--mtu", into="mtu", type=click.IntRange(MIN_MTU, MAX_MTU), help="MTU of the interface."),
+        _flag(
+            "--mtu",
+            into="mtu",
+            type=click.IntRange(MIN_MTU, MAX_MTU),
+            help="MTU (default: what routes carry).",
+        ),
         _flag("--no-routing", into="no_routing", is_flag=True, help="Add no route to the network."),
         _flag("-v", "--verbose", into="verbose", count=True, help="Say more; twice for everything."),
         _flag("--log-format", into="log_format", type=click.Choice(["text", "json"]), help="Form of log lines."),

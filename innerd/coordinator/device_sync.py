@@ -25,7 +25,7 @@ from innerd.domain.visibility import touched
 from innerd.presence import Observed, Presence
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer, only
-from innerd.wireguard.plan import Change, RemovePeer, applied, plan
+from innerd.wireguard.plan import Change, RemovePeer, applied, edits, plan
 
 _log = structlog.get_logger("device")
 
@@ -105,7 +105,7 @@ class DeviceSync:
         port: int,
         network: Callable[[], Network],
         presence: Presence,
-        bring_up: Callable[[], None],
+        bring_up: Callable[[], list[str]],
         farewells: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -121,6 +121,7 @@ class DeviceSync:
         self._farewells = farewells
         self._clock = clock
         self._index = 0
+        self._is_disturbed = False
         self._wake = asyncio.Event()
         self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
         self._looked_at = float("-inf")
@@ -139,6 +140,12 @@ class DeviceSync:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_AGAIN):
                 await looked.wait()
+
+    def disturbed(self) -> None:
+        """Somebody may have touched the interface: look at it at once."""
+        self._is_disturbed = True
+        self._looked_at = float("-inf")
+        self._wake.set()
 
     def follow(self, change: Committed) -> None:
         """A follower of the feed."""
@@ -192,7 +199,10 @@ class DeviceSync:
     async def sync(self) -> None:
         """One look at everything and, if need be, one change."""
         self._dirty = {}
+        before = self.device
         self.device, index = await asyncio.to_thread(self._look)
+        if index == self._index and (found := edits(before, self.device)):
+            _log.warning("the device was changed by somebody else: put right", what=found)
         network = self._network()  # after the look: what was committed meanwhile counts
         if self._index not in (0, index):
             await self.remade()
@@ -201,11 +211,6 @@ class DeviceSync:
         self._watch = {n for n in self._watch if self._transits(network, n)}
         changes = plan(self.device, self._wanted(network))
         if changes:
-            strangers = [
-                c.public_key for c in changes if isinstance(c, RemovePeer) and c.public_key not in network.keys
-            ]
-            if strangers:
-                _log.warning("peers that nobody added were on the device", keys=strangers)
             await self._apply(changes)
             self.device = await asyncio.to_thread(self.backend.get, self.interface)
         self._observe(network)
@@ -244,9 +249,15 @@ class DeviceSync:
 
     def _look(self) -> tuple[Device, int]:
         """The device and its index, which tells whether it was made anew (by us or by somebody)."""
-        if not self.backend.exists(self.interface):
+        is_there = self.backend.exists(self.interface)
+        is_same = is_there and self.backend.index(self.interface) == self._index
+        if not is_there:
             _log.warning("the interface is gone: making it anew", interface=self.interface)
-            self._bring_up()
+        if self._is_disturbed or not is_same:
+            self._is_disturbed = False
+            done = self._bring_up()
+            if done and is_same:
+                _log.warning("the interface was changed by somebody else: put right", what=done)
         return self.backend.get(self.interface), self.backend.index(self.interface)
 
     def _observe(self, network: Network) -> None:

@@ -1,17 +1,17 @@
 """What a backend can do, and which one to take. All calls block; all errors are DeviceError."""
 
-import os
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
 from innerd.domain.values import Address
 from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.plan import Change
 
+CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 BackendName = Literal["auto", "kernel", "userspace"]
 MIN_MTU, MAX_MTU = 576, 65_535
-DEFAULT_MTU = 1280  # innernet's: goes through every path that IPv6 goes through
 
 
 class Backend(Protocol):
@@ -31,8 +31,17 @@ class Backend(Protocol):
         """Make the interface, down and bare. Raises `interface_taken` where the name is somebody else's."""
         ...
 
-    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
-        """Give it its address, MTU and route, and set it up. Does nothing where it is so already."""
+    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> list[str]:
+        """Give it its address, MTU and route, and set it up; what had to be done, in words. Does nothing where it is
+        so already."""
+        ...
+
+    def mark(self, interface: str, owner: str) -> None:
+        """Write on the interface whose it is."""
+        ...
+
+    def owner(self, interface: str) -> str:
+        """What is written on it; empty where nothing is. Raises NoSuchDevice."""
         ...
 
     def get(self, interface: str) -> Device: ...
@@ -49,8 +58,10 @@ def choose(name: BackendName, interface: str) -> Backend:
     from innerd.wireguard.kernel import KernelBackend
     from innerd.wireguard.userspace import UserspaceBackend
 
-    if os.geteuid() != 0:
-        raise DeviceError("not_root", "WireGuard interfaces need root (CAP_NET_ADMIN)", "run it as root, or with sudo")
+    if not has_capability(CAP_NET_ADMIN):
+        raise DeviceError(
+            "not_root", "WireGuard interfaces need the capability CAP_NET_ADMIN", "run it as root, or with sudo"
+        )
     if name == "kernel":
         return KernelBackend()
     userspace = UserspaceBackend()
@@ -58,6 +69,25 @@ def choose(name: BackendName, interface: str) -> Backend:
         return userspace
     kernel = KernelBackend()
     return kernel if kernel.exists(interface) or kernel.works() else userspace
+
+
+def others(backend: Backend) -> list[Backend]:
+    """The backends that an interface may have been made by before, where this one is to have it now."""
+    from innerd.wireguard.kernel import KernelBackend
+    from innerd.wireguard.userspace import UserspaceBackend
+
+    kinds: dict[str, type[KernelBackend] | type[UserspaceBackend]] = {
+        UserspaceBackend.name: KernelBackend,
+        KernelBackend.name: UserspaceBackend,
+    }
+    return [kinds[backend.name]()] if backend.name in kinds else []
+
+
+def has_capability(number: int) -> bool:
+    """Whether this process has a capability in effect (capabilities(7))."""
+    status = Path("/proc/self/status").read_text()
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> number & 1)
 
 
 def random_port() -> int:

@@ -59,43 +59,74 @@ def kind_of(interface: str) -> str | None:
         return (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
 
 
-def configure(interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
-    """Address, MTU, up and the route to the network, each only if it isn't so already; stale addresses go."""
+class OnLinks:
+    """What all backends have that make links of the kernel's."""
+
+    def index(self, interface: str) -> int:
+        return index_of(interface)
+
+    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> list[str]:
+        return configure(interface, address, prefix, mtu, routing=routing)
+
+    def mark(self, interface: str, owner: str) -> None:
+        """The owner stands in the link's alias: there it outlives us, and people see it (ip link)."""
+        with route_socket() as ip:
+            ip.link("set", index=index_of(interface), ifalias=owner)
+
+    def owner(self, interface: str) -> str:
+        with route_socket() as ip:
+            return ip.get_links(index_of(interface))[0].get_attr("IFLA_IFALIAS") or ""
+
+
+def configure(interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> list[str]:
+    """Address, MTU, up and the route to the network, each only if it isn't so already; stale addresses go. What was
+    done, in words."""
+    done: list[str] = []
     with route_socket() as ip:
         index = find(ip, interface)
         if index is None:
             raise DeviceError("device_failed", f"there is no link {interface}")
         network = str(ip_interface(f"{address}/{prefix}").network)
-        if routing:
-            _not_elsewhere(ip, index, network)
+        has_route = not routing or _has_route(ip, index, network)
         wanted = (str(address), prefix)
         have = _addresses(ip, index, address.version)
         for old in have - {wanted}:
+            done.append(f"took address {old[0]}/{old[1]} off")
             ip.addr("del", index=index, address=old[0], prefixlen=old[1])
         link = ip.get_links(index)[0]
         if link.get_attr("IFLA_MTU") != mtu:
+            done.append(f"set the MTU to {mtu} (it was {link.get_attr('IFLA_MTU')})")
             ip.link("set", index=index, mtu=mtu)
         if wanted not in have:
+            done.append(f"added address {address}/{prefix}")
             flags = {"flags": _IFA_F_NODAD} if address.version == 6 else {}
             ip.addr("replace", index=index, address=str(address), prefixlen=prefix, **flags)
         if not link["flags"] & 1:
+            done.append("set it up")
             ip.link("set", index=index, state="up")
-        if routing:
+        if routing and not (has_route and _has_route(ip, index, network)):
+            done.append(f"added the route to {network}")
             family = {"family": 10} if address.version == 6 else {"scope": _SCOPE_LINK}
             ip.route("replace", dst=network, oif=index, **family)
+    return done
 
 
-def _not_elsewhere(ip: Any, index: int, network: str) -> None:
-    """Never take a route that leads somewhere else: it may be the way to the internet or to the LAN."""
+def _has_route(ip: Any, index: int, network: str) -> bool:
+    """Whether the network is reached through a link. Never take a route that leads somewhere else: it may be the way to
+    the internet or to the LAN."""
     block = ip_network(network)
+    found = False
     for route in ip.get_routes(family=2 if block.version == 4 else 10, table=_MAIN_TABLE):
         destination = f"{route.get_attr('RTA_DST')}/{route['dst_len']}"
-        if destination == network and route.get_attr("RTA_OIF") != index:
-            raise DeviceError(
-                "route_taken",
-                f"this host has a route to {network} already, and not through this interface",
-                "two networks can't have one range; --no-routing leaves routes alone",
-            )
+        if destination == network:
+            if route.get_attr("RTA_OIF") != index:
+                raise DeviceError(
+                    "route_taken",
+                    f"this host has a route to {network} already, and not through this interface",
+                    "two networks can't have one range; --no-routing leaves routes alone",
+                )
+            found = True
+    return found
 
 
 def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
@@ -120,6 +151,41 @@ def delete(interface: str) -> None:
         index = find(ip, interface)
         if index is not None:
             ip.link("del", index=index)
+
+
+_OVERHEAD = 80  # bytes of IPv6, UDP and WireGuard around a packet; 60 where the outer one is IPv4
+_USUAL, _LEAST = 1500, {4: 576, 6: 1280}
+_PROBED = {4: "1.1.1.1", 6: "2606:4700:4700::1111"}  # any address that only a default route leads to; nothing is sent
+
+
+def mtu_towards(endpoint: Address | None, overlay: Address, interface: str) -> int:
+    """The MTU for an interface, from the routes that its packets take: to the coordinator (None: its address is not
+    known) and to everybody else. Never more than goes through an Ethernet link: what lies behind the first hop nobody
+    knows."""
+    found = [_USUAL]
+    with route_socket() as ip:
+        own = find(ip, interface)
+        for target in (str(endpoint or ""), *_PROBED.values()):
+            mtu = _route_mtu(ip, target, own) if target else None
+            if mtu is not None:
+                found.append(mtu)
+    return max(_LEAST[overlay.version], min(found) - _OVERHEAD)
+
+
+def _route_mtu(ip: Any, target: str, own: int | None) -> int | None:
+    """What fits through the route to an address; None where there is none, or it is one of our own interface."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        (route,) = ip.route("get", dst=target, family=10 if ":" in target else 2)
+    except (NetlinkError, ValueError):
+        return None
+    link = route.get_attr("RTA_OIF")
+    if link is None or link == own:
+        return None
+    metrics = route.get_attr("RTA_METRICS")
+    told = metrics.get_attr("RTAX_MTU") if metrics else None
+    return int(told or ip.get_links(link)[0].get_attr("IFLA_MTU"))
 
 
 _TUNNELS = {"wireguard", "tun", "sit", "ipip", "gre", "ip6tnl", "vti"}

@@ -19,6 +19,7 @@ class MemoryBackend:
     def __init__(self) -> None:
         self.devices: dict[str, Device] = {}
         self.links: dict[str, tuple[str, int, bool]] = {}
+        self.owners: dict[str, str] = {}
         self._made = 0
         self._indexes: dict[str, int] = {}
         self.applied: list[Change] = []  # every change ever, for tests that count
@@ -35,9 +36,19 @@ class MemoryBackend:
             self.devices[interface] = Device()
             self._indexes[interface] = self._made = self._made + 1
 
-    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
+    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> list[str]:
         self.get(interface)
-        self.links[interface] = (f"{address}/{prefix}", mtu, routing)
+        before, wanted = self.links.get(interface), (f"{address}/{prefix}", mtu, routing)
+        self.links[interface] = wanted
+        return [] if before == wanted else [f"set address, MTU and route to {wanted}"]
+
+    def mark(self, interface: str, owner: str) -> None:
+        self.get(interface)
+        self.owners[interface] = owner
+
+    def owner(self, interface: str) -> str:
+        self.get(interface)
+        return self.owners.get(interface, "")
 
     def get(self, interface: str) -> Device:
         if interface not in self.devices:
@@ -58,6 +69,7 @@ class MemoryBackend:
     def delete(self, interface: str) -> None:
         self.devices.pop(interface, None)
         self.links.pop(interface, None)
+        self.owners.pop(interface, None)
 
     def hear(self, interface: str, public_key: str, now: float, endpoint: str | None = None) -> None:
         """Pretend that a peer shook hands."""

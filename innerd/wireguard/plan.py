@@ -94,6 +94,25 @@ def _peer_change(now: DevicePeer | None, peer: WantedPeer) -> SetPeer | None:
     return None if nothing else change
 
 
+def edits(before: Device, now: Device) -> list[str]:
+    """What somebody else did to a device since we knew it, in words: all that is ours to say, so not endpoints."""
+    found = []
+    if clamped(before.private_key) != clamped(now.private_key):
+        found.append("the private key is another one")
+    if before.listen_port != now.listen_port:
+        found.append(f"the listen port is {now.listen_port}, not {before.listen_port}")
+    found += [f"peer {key} was added" for key in now.peers.keys() - before.peers.keys()]
+    for key, was in before.peers.items():
+        peer = now.peers.get(key)
+        if peer is None:
+            found.append(f"peer {key} was removed")
+        elif peer.allowed_ips != was.allowed_ips:
+            found.append(f"the allowed IPs of peer {key} are {', '.join(sorted(peer.allowed_ips)) or 'none'}")
+        elif peer.keepalive != was.keepalive:
+            found.append(f"the keepalive of peer {key} is {peer.keepalive} s")
+    return found
+
+
 def applied(device: Device, changes: Iterable[Change]) -> Device:
     """The device after changes, as the kernel makes them: an allowed IP given to one peer is taken from the other, and
     a change brings back no peer that went."""

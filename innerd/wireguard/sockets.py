@@ -5,6 +5,7 @@ import socket
 
 from innerd.domain.values import Address
 from innerd.wireguard.device import DeviceError
+from innerd.wireguard.holders import holder
 
 _USER_TIMEOUT = 20_000  # milliseconds until a peer that acknowledges nothing is gone
 _SEND_BUFFER = 131_072
@@ -29,16 +30,19 @@ def bound(interface: str, address: Address, port: int, kind: socket.SocketKind) 
         bound_socket.close()
         what = "TCP" if kind == socket.SOCK_STREAM else "UDP"
         code = "port_in_use" if error.errno == errno.EADDRINUSE else "device_failed"
+        by = holder(what.lower(), port) if code == "port_in_use" else None
         raise DeviceError(
             code,
-            f"can't listen on {what} {address} port {port} of {interface}: {error.strerror}",
-            "see what holds it: ss -lnptu",
+            f"can't listen on {what} {address} port {port} of {interface}: {error.strerror}"
+            + (f" (by {by})" if by else ""),
+            "stop what holds it (ss -lnptu shows all)" if code == "port_in_use" else None,
         ) from error
     return bound_socket
 
 
 def port_is_free(port: int) -> None:
-    """Ask before an interface is made: WireGuard itself says only that something failed. Raises DeviceError."""
+    """Ask before an interface is made: WireGuard itself says only that something failed. Raises DeviceError, which
+    names who has the port."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -49,6 +53,6 @@ def port_is_free(port: int) -> None:
             if error.errno == errno.EADDRINUSE:
                 raise DeviceError(
                     "port_in_use",
-                    f"UDP port {port} is in use by another program",
-                    "see which: ss -lnpu; or change listen-port in the config",
+                    f"UDP port {port} is in use by {holder('udp', port) or 'another program'}",
+                    "stop it, or change listen-port in the config",
                 ) from None

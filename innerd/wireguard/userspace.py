@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from innerd.domain.values import Address, Endpoint, PublicKey
+from innerd.domain.values import Endpoint, PublicKey
 from innerd.wireguard import links
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
@@ -29,7 +29,7 @@ def _base64(key: str) -> str:
     return b64encode(bytes.fromhex(key)).decode()
 
 
-class UserspaceBackend:
+class UserspaceBackend(links.OnLinks):
     name = "userspace"
 
     def __init__(self, sockets: Path = Path("/var/run/wireguard")) -> None:
@@ -48,9 +48,6 @@ class UserspaceBackend:
         except OSError as error:  # not to be able to look is not to see nothing
             raise DeviceError("device_failed", f"wireguard-go of {interface} can't be asked: {error}") from error
         return True
-
-    def index(self, interface: str) -> int:
-        return links.index_of(interface)
 
     def create(self, interface: str) -> None:
         if self.exists(interface):
@@ -87,9 +84,6 @@ class UserspaceBackend:
                 f"wireguard-go could not make {interface} (status {done.returncode})",
                 f"try it by hand: LOG_LEVEL=verbose wireguard-go -f {interface}",
             )
-
-    def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> None:
-        links.configure(interface, address, prefix, mtu, routing=routing)
 
     def get(self, interface: str) -> Device:
         return parse_device(self._ask(interface, "get=1\n\n"))
@@ -128,7 +122,9 @@ def _exchange(path: Path, question: bytes) -> str:
             if not chunk:
                 break
             answer += chunk
-    return answer.decode()
+    if not answer.endswith(b"\n\n"):
+        raise OSError(errno.EPIPE, "it ended in the middle of its answer")
+    return answer.decode("ascii", errors="replace")
 
 
 def _lines(change: Change) -> Iterator[str]:
@@ -154,7 +150,14 @@ def _lines(change: Change) -> Iterator[str]:
 
 
 def parse_device(text: str) -> Device:
-    """The device of a UAPI `get` answer."""
+    """The device of a UAPI `get` answer. Raises DeviceError."""
+    try:
+        return _parse_device(text)
+    except ValueError as error:
+        raise DeviceError("device_failed", f"wireguard-go gave an answer that can't be read: {error}") from error
+
+
+def _parse_device(text: str) -> Device:
     private_key, port = "", 0
     peers: dict[PublicKey, DevicePeer] = {}
     at: dict[str, str] = {}

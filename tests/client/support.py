@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from innclient import config
-from innclient.agent.keeper import Choices, Keeper, Names
+from innclient.agent.applier import Making
+from innclient.agent.keeper import Choices, Keeper
+from innclient.agent.names import Names
 from innclient.agent.tunnel import Tunnel
 from innclient.config import Paths
 from innclient.invitation import InterfaceSection, ServerSection
@@ -55,7 +57,7 @@ def keeper_at(folder: Path, name: str, ip: str, port: int, **choices: Any) -> Ke
     write_config(paths, name, ip, port, hosts_path=str(hosts))
     fields: dict[str, Any] = {
         "names": Names(path=hosts, suffix=None),
-        "mtu": 1280,
+        "making": Making(mtu=1280, try_endpoints=choices.pop("try_endpoints", True)),
         "report_candidates": False,
     }
     tunnel = Tunnel(MemoryBackend(), INTERFACE)

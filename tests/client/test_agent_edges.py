@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from innclient import files
-from innclient.agent import disk, finding, stream, watch
+from innclient.agent import disk, finding, stream
 from innclient.agent import keeper as keeper_module
 from innclient.agent.disk import Shelf
 from innclient.agent.journal import Journal, read
@@ -26,6 +26,7 @@ from innerd.domain import commands as c
 from innerd.wire.innernet import CidrJson
 from innerd.wire.ours import Applied
 from innerd.wire.stream import Bye, DeltaJson, PeerPresence, PresenceJson
+from innerd.wireguard import watch
 from innerd.wireguard.device import Device, DeviceError
 from tests.client.agents import agent_of, inn
 from tests.client.commands import Host
@@ -195,7 +196,7 @@ async def test_an_interface_that_is_gone_for_a_moment_ends_no_watching(
 ) -> None:
     """keeper.py _watch: `_doubt` reports candidates, which reads the device; DeviceError ends the task in silence, and
     no change of address is noticed ever after."""
-    moved: asyncio.Queue[str] = asyncio.Queue()
+    moved: asyncio.Queue[watch.Moved] = asyncio.Queue()
     asked = []
 
     async def changes(interface: str) -> Any:
@@ -218,10 +219,10 @@ async def test_an_interface_that_is_gone_for_a_moment_ends_no_watching(
                 raise DeviceError("interface_down", "the interface is not up")
 
             away.setattr(keeper.tunnel, "get", gone)
-            moved.put_nowait("addresses changed")
+            moved.put_nowait(watch.Moved("addresses changed"))
             await eventually(lambda: len(asked) == 1)
             await asyncio.sleep(0.1)
-        moved.put_nowait("addresses changed")
+        moved.put_nowait(watch.Moved("addresses changed"))
         await eventually(lambda: len(asked) == 2, "asked again", within=3)
 
 
@@ -238,7 +239,7 @@ async def test_a_netlink_socket_that_fails_does_not_take_the_whole_agent(monkeyp
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(loop, "sock_recv", fails)
-    task = asyncio.create_task(watch._addresses("own0", asyncio.Queue()))
+    task = asyncio.create_task(watch._netlink("own0", asyncio.Queue()))
     await asyncio.sleep(0.3)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

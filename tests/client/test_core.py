@@ -166,7 +166,7 @@ async def counting(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     liar = Liar(OPEN + told(hello(), snapshot(server, *peers), presence()))
     async with liar.listening() as port:
         keeper = keeper_at(folder, "ryo", "127.42.128.1", port)
-        keeper.tunnel = tunnel = Counted()
+        keeper.tunnel = keeper.applier.tunnel = tunnel = Counted()
         await keeper.bring_up()
         task = asyncio.create_task(keeper.run())
         try:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from innclient.agent import disk
-from innclient.agent.keeper import Keeper, Names
+from innclient.agent.keeper import Keeper
+from innclient.agent.names import Names
 from innclient.agent.pins import Pins
 from innclient.agent.run import cycle
 from innclient.failures import TRUST, UNREACHABLE, Failure

@@ -22,6 +22,7 @@ from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice, Wanted, WantedPeer, clamped
 from innerd.wireguard.kernel import KernelBackend
 from innerd.wireguard.memory import MemoryBackend
+from innerd.wireguard.ownership import claim, is_ours, make, release
 from innerd.wireguard.plan import RemovePeer, SetKey, SetPeer, SetPort, plan
 from innerd.wireguard.userspace import UserspaceBackend
 
@@ -257,6 +258,52 @@ def test_two_hundred_peers_come_and_go(backend: Backend, wg: str) -> None:
     assert owned(bring(backend, wg, wish())) == {}
 
 
+def test_what_is_marked_says_whose_it_is_until_it_goes(backend: Backend, wg: str) -> None:
+    assert backend.owner(wg) == ""
+    backend.mark(wg, "inn of somebody")
+    assert backend.owner(wg) == "inn of somebody"
+    backend.delete(wg)
+    backend.create(wg)
+    assert backend.owner(wg) == ""
+
+
+def test_an_interface_is_claimed_made_and_released(backend: Backend) -> None:
+    name = NAMES[0]
+    assert not claim(backend, name, "inn", ())
+    make(backend, name, "inn")
+    assert claim(backend, name, "inn", ())
+    release(backend, name, "inn")
+    assert not backend.exists(name)
+
+
+def test_one_that_has_our_key_is_ours_though_it_does_not_say_so(backend: Backend, wg: str) -> None:
+    backend.apply(wg, [SetKey(secret("us"))])
+    assert claim(backend, wg, "inn", (secret("another"), secret("us")))
+    assert is_ours(backend, wg, "inn", ()), "from now on it says so"
+
+
+FOREIGN: dict[str, tuple[str, str]] = {
+    "bare": ("", ""),
+    "another's key": ("theirs", ""),
+    "the other program's": ("us", "innerd x"),
+}
+
+
+@pytest.mark.parametrize(("holder", "mark"), FOREIGN.values(), ids=FOREIGN)
+def test_what_somebody_else_made_is_neither_taken_nor_deleted(
+    backend: Backend, wg: str, holder: str, mark: str
+) -> None:
+    backend.apply(wg, [SetKey(secret(holder))] if holder else [])
+    if mark:
+        backend.mark(wg, mark)
+    before = backend.get(wg)
+    for deed in (claim, release):
+        with pytest.raises(DeviceError, match=wg) as refused:
+            deed(backend, wg, "inn", (secret("us"),))
+        assert refused.value.code == "interface_taken"
+    assert (backend.get(wg), backend.owner(wg)) == (before, mark)
+
+
 # -- of links, so only where there are some -----------------------------------------------------------------------
 
 
@@ -318,3 +365,23 @@ def test_the_port_of_another_program_is_refused(backend: Backend, wg: str) -> No
         with pytest.raises(DeviceError) as refused:
             backend.apply(wg, [SetPort(taken.getsockname()[1])])
     assert refused.value.code == "port_in_use"
+
+
+@real
+def test_five_thousand_peers_are_set_read_back_and_gone(backend: Backend, wg: str) -> None:
+    peers = [
+        peer(
+            key(f"{n}"),
+            f"10.{n >> 8}.{n & 255}.1/32",
+            f"fd42::{n + 1:x}/128",
+            endpoint=Endpoint(f"203.0.113.9:{n + 1}"),
+        )
+        for n in range(5000)
+    ]
+    device = bring(backend, wg, wish(*peers))
+    assert {k: (entry.allowed_ips, entry.endpoint) for k, entry in device.peers.items()} == {
+        p.public_key: (p.allowed_ips, p.endpoint) for p in peers
+    }
+    assert len(bring(backend, wg, wish(*peers[1:])).peers) == 4999
+    backend.delete(wg)
+    assert not backend.exists(wg)

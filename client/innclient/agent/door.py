@@ -23,7 +23,7 @@ T = TypeVar("T")
 _TIMEOUT = 20.0  # seconds
 _REQUEST = 2.0  # seconds for the line that asks
 _MOST, _MOST_A_USER = 64, 8  # connections at once
-_CHANGES = {"down", "fetch", "trust"}
+_CHANGES = {"down", "fetch", "reload", "trust"}
 GROUP = "inn"
 
 

@@ -28,6 +28,9 @@ class Finder:
         self._server_endpoint: Endpoint | None = None
         self._resolved_at = 0.0
 
+    def reload(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
     def remembered(self, netmap: Netmap) -> dict[int, Presence]:
         """Where peers were reached last, until the coordinator tells."""
         known = self.last.endpoints

@@ -10,21 +10,20 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient import hostsfile
-from innclient.agent import disk, stream, watch
+from innclient.agent import disk, names, stream
+from innclient.agent.applier import Applier, Making
 from innclient.agent.core import Core, Identity, Taken
 from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
 from innclient.agent.pins import Broken, Pins, trusted
-from innclient.agent.reconcile import HEAD_START, is_silent
+from innclient.agent.reconcile import HEAD_START
 from innclient.agent.reporting import Reporter
-from innclient.agent.state import KnownPeer, LogForked, Netmap, Presence
+from innclient.agent.state import KnownPeer, LogForked, Netmap
 from innclient.agent.tunnel import Tunnel
 from innclient.agent.ways import Ways
 from innclient.agent.words import Entry
@@ -33,7 +32,8 @@ from innclient.failures import SYSTEM, TRUST, Failure, not_found
 from innerd.domain.errors import Refused
 from innerd.domain.values import Endpoint, endpoint_of
 from innerd.wire.stream import Hello
-from innerd.wireguard.device import Device, DeviceError
+from innerd.wireguard import watch
+from innerd.wireguard.device import DeviceError
 from innerd.wireguard.keys import public_key
 
 _FIRST_RETRY, _LAST_RETRY, _TICK, _AGAIN = 0.2, 15.0, 5.0, 1.0  # seconds
@@ -41,21 +41,11 @@ _LONGEST = 500  # characters of a word of the coordinator that are kept
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
 
-class Names(Struct, frozen=True, kw_only=True):
-    """Where names are written."""
-
-    path: Path
-    suffix: str | None  # None: <network>.<the coordinator's suffix>
-    write: bool = True
-
-
 class Choices(Struct, frozen=True, kw_only=True):
     """What the command line and the config say."""
 
-    names: Names
-    mtu: int
-    routing: bool = True
-    try_endpoints: bool = True
+    names: names.Names
+    making: Making
     report_candidates: bool = True
 
 
@@ -82,7 +72,7 @@ class Keeper:
         self.device_error: str | None = None
         self.caught_up = asyncio.Event()
         self._finder = Finder(loaded, disk.load_last(paths))
-        self._device: Device | None = None  # as it was seen last, and changed by us since
+        self.applier = Applier(self.core, tunnel, self._finder, choices.making, self._repaired)
         self._applying = asyncio.Lock()
         self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
         self._hurry = asyncio.Event()  # reconnect now
@@ -117,24 +107,46 @@ class Keeper:
         """The interface, and on it what the disk remembers: tunnels come up without the coordinator."""
         self.core.presence = self._finder.remembered(self.netmap) | self.core.presence
         await self._look_up()
-        await asyncio.to_thread(self._bring_up)
+        await asyncio.to_thread(self.applier.bring_up, self.loaded)
         await self.apply()
-
-    def _bring_up(self) -> None:
-        values, choices, port = self.loaded.values, self.choices, self._finder.last.listen_port
-        self.tunnel.bring_up(values, values.private_key, choices.mtu, routing=choices.routing, last_port=port)
 
     async def apply(self, taken: Taken | None = None) -> None:
         """Pins, device, names: of what was taken, or all. Raises DeviceError."""
         async with self._applying:
             await self._apply_pins(None if taken is None else taken.peers)
-            await asyncio.to_thread(self._apply_device, taken)
+            self._take_overrides()
+            await asyncio.to_thread(self.applier.apply, taken)
             if taken is None or taken.names_changed:
-                await self._write_names()
+                await names.write(self.choices.names, self.paths.interface, self.netmap, self.core.believed())
         if self.core.waits:
             self._waiting.set()
-        if self.core.stays and self._device is not None and self.connected_since is not None:
-            self.ways.consider(self._device, time.time(), None if taken is None else taken.peers)
+        if self.core.stays and self.applier.device is not None and self.connected_since is not None:
+            self.ways.consider(self.applier.device, time.time(), None if taken is None else taken.peers)
+
+    def _take_overrides(self) -> None:
+        overrides = self.loaded.overrides
+        self.core.overrides = {ip: at for ip, to in overrides.items() if (at := self._finder.address_of(to))}
+
+    def _repaired(self, done: list[str]) -> None:
+        """Somebody else changed the device. It is as it should be again, and that is said."""
+        what = "; ".join(done[:10]) + (f"; and {len(done) - 10} more" if len(done) > 10 else "")
+        self._log.warning("the device was changed by somebody else: put right", what=what)
+        self._note("device.repaired", "device", f"the device was changed by somebody else, and put right: {what}")
+
+    async def reload(self, loaded: Loaded) -> None:
+        """The config was changed: its listen port and its overrides count from now on. Raises DeviceError."""
+        before, self.loaded = self.loaded, loaded
+        loaded.config.agent = before.config.agent  # what the command line said beside it still counts
+        self._finder.reload(loaded)
+        if loaded.values.listen_port != before.values.listen_port:
+            async with self._applying:
+                self.applier.device = None
+                await asyncio.to_thread(self.tunnel.listen, loaded.values.listen_port)
+        await self._look_up()
+        await self.apply()
+        if self.connected_since is not None:
+            await self.ways.moved()
+            await self._report_candidates()
 
     async def place(self, peer: KnownPeer, endpoint: Endpoint) -> None:
         """Reach a peer at an endpoint from now on, if it is not reached there already, and still one that may be: much
@@ -142,10 +154,7 @@ class Keeper:
         async with self._applying:
             if peer.public_key not in (known.public_key for known in self.core.believed({peer.id})):
                 return
-            device = await asyncio.to_thread(self.tunnel.get)
-            changes, after = self.core.placed(peer, endpoint, device)
-            await asyncio.to_thread(self.tunnel.change, changes)
-            self._device = after
+            await self.applier.place(peer, endpoint)
 
     async def _apply_pins(self, numbers: set[int] | None) -> None:
         pins = self.core.check_pins(numbers, time.time())
@@ -162,45 +171,8 @@ class Keeper:
         await asyncio.to_thread(self.shelf.save_pins, pins)
         self.core.pins = pins
 
-    def _apply_device(self, taken: Taken | None) -> None:
-        now = time.time()
-        server = self._finder.server(self.netmap, now)
-        overrides = {ip: at for ip, to in self.loaded.overrides.items() if (at := self._finder.address_of(to))}
-        self.core.overrides = overrides
-        device, self._device = self._device, None  # what it is, is not known until the changes are made
-        if device is None or taken is None or server.moved or self._must_look(device, taken, now):
-            device, taken = self.tunnel.get(), None
-        changes, after = self.core.changes(device, server, self._tried(taken), now, taken)
-        self.tunnel.change(changes)
-        self._device = after
-
-    def _tried(self, taken: Taken | None) -> dict[int, Presence]:
-        """Where silent peers may be tried, of those that are looked at."""
-        if not self.choices.try_endpoints:
-            return {}
-        known = self.core.presence
-        if taken is not None and taken.peers is not None:
-            known = {number: known[number] for number in taken.peers if number in known}
-        return self._finder.tried(known)
-
-    def _must_look(self, device: Device, taken: Taken, now: float) -> bool:
-        """Whether a peer that was told of is on the device, and may have shaken hands since we looked."""
-        entries = [device.peers[key] for key in taken.keys if key in device.peers]
-        return taken.peers is None or any(is_silent(entry, now) for entry in entries)
-
     async def _look_up(self) -> None:
         await self._finder.look_up(at for known in self.core.presence.values() for at in known.endpoints)
-
-    async def _write_names(self) -> None:
-        names = self.choices.names
-        if not names.write or not self.netmap.network:
-            return
-        suffix = f"{self.netmap.network}.{self.netmap.suffix}" if names.suffix is None else names.suffix
-        block = hostsfile.lines_of(((peer.ip, peer.name) for peer in self.core.believed()), suffix)
-        try:
-            await asyncio.to_thread(hostsfile.update, names.path, self.paths.interface, block)
-        except (Failure, OSError) as error:
-            self._log.error("names were not written", path=str(names.path), error=str(error))
 
     # -- the stream ---------------------------------------------------------------------------------------------
 
@@ -334,18 +306,31 @@ class Keeper:
         """Shake hands with the coordinator anew: it may have forgotten a session that we believe in (our key was
         off its device for a while), and WireGuard alone takes 15 s to find out."""
         with contextlib.suppress(DeviceError):
-            await asyncio.to_thread(self.tunnel.forget, self.loaded.values.server_key)
+            async with self._applying:
+                await self.applier.renew()
             await self.apply()
 
     # -- what runs beside ---------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """Where the ground moved, ask the coordinator whether it is there: that also tells it our new address."""
-        async for why in watch.changes(self.paths.interface):
-            self._log.info("asking the coordinator whether it is there", why=why)
+        async for moved in watch.changes(self.paths.interface):
+            with contextlib.suppress(DeviceError):
+                await self._put_right()
+            if not moved.host:
+                continue
+            self._log.info("asking the coordinator whether it is there", why=moved.host)
             with contextlib.suppress(DeviceError):
                 await self.ways.moved()
             await self._doubt()
+
+    async def _put_right(self) -> None:
+        """The interface as it should be, if somebody touched it (wireguard-go ended, an address was removed) or the
+        routes carry another MTU now. Raises DeviceError."""
+        async with self._applying:
+            await asyncio.to_thread(self.applier.put_right, self.loaded)
+        if self.applier.device is None:
+            await self.apply()
 
     async def _doubt(self) -> None:
         """Ask at once whether the connection leads anywhere; if not, give it up."""
@@ -372,14 +357,14 @@ class Keeper:
                 await asyncio.sleep(HEAD_START)
             try:
                 await self._look_up()
-                if not await asyncio.to_thread(self.tunnel.is_up):
-                    self._log.warning("the interface is gone: making it anew")
-                    await asyncio.to_thread(self._bring_up)
+                if not await asyncio.to_thread(self.tunnel.is_same):
+                    await self._put_right()
                 await self.apply()
                 self.journal.add([])  # what could not be written
                 if self.shelf.broken is not None and await asyncio.to_thread(self.shelf.retry):
                     self.reporter.stir()
-                if self._device is not None and self._finder.note(self._device, self.core.believed()):
+                device = self.applier.device
+                if device is not None and self._finder.note(device, self.core.believed()):
                     await asyncio.to_thread(self.shelf.save_last, self._finder.last)
                 self.device_error = None
             except (DeviceError, Failure, OSError) as error:

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from innclient import files, hostsfile
+from innclient import config, files, hostsfile
 from innclient.agent import disk, stream
 from innclient.agent.core import SHUT_OUT
 from innclient.agent.door import Door, Request
@@ -148,6 +148,9 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
                 return await _status(keeper)
             case "events":
                 return await _events(keeper, request)
+            case "reload":
+                await keeper.reload(config.load(keeper.paths))
+                return True
             case "trust":
                 return await keeper.trust(request.who, request.key)
             case "down":
@@ -178,7 +181,7 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             try:
-                await asyncio.to_thread(take_down, keeper.paths, keeper.tunnel, keeper.choices.names.path)
+                await asyncio.to_thread(_take_down, keeper)
             except (Failure, DeviceError) as error:
                 finished.set_exception(error)
             else:
@@ -191,10 +194,15 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
             await door.close()
 
 
-def take_down(paths: Paths, tunnel: Tunnel, hosts: Path) -> None:
-    """Interface and names away. Raises Failure where the names can't be taken out of the hosts file."""
-    tunnel.down()
+def take_down(paths: Paths, tunnel: Tunnel, hosts: Path, private_keys: Iterable[str]) -> None:
+    """Interface and names away. Raises DeviceError where the interface is somebody else's, Failure where the names
+    can't be taken out of the hosts file."""
+    tunnel.down(private_keys)
     hostsfile.update(hosts, paths.interface, [])
+
+
+def _take_down(keeper: Keeper) -> None:
+    take_down(keeper.paths, keeper.tunnel, keeper.choices.names.path, (keeper.loaded.values.private_key,))
 
 
 async def _show(keeper: Keeper) -> NetworkView:

@@ -16,9 +16,11 @@ from innerd.domain.values import (
     endpoint_of,
     split_endpoint,
 )
+from innerd.wireguard import links
 from innerd.wireguard.backend import Backend
-from innerd.wireguard.device import Device, DeviceError, DevicePeer, only
-from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, identity
+from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, only
+from innerd.wireguard.ownership import PEER, claim, make, release
+from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort, identity
 from innerd.wireguard.sockets import port_is_free
 
 
@@ -26,28 +28,61 @@ class Tunnel:
     def __init__(self, backend: Backend, interface: str) -> None:
         self.backend = backend
         self.interface = interface
+        self._index = 0
 
     def is_up(self) -> bool:
         return self.backend.exists(self.interface)
 
+    def is_same(self) -> bool:
+        """Whether the interface is there, and the one that we brought up."""
+        try:
+            return self.is_up() and self.backend.index(self.interface) == self._index
+        except NoSuchDevice:
+            return False
+
     def bring_up(
-        self, values: Parsed, private_key: str, mtu: int, *, routing: bool, last_port: int | None = None
-    ) -> None:
+        self,
+        values: Parsed,
+        private_key: str,
+        mtu: int | None,
+        *,
+        routing: bool,
+        last_port: int | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> list[str]:
         """The interface with its key, port, address and route; what is there is put right. A new one without a port of
-        its own takes the one it had last, if it is free: others know us there. Raises DeviceError."""
-        port = values.listen_port
-        if not self.is_up():
+        its own takes the one it had last, if it is free: others know us there. `mtu` None: what the routes carry, to
+        the coordinator (at `endpoint`, resolved) and to all others. What was done to the link, in words. Raises
+        DeviceError."""
+        port, backend, interface = values.listen_port, self.backend, self.interface
+        if not claim(backend, interface, PEER, (private_key, values.private_key)):
             if port is not None:
                 port_is_free(port)
             elif last_port:
                 with contextlib.suppress(DeviceError):
                     port_is_free(last_port)
                     port = last_port
-            self.backend.create(self.interface)
-        device = self.backend.get(self.interface)
-        self.backend.apply(self.interface, identity(device, private_key, port))
+            make(backend, interface, PEER)
+        self._index = backend.index(interface)
+        backend.apply(interface, identity(backend.get(interface), private_key, port))
         address = values.address
-        self.backend.configure(self.interface, address.ip, address.network.prefixlen, mtu, routing=routing)
+        if mtu is None:
+            to = endpoint_address(endpoint) if endpoint is not None else None
+            mtu = links.mtu_towards(to, address.ip, interface)
+        return backend.configure(interface, address.ip, address.network.prefixlen, mtu, routing=routing)
+
+    def listen(self, port: int | None) -> None:
+        """Another UDP port; None is any that is free. Tunnels stay. Raises DeviceError: then the port is as it was."""
+        before = self.get().listen_port
+        if port == before:
+            return
+        if port is not None:
+            port_is_free(port)
+        try:
+            self.change([SetPort(port or 0)])
+        except DeviceError:
+            self.change([SetPort(before)])  # wireguard-go has none now
+            raise
 
     def get(self) -> Device:
         return self.backend.get(self.interface)
@@ -97,8 +132,9 @@ class Tunnel:
             time.sleep(0.01)
         return False
 
-    def down(self) -> None:
-        self.backend.delete(self.interface)
+    def down(self, private_keys: Iterable[str] = ()) -> None:
+        """Take the interface away, if it is ours: by its mark, or as it has one of our keys. Raises DeviceError."""
+        release(self.backend, self.interface, PEER, private_keys)
 
 
 def resolve(endpoint: Endpoint) -> Endpoint | None:
@@ -115,7 +151,5 @@ def resolve(endpoint: Endpoint) -> Endpoint | None:
 
 def candidates(port: int, excluded: list[Range]) -> list[str]:
     """The addresses of this host at which WireGuard may be reached. Ten at most, as the coordinator takes."""
-    from innerd.wireguard import links
-
     usable = [a for a in links.host_addresses() if not any(a in block for block in excluded)]
     return [endpoint_of(str(address), port) for address in usable[:10]]

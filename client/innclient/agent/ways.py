@@ -123,7 +123,7 @@ class Ways:
 
     def consider(self, device: Device, now: float, numbers: set[int] | None) -> None:
         """Look at peers (None: at all), and for ways to those that are there but silent, or stuck."""
-        if not self._keeper.choices.try_endpoints:
+        if not self._keeper.choices.making.try_endpoints:
             return
         for peer in self._there(numbers):
             entry = device.peers.get(peer.public_key)

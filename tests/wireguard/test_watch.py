@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from innclient.agent.watch import concerned
+from innerd.wireguard.watch import said
 
 NEW_LINK, NEW_ADDRESS, GONE_ADDRESS, NEW_ROUTE, GONE_ROUTE, NEW_NEIGHBOUR = 16, 20, 21, 24, 25, 28
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
@@ -84,20 +84,20 @@ SAID = {
 
 @pytest.mark.parametrize(("data", "links"), SAID.values(), ids=SAID)
 def test_addresses_and_default_routes_are_heard_of_and_nothing_else(data: bytes, links: list[int]) -> None:
-    assert list(concerned(data)) == links
+    assert [one.link for one in said(data) if one.is_way] == links
 
 
 @pytest.mark.parametrize("cut", range(len(address(7) + route(8))))
 def test_what_is_cut_short_is_heard_of_so_far_as_it_is_whole(cut: int) -> None:
     whole = len(address(7))
-    assert list(concerned((address(7) + route(8))[:cut])) == ([7] if cut >= whole else [])
+    assert [one.link for one in said((address(7) + route(8))[:cut])] == ([7] if cut >= whole else [])
 
 
 def bounded(data: bytes) -> list[int]:
     """The links; whoever loops says more of them than there is room for."""
     found = []
-    for index in concerned(data):
-        found.append(index)
+    for one in said(data):
+        found.append(one.link)
         assert len(found) <= len(data) // 8
     return found
 
@@ -123,7 +123,7 @@ def test_whatever_comes_it_is_read_to_its_end(data: bytes) -> None:
 
 WATCHER = """
 import asyncio, subprocess, sys
-from innclient.agent import watch
+from innerd.wireguard import watch
 
 def ip(*args):
     subprocess.run(["ip", *args], check=True)
@@ -133,7 +133,7 @@ async def heard(changes, seconds):
     done, _ = await asyncio.wait((task,), timeout=seconds)
     if done:
         return task.result(), None
-    return "", task
+    return None, task
 
 async def main():
     for name in ("own0", "eth0"):
@@ -148,7 +148,8 @@ async def main():
     for deed in sys.argv[1:]:
         ip(*deed.split())
         done, _ = await asyncio.wait((waiting,), timeout=1.5)
-        print(waiting.result() if done else "-")
+        moved = waiting.result() if done else watch.Moved("-")
+        print(moved.host, "own" if moved.own else "")
         if done:
             said, waiting = await heard(changes, 0.6)  # what belongs to it has settled
             assert not said, said
@@ -160,21 +161,24 @@ asyncio.run(main())
 CHANGED = "addresses or routes of this host changed"
 DEEDS = {
     "address add 192.0.2.1/24 dev eth0": CHANGED,
-    "address add 10.42.0.9/24 dev own0": "-",
+    "address add 10.42.0.9/24 dev own0": "own",
     "route add 198.51.100.0/24 via 192.0.2.254": "-",
     "route add default via 192.0.2.254": CHANGED,
-    "route add default dev own0 metric 9": "-",
-    "address del 10.42.0.9/24 dev own0": "-",
+    "route add default dev own0 metric 9": "own",
+    "address del 10.42.0.9/24 dev own0": "own",
+    "link set own0 mtu 1300": "own",
     "-6 address add 2001:db8::1/64 dev eth0 nodad": CHANGED,
     "route del default via 192.0.2.254": CHANGED,
     "address del 192.0.2.1/24 dev eth0": CHANGED,
+    "link del own0": "own",
 }
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
-def test_of_a_real_host_every_change_is_heard_but_those_of_our_own_interface() -> None:
+def test_of_a_real_host_every_change_is_heard_and_whose_it_is() -> None:
     command = ["unshare", "--net", sys.executable, "-c", WATCHER, *DEEDS]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert dict(zip(DEEDS, done.stdout.splitlines(), strict=True)) == DEEDS
+    heard = [line.strip() for line in done.stdout.splitlines()]
+    assert dict(zip(DEEDS, heard, strict=True)) == DEEDS

@@ -1,0 +1,185 @@
+"""The verbs of `inn` about where things are reached: its own port, its own endpoint, another peer's endpoint. What is
+said here takes effect at once, on an interface that is up and by the agent that runs; no tunnel is dropped."""
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import rich_click as click
+
+from innclient import config, files
+from innclient.admin import ask, render
+from innclient.admin.verb import Call, verb
+from innclient.config import Loaded, Paths
+from innclient.failures import REFUSED, Failure, not_found, usage
+from innclient.flags import paths_of, tunnel_of
+from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
+from innerd.domain.values import Endpoint, parse_endpoint, shown, split_endpoint
+from innerd.wire.innernet import EndpointContents
+
+if TYPE_CHECKING:
+    from innclient.agent.keeper import Keeper
+
+_UNSET = click.option("-u", "--unset", is_flag=True, help="Take it back.")
+_ENDPOINT = click.option("-e", "--endpoint", metavar="HOST:PORT", help="The endpoint.")
+_YES = click.option("--yes", is_flag=True, help="Ask nothing.")
+
+
+@click.command("set-listen-port", cls=Command)
+@click.argument("interface")
+@click.option("-l", "--listen-port", type=click.IntRange(1, 65535), help="The UDP port.")
+@_UNSET
+@_YES
+@json_flag()
+@click.pass_context
+def set_listen_port(context: click.Context, interface: str, listen_port: int | None, unset: bool, yes: bool) -> None:
+    """Listen on another UDP port from now on; with --unset on any that is free."""
+    settings, paths, loaded = _opened(context, interface, "set-listen-port")
+    before = loaded.config.interface.listen_port
+    if unset and listen_port is not None:
+        raise usage("--listen-port and --unset exclude each other")
+    if not unset and listen_port is None:
+        listen_port = int(ask.text("Listen port", "--listen-port or --unset", str(before or 51820), check=_port))
+    if listen_port == before:
+        _said(settings, {"listen_port": before}, f"{interface} has {_port_text(before)} already.")
+        return
+    ask.confirm(f"Let {interface} have {_port_text(listen_port)}?", yes=yes)
+
+    def change(document: config.Config) -> None:
+        document.interface.listen_port = listen_port
+
+    _changed(settings, paths, loaded, change)
+    _said(settings, {"listen_port": listen_port}, f"{interface} has {_port_text(listen_port)} now.")
+
+
+def _port(text: str) -> None:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise usage(f'"{text}" is not a port')
+
+
+def _port_text(port: int | None) -> str:
+    return "no port of its own" if port is None else f"listen port {port}"
+
+
+@click.command("override-peer-endpoint", cls=Command)
+@click.argument("interface")
+@click.option("--name", help="Name of the peer.")
+@_ENDPOINT
+@_UNSET
+@_YES
+@json_flag()
+@click.pass_context
+def override_peer_endpoint(
+    context: click.Context, interface: str, name: str | None, endpoint: str | None, unset: bool, yes: bool
+) -> None:
+    """Reach a peer at another endpoint than the network tells, from this machine."""
+    from innclient.agent.disk import load_netmap
+
+    settings, paths, loaded = _opened(context, interface, "override-peer-endpoint")
+    if unset and endpoint is not None:
+        raise usage("--endpoint and --unset exclude each other")
+    netmap = load_netmap(paths)[0]
+    others = {str(peer.name): str(peer.ip) for peer in netmap.peers.values() if peer.id != netmap.me}
+    name = name or ask.choose("Peer", "--name", [(other, f"{other} ({ip})") for other, ip in sorted(others.items())])
+    if name not in others:
+        raise not_found("peer_not_found", f"no peer {shown(name)} is known here", f"inn show {interface} lists them")
+    wanted = None if unset else parse_endpoint(endpoint or ask.text("Endpoint", "--endpoint or --unset"))
+    if wanted is not None and not split_endpoint(wanted)[1]:
+        raise usage(f"port 0 of {wanted} is no port", "write host:port")
+    ask.confirm(f"Reach {name} at {wanted or 'what the network tells'}?", yes=yes)
+
+    def change(document: config.Config) -> None:
+        overrides = dict(document.peer_endpoint_overrides)
+        overrides.pop(others[name], None)
+        if wanted is not None:
+            overrides[others[name]] = wanted
+        document.peer_endpoint_overrides = overrides
+
+    _changed(settings, paths, loaded, change)
+    content = {"name": name, "ip": others[name], "endpoint": wanted}
+    _said(settings, content, f"{name} is reached at {wanted or 'what the network tells'} from here.")
+
+
+@verb("override-endpoint", _ENDPOINT, _UNSET, _YES)
+async def override_endpoint(call: Call, endpoint: str | None, unset: bool) -> None:
+    """Tell all others to reach this machine at an endpoint, whatever the coordinator sees. The address 0.0.0.0 stands
+    for the one that is seen: then only the port is overridden."""
+    if unset and endpoint is not None:
+        raise usage("--endpoint and --unset exclude each other")
+    context: Any = click.get_current_context()
+    port = config.load(paths_of(settings_of(context), context.params["network"])).config.interface.listen_port
+    if not unset and port is None:
+        raise Failure(
+            REFUSED,
+            "no_listen_port",
+            "this interface has no port of its own: others would be told one that changes",
+            "inn set-listen-port gives it one",
+        )
+    wanted: Endpoint | None = None
+    if not unset:
+        default = f"0.0.0.0:{port}"
+        wanted = parse_endpoint(endpoint or ask.text("Endpoint", "--endpoint or --unset", default, parse_endpoint))
+    call.confirm(f"Let all others reach this machine at {wanted or 'what is seen of it'}?")
+    body = EndpointContents(option="Unset") if wanted is None else EndpointContents(option="Set", content=wanted)
+    reply = await call.api.change("PUT", "/v1/user/endpoint", _without_none(body))
+    content = {"endpoint": wanted, "revision": reply.revision}
+    call.tell(content, f"Others reach this machine at {wanted or 'what is seen of it'} now.")
+
+
+def _without_none(body: msgspec.Struct) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.to_builtins(body).items() if value is not None}
+
+
+# -- the config and the device ----------------------------------------------------------------------------------------
+
+
+def _opened(context: click.Context, interface: str, what: str) -> tuple[Settings, Paths, Loaded]:
+    settings = settings_of(context)
+    require_root(f"inn {what}")
+    paths = paths_of(settings, interface)
+    return settings, paths, config.load(paths)
+
+
+def _changed(settings: Settings, paths: Paths, loaded: Loaded, change: Callable[[config.Config], None]) -> None:
+    """Change the config and what runs by it; where that refuses, the config is as it was."""
+    before = paths.config.read_bytes()
+    change(loaded.config)
+    config.save(paths, loaded.config)
+    try:
+        _reloaded(settings, paths, config.load(paths))
+    except BaseException:
+        files.write_atomically(paths.config, before)
+        with contextlib.suppress(Exception):
+            _reloaded(settings, paths, config.load(paths))
+        raise
+
+
+def _reloaded(settings: Settings, paths: Paths, loaded: Loaded) -> None:
+    """By the agent, else by ourselves, where the interface is up."""
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import holding
+    from innclient.flags import keeper_of
+
+    if ask_agent(paths.socket, "reload", bool) is not None:
+        return
+    tunnel = tunnel_of(settings, paths.interface)
+    with holding(paths):
+        if tunnel.is_up():
+            tunnel.listen(loaded.values.listen_port)
+            run(_reapplied(keeper_of(settings, paths.interface, {})))
+
+
+async def _reapplied(keeper: "Keeper") -> None:
+    await keeper.bring_up()
+    await keeper.http.aclose()
+
+
+def _said(settings: Settings, content: dict[str, Any], text: str) -> None:
+    if settings.as_json:
+        render.document(content)
+    else:
+        render.line(text)
+
+
+VERBS = (set_listen_port, override_endpoint, override_peer_endpoint)

@@ -1,0 +1,139 @@
+"""Notices that the ground has moved: addresses or default routes of this host changed, or it slept; and that somebody
+touched our own interface: took it away, or its address, its route, its MTU.
+
+Netlink messages (rtnetlink(7)) are only looked at, never believed: what they start is a question.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
+
+import structlog
+
+_log = structlog.get_logger("agent")
+
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of IPv4, addresses and routes of IPv6
+_LINK, _ADDRESS, _ROUTE = (16, 17), (20, 21), (24, 25)  # RTM_NEW… and RTM_DEL… of each
+_IFLA_IFNAME, _RTA_OIF = 3, 4
+_SETTLE = 0.3  # seconds in which what comes together is one change
+_SLEPT = 1.5  # seconds
+
+
+class Moved(NamedTuple):
+    """`host`: why the ways of this host may be others; `own`: whether our own interface was touched."""
+
+    host: str = ""
+    own: bool = False
+
+
+async def changes(interface: str) -> AsyncIterator[Moved]:
+    """What changed, each time that something did. Without end."""
+    moved: asyncio.Queue[Moved] = asyncio.Queue()
+    watchers = [asyncio.create_task(_netlink(interface, moved)), asyncio.create_task(_sleeps(moved))]
+    try:
+        while True:
+            first = await moved.get()
+            if not first.own:  # what is ours is put right at once
+                await asyncio.sleep(_SETTLE)
+            together = [first]
+            while not moved.empty():
+                together.append(moved.get_nowait())
+            hosts = [one.host for one in together if one.host]
+            yield Moved(hosts[0] if hosts else "", any(one.own for one in together))
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+
+
+async def _sleeps(moved: "asyncio.Queue[Moved]") -> None:
+    """CLOCK_BOOTTIME goes on while a machine sleeps, CLOCK_MONOTONIC does not."""
+    ahead = _ahead()
+    while True:
+        await asyncio.sleep(1.0)
+        before, ahead = ahead, _ahead()
+        if ahead - before > _SLEPT:
+            moved.put_nowait(Moved(f"this host slept for {ahead - before:.0f} s"))
+
+
+def _ahead() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+_CHANGED = "addresses or routes of this host changed"
+
+
+async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
+    loop = asyncio.get_running_loop()
+    own = _index(interface)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+            netlink.bind((0, _GROUPS))
+            netlink.setblocking(False)
+            while True:
+                try:
+                    data = await loop.sock_recv(netlink, 1 << 16)
+                except OSError as error:
+                    if error.errno != errno.ENOBUFS:
+                        raise
+                    moved.put_nowait(Moved(_CHANGED, own=True))  # more came than we read: so something changed
+                    continue
+                told = list(said(data))
+                before, own = own, _index(interface)
+                is_own = any(one.name == interface or one.link in (own, before) for one in told)
+                elsewhere = any(one.is_way and one.link not in (own, before) for one in told)
+                if is_own or elsewhere:
+                    moved.put_nowait(Moved(_CHANGED if elsewhere else "", is_own))
+    except OSError as error:
+        _log.warning("changes of addresses will not be noticed", error=str(error))
+
+
+def _index(interface: str) -> int | None:
+    with contextlib.suppress(OSError):
+        return socket.if_nametoindex(interface)
+    return None
+
+
+class Said(NamedTuple):
+    """What a message speaks of: the index of a link, its name where the link itself is meant, and whether it is about a
+    way of this host's: an address, or a default route."""
+
+    link: int
+    name: str = ""
+    is_way: bool = False
+
+
+def said(data: bytes) -> Iterator[Said]:
+    """What some messages speak of. What is cut short ends it."""
+    at = 0
+    while at + 16 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, at)
+        if length < 16 or at + length > len(data):
+            return
+        body = data[at + 16 : at + length]
+        if kind in _ADDRESS and len(body) >= 8:
+            yield Said(struct.unpack_from("=I", body, 4)[0], is_way=True)
+        elif kind in _ROUTE and len(body) >= 12:
+            for value in _attributes(body[12:], _RTA_OIF):
+                if len(value) == 4:
+                    yield Said(struct.unpack("=I", value)[0], is_way=body[1] == 0)  # of length 0: a default route
+        elif kind in _LINK and len(body) >= 16:
+            name = next(_attributes(body[16:], _IFLA_IFNAME), b"")
+            yield Said(struct.unpack_from("=I", body, 4)[0], name.rstrip(b"\0").decode(errors="replace"))
+        at += (length + 3) & ~3
+
+
+def _attributes(data: bytes, wanted: int) -> Iterator[bytes]:
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        if length < 4 or at + length > len(data):
+            return
+        if kind == wanted:
+            yield data[at + 4 : at + length]
+        at += (length + 3) & ~3
