@@ -24,6 +24,7 @@ from innclient.options import (
     json_flag,
     raise_file_limit,
     require_root,
+    run,
     settings_of,
 )
 from innerd import __version__
@@ -281,6 +282,32 @@ async def status(call: Call) -> None:
     for name, count in found.follower_errors.items():
         if count:
             render.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
+
+
+@cli.command("doctor", cls=Command)
+@click.argument("network")
+@json_flag()
+@click.pass_context
+def doctor(context: click.Context, network: str) -> None:
+    """Is everything as it should be on this host? If not: what is wrong, and what helps."""
+    from innclient import doctor as diagnosing
+    from innerd import doctor as coordinating
+
+    settings = settings_of(context)
+    require_root("innerd doctor")
+    found = coordinating.diagnose(settings, paths_of(settings, network), _status_of(settings, network))
+    diagnosing.report(context, settings, list(found))
+
+
+def _status_of(settings: Settings, network: str) -> "Status | Failure":
+    async def asked() -> Status:
+        async with _connect(settings, network) as api:
+            return (await api.get("/v1/admin/status")).read(Status)
+
+    try:
+        return run(asked())
+    except Failure as failure:
+        return failure
 
 
 cli.add_command(completions("innerd", cli))

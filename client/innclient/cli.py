@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, endpoints, told
+from innclient import config, endpoints, looking, told
 from innclient.admin import ask, cidrs, peers, render, reports
 from innclient.admin.transport import Api, Prover, over_tunnel
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
 from innclient.config import Paths
-from innclient.failures import SYSTEM, TRUST, Failure, not_found, usage
-from innclient.flags import HOSTS, NAT, agent_section, keeper_of, paths_of, tunnel_of, with_options
+from innclient.failures import SYSTEM, Failure, not_found, usage
+from innclient.flags import HOSTS, NAT, agent_section, installed, keeper_of, paths_of, tunnel_of, with_options
 from innclient.importing import import_innernet
 from innclient.options import (
     Command,
@@ -40,21 +39,7 @@ from innerd.wireguard.device import DeviceError
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
-    from innclient.agent.view import NetworkView, StatusView
-    from innerd.wire.ours import Status
-
-
-def _interfaces(settings: Settings) -> list[str]:
-    """The interfaces that are installed here; to who may not look into the config folder, those with an agent."""
-    try:
-        return sorted(path.stem for path in settings.config_dir.iterdir() if path.suffix == ".toml")
-    except FileNotFoundError:
-        return []
-    except PermissionError:
-        running = sorted(path.stem for path in settings.runtime_dir.glob("*.sock"))
-        if not running:
-            raise
-        return running
+    pass
 
 
 @contextlib.asynccontextmanager
@@ -104,8 +89,9 @@ def cli(context: click.Context) -> None:
     Administrators change the network with the other verbs, over the tunnel.
     """
     context.meta[CONNECT] = _connect
+    context.meta[reports.WAY] = looking.way
     if context.invoked_subcommand is None:
-        context.invoke(show)
+        context.invoke(looking.show)
 
 
 @cli.command("install", cls=Command)
@@ -173,7 +159,7 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
 
     settings = settings_of(context)
     require_root("inn up")
-    names = interfaces or tuple(_interfaces(settings))
+    names = interfaces or tuple(installed(settings))
     if not names:
         raise not_found("network_not_found", "no network is installed here", "inn install INVITATION joins one")
     configure_logs(settings, more=1 if daemon else 0)
@@ -294,95 +280,9 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
 
 
-# -- looking ----------------------------------------------------------------------------------------------------
-
-
-@cli.command("show", cls=Command)
-@click.argument("interface", required=False)
-@click.option("-s", "--short", is_flag=True, help="One line a peer.")
-@click.option("-t", "--tree", is_flag=True, help="Peers below their CIDRs.")
-@json_flag()
-@click.pass_context
-def show(context: click.Context, interface: str | None = None, short: bool = False, tree: bool = False) -> None:
-    """Who is in the network, and how each is reached."""
-    from innclient import show as rendering
-
-    settings = settings_of(context)
-    names = [interface] if interface else _interfaces(settings)
-    views = [_view(settings, name) for name in names]
-    if settings.as_json:
-        rendering.as_json(views)
-        return
-    if not views:
-        render.line("No network is installed here.")
-    for view in views:
-        rendering.as_text(view, short=short, tree=tree, whole_keys=settings.verbose > 0)
-
-
-cli.add_command(alias(show, "list"))
-
-
-def _view(settings: Settings, interface: str) -> "NetworkView":
-    """From the agent, else from the files and the device, for which one must be root."""
-    from innclient.agent.door import ask as ask_agent
-    from innclient.agent.run import from_files
-    from innclient.agent.view import NetworkView
-
-    paths = paths_of(settings, interface)
-    found = ask_agent(paths.socket, "show", NetworkView)
-    if found is not None:
-        return found
-    require_root("inn show without a running agent")
-    config.load(paths)
-    return from_files(paths, tunnel_of(settings, interface))
-
-
-@cli.command("status", cls=Command)
-@click.argument("interface")
-@json_flag()
-@click.pass_context
-def status(context: click.Context, interface: str) -> None:
-    """How this machine's membership is. Exit status 7 where trust is broken."""
-    from innclient import show as rendering
-    from innclient.agent.door import ask as ask_agent
-    from innclient.agent.run import from_files, status_of
-    from innclient.agent.view import StatusView
-
-    settings = settings_of(context)
-    paths = paths_of(settings, interface)
-    found: StatusView | None = ask_agent(paths.socket, "status", StatusView)
-    if found is None:
-        require_root("inn status without a running agent")
-        keeper = keeper_of(settings, interface, {})
-        found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
-    network = _of_network(settings, found)
-    if settings.as_json:
-        render.document(rendering.merged(found, network))
-    else:
-        rendering.status(found)
-        if network is not None:
-            rendering.network_status(network)
-    if found.forked or found.refused:
-        context.exit(TRUST)
-
-
-def _of_network(settings: Settings, found: "StatusView") -> "Status | Failure | None":
-    """How the network is, where this machine is an administrator's and the agent is connected."""
-    from innerd.wire.ours import Status
-
-    if not (found.is_admin and found.is_connected and os.geteuid() == 0):
-        return None
-
-    async def asked() -> Status:
-        async with _connect(settings, found.interface) as api:
-            return (await api.get("/v1/admin/status")).read(Status)
-
-    try:
-        return run(asked())
-    except Failure as failure:
-        return failure
-
-
+for look in looking.VERBS:
+    cli.add_command(look)
+cli.add_command(alias(looking.show, "list"))
 cli.add_command(completions("inn", cli))
 cli.add_command(told.events)
 cli.add_command(told.trust)

@@ -69,6 +69,19 @@ def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Kee
     return Keeper(paths, loaded, tunnel_of(settings, interface), choices)
 
 
+def installed(settings: Settings) -> list[str]:
+    """The interfaces that are installed here; to who may not look into the config folder, those with an agent."""
+    try:
+        return sorted(path.stem for path in settings.config_dir.iterdir() if path.suffix == ".toml")
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        running = sorted(path.stem for path in settings.runtime_dir.glob("*.sock"))
+        if not running:
+            raise
+        return running
+
+
 def paths_of(settings: Settings, interface: str) -> Paths:
     return Paths(parse_interface(interface), settings.config_dir, settings.data_dir, settings.runtime_dir)
 

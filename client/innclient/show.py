@@ -33,8 +33,9 @@ def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> 
         if peer.endpoint:
             since = f" since {moment(peer.path_since)}" if peer.path_since else ""
             line(f"    endpoint: {peer.endpoint}" + (f" ({peer.path}{since})" if peer.path != "none" else ""))
-        elif peer.tried:
-            line(f"    no way found; tried {', '.join(peer.tried)}")
+        if peer.path == "none" and peer.path_missing:
+            tried = f"; tried {', '.join(peer.tried)}" if peer.tried else ""
+            line(f"    no way: {printable(peer.path_missing)}{tried}")
         if peer.last_handshake:
             line(f"    last handshake: {ago(peer.last_handshake)}")
         if peer.rx_bytes or peer.tx_bytes:

@@ -138,6 +138,42 @@ def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
     }
 
 
+def deviations(interface: str, wanted: IPv4Interface | IPv6Interface) -> list[str]:
+    """What of a link is not as it should be, in words."""
+    with route_socket() as ip:
+        index = find(ip, interface)
+        if index is None:
+            return ["there is no such link"]
+        link = ip.get_links(index)[0]
+        have = _addresses(ip, index, wanted.version)
+        found = [] if link["flags"] & 1 else ["it is down"]
+        if (str(wanted.ip), wanted.network.prefixlen) not in have:
+            found.append(f"it does not have its address {wanted}")
+        try:
+            if not _has_route(ip, index, str(wanted.network)):
+                found.append(f"there is no route to {wanted.network}")
+        except DeviceError as error:
+            found.append(error.message)
+        return found
+
+
+def mtu_of(interface: str) -> int | None:
+    with route_socket() as ip:
+        index = find(ip, interface)
+        return None if index is None else int(ip.get_links(index)[0].get_attr("IFLA_MTU"))
+
+
+def default_link() -> str | None:
+    """The link that leads to the internet."""
+    with route_socket() as ip:
+        for family in (2, 10):
+            for route in ip.get_routes(family=family, table=_MAIN_TABLE):
+                index = route.get_attr("RTA_OIF")
+                if not route["dst_len"] and index is not None:
+                    return str(ip.get_links(index)[0].get_attr("IFLA_IFNAME"))
+    return None
+
+
 def index_of(interface: str) -> int:
     """The number of a link, which is another one when it is made anew."""
     try:

@@ -70,7 +70,7 @@ _CHANGED = "addresses or routes of this host changed"
 
 async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
     loop = asyncio.get_running_loop()
-    own = _index(interface)
+    own = {_index(interface)}  # all numbers that it has had: what is said of an old one may come late
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
             netlink.bind((0, _GROUPS))
@@ -84,9 +84,9 @@ async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
                     moved.put_nowait(Moved(_CHANGED, own=True))  # more came than we read: so something changed
                     continue
                 told = list(said(data))
-                before, own = own, _index(interface)
-                is_own = any(one.name == interface or one.link in (own, before) for one in told)
-                elsewhere = any(one.is_way and one.link not in (own, before) for one in told)
+                own |= {_index(interface), *(one.link for one in told if one.name == interface)}
+                is_own = any(one.link in own for one in told)
+                elsewhere = any(one.is_way and one.link not in own for one in told)
                 if is_own or elsewhere:
                     moved.put_nowait(Moved(_CHANGED if elsewhere else "", is_own))
     except OSError as error:

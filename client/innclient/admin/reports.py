@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import rich_click as click
@@ -153,13 +154,40 @@ async def why(call: Call, peer: str, other: str | None, at: str | None) -> None:
     """Whether two peers see each other, by which rule, since when and by whose hand (one peer: this machine and it)."""
     asked = {"a": peer, "b": other, "at": moment_of(at)}
     found = (await call.api.get("/v1/why", **{k: v for k, v in asked.items() if v is not None})).read(Why)
+    way = _way(found) if at is None and found.sees else None
     if call.as_json:
-        render.document(found)
+        document: dict[str, object] = msgspec.to_builtins(found)
+        render.document(document if way is None else document | {"way": way})
         return
     render.line(f"{found.text} (revision {found.revision})")
     if found.since is not None:
         when = found.since.at[:19].replace("T", " ") + "Z"
         render.line(f"  since {when}: event {found.since.seq}, {found.since.type}, by {found.since.actor_name}")
+    if way is not None:
+        tried = f" (tried {', '.join(way.tried)})" if way.tried and way.path == "none" else ""
+        render.line(f"  path: {way.path}{f' by {way.endpoint}' if way.path != 'none' else ''}{tried}")
+        if way.path_missing:
+            render.line(f"    {printable(way.path_missing)}")
+
+
+WAY = "innclient.way"  # in a context's meta: how a peer is reached from this machine, on a client
+
+
+class Way(msgspec.Struct, kw_only=True):
+    """How this machine reaches the other peer, and if not, why."""
+
+    path: str
+    endpoint: str | None
+    tried: list[str]
+    path_missing: str | None
+    last_handshake: float | None
+
+
+def _way(found: Why) -> Way | None:
+    """None where this is the coordinator, neither peer is this machine, or no agent runs."""
+    context: Any = click.get_current_context()
+    look = context.meta.get(WAY)
+    return look(found.a, found.b) if look is not None else None
 
 
 VERBS = [audit, convergence, why]

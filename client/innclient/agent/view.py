@@ -12,11 +12,13 @@ from innerd.wireguard.device import Device
 
 
 class Path(Struct, frozen=True):
-    """A way to a peer: lan, direct, punched or none; since when; the endpoints that were tried for it."""
+    """A way to a peer: lan, direct, punched or none; since when; the endpoints that were tried for it; where there is
+    none, why."""
 
     kind: str
     since: float | None = None
     tried: list[str] = []
+    missing: str | None = None
 
 
 Paths = Callable[[int, Endpoint | None], Path]  # of a peer that answers at an endpoint; None where it does not
@@ -29,7 +31,7 @@ def without_agent(number: int, endpoint: Endpoint | None) -> Path:
 
 class PeerView(Struct, kw_only=True):
     """A peer as this machine sees it. Times are seconds since 1970. `path` is lan, direct, punched or none, `tried`
-    where it was looked for."""
+    where it was looked for, `path_missing` why there is none, so far as the agent knows."""
 
     id: int
     name: str
@@ -44,6 +46,7 @@ class PeerView(Struct, kw_only=True):
     path: str
     path_since: float | None
     tried: list[str]
+    path_missing: str | None
     last_handshake: float | None
     rx_bytes: int
     tx_bytes: int
@@ -147,6 +150,7 @@ def _peer(peer: KnownPeer, netmap: Netmap, device: Device, now: float, paths: Pa
         path=path.kind,
         path_since=path.since,
         tried=path.tried,
+        path_missing=None if is_me else path.missing,
         last_handshake=entry.last_handshake if entry else None,
         rx_bytes=entry.rx_bytes if entry else 0,
         tx_bytes=entry.tx_bytes if entry else 0,

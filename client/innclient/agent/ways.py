@@ -103,7 +103,38 @@ class Ways:
         """What is said of the way to a peer that answers at an endpoint (None: it does not)."""
         way = self.known.get(number) or Way()
         since = way.since if endpoint is not None and endpoint == way.endpoint else None
-        return Path(self.kind(number, endpoint), since or None, [str(tried) for tried in way.tried])
+        missing = self._missing(number, way) if endpoint is None else None
+        return Path(self.kind(number, endpoint), since or None, [str(tried) for tried in way.tried], missing)
+
+    def _missing(self, number: int, way: Way) -> str:
+        """Why there is no way to a peer, so far as we know."""
+        known, peer, keeper = self._presence(number), self._keeper.netmap.peers.get(number), self._keeper
+        if keeper.connected_since is None and known is None:
+            return "the coordinator is not there to say where it is"
+        if peer is not None and peer.ip in keeper.core.overrides:
+            return f"it is only tried at {keeper.core.overrides[peer.ip]}, its override on this machine"
+        if known is None or (not known.online and number != COORDINATOR):
+            return "it is not online: it has no connection to the coordinator"
+        if not keeper.choices.making.try_endpoints:
+            return "this machine looks for no ways (--no-nat-traversal)"
+        if not known.endpoints:
+            return "nobody knows an endpoint of it"
+        if self._traversal.is_trying(number):
+            return "it is being looked for"
+        if not way.failures:
+            return "it has not been looked for yet"
+        return f"{way.failures} attempts failed, the last {time.time() - way.failed_at:.0f} s ago: {self._nats(number)}"
+
+    def _nats(self, number: int) -> str:
+        mine, theirs = self.is_open(self._keeper.netmap.me), self.is_open(number)
+        if self._prober is None:
+            return "without CAP_NET_RAW no way between two NATs is found"
+        if mine is False and theirs is False:
+            return (
+                "both are behind NATs, and one of these gives every destination another port, or drops UDP; "
+                "a forwarded port on either side helps (override-endpoint), or IPv6"
+            )
+        return "its packets or ours are dropped on the way: see to the firewalls on both sides"
 
     # -- what happens -------------------------------------------------------------------------------------------
 

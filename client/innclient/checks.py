@@ -1,0 +1,274 @@
+"""What `inn doctor` and `innerd doctor` look at on a host, each by trying it or reading it where it is, never by guess.
+
+A check yields findings: what is so, whether that is good, and what to do if not.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from innclient import firewall
+from innclient.failures import SYSTEM
+from innerd.domain.values import Address
+from innerd.wireguard import links, ownership
+from innerd.wireguard.backend import CAP_NET_ADMIN, CAP_NET_RAW, Backend, has_capability
+from innerd.wireguard.device import DeviceError
+from innerd.wireguard.holders import holder
+from innerd.wireguard.kernel import KernelBackend
+from innerd.wireguard.userspace import UserspaceBackend
+
+State = Literal["ok", "warning", "failed", "unknown"]
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """`state`: ok, warning (works, but), failed (`status` is the exit status for it), unknown (can't be told)."""
+
+    check: str
+    state: State
+    text: str
+    fix: str | None = None
+    status: int = SYSTEM
+
+
+def ok(check: str, text: str) -> Finding:
+    return Finding(check=check, state="ok", text=text)
+
+
+def warning(check: str, text: str, fix: str | None = None) -> Finding:
+    return Finding(check=check, state="warning", text=text, fix=fix)
+
+
+def failed(check: str, text: str, fix: str | None = None, status: int = SYSTEM) -> Finding:
+    return Finding(check=check, state="failed", text=text, fix=fix, status=status)
+
+
+def unknown(check: str, text: str) -> Finding:
+    return Finding(check=check, state="unknown", text=text)
+
+
+def privileges() -> Iterator[Finding]:
+    if has_capability(CAP_NET_ADMIN):
+        yield ok("privileges", "CAP_NET_ADMIN is there")
+    else:
+        yield failed("privileges", "CAP_NET_ADMIN is missing: no interface can be made", "run it as root, or with sudo")
+    if not has_capability(CAP_NET_RAW):
+        yield warning(
+            "privileges",
+            "CAP_NET_RAW is missing: ways between two NATs are not found",
+            "run it as root, or give the service the capability",
+        )
+
+
+def wireguard(interface: str, wanted: str) -> Iterator[Finding]:
+    """Which WireGuard there is, which is used, and why."""
+    kernel, userspace = KernelBackend(), UserspaceBackend()
+    if not has_capability(CAP_NET_ADMIN):
+        yield unknown("wireguard", "without CAP_NET_ADMIN it can't be tried")
+        return
+    has_kernel, program, tun = kernel.works(), shutil.which("wireguard-go"), _tun()
+    has_userspace = program is not None and tun is None
+    used = "kernel" if kernel.exists(interface) else "userspace" if userspace.exists(interface) else None
+    chosen = used or (wanted if wanted != "auto" else "kernel" if has_kernel else "userspace")
+    why = (
+        "the interface is up with it"
+        if used
+        else f"--backend {wanted}"
+        if wanted != "auto"
+        else ("the kernel has WireGuard" if has_kernel else "the kernel has no WireGuard")
+    )
+    if has_kernel or has_userspace:
+        yield ok("wireguard", f"{chosen} is used: {why}")
+    if not has_kernel:
+        missing = "the kernel has no WireGuard (no module wireguard)"
+        fix = "apt install wireguard (a kernel from 5.6 on has it), or wireguard-go"
+        if used == "kernel" or chosen == "kernel" or not has_userspace:
+            yield failed("wireguard", missing, fix)
+        else:
+            yield warning("wireguard", f"{missing}: wireguard-go is slower", fix)
+    if chosen == "userspace" and program is None:
+        yield failed("wireguard", "there is no wireguard-go", "apt install wireguard-go")
+    if chosen == "userspace" and tun is not None:
+        yield failed("wireguard", f"/dev/net/tun {tun}", "modprobe tun; in a container: --device /dev/net/tun")
+
+
+def _tun() -> str | None:
+    """What is wrong with /dev/net/tun."""
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        return f"can't be opened: {error.strerror}"
+    return None
+
+
+def modes(check: str, *paths: Path) -> Iterator[Finding]:
+    """Files with keys are for root alone."""
+    for path in paths:
+        if path.exists() and path.stat().st_mode & 0o077:
+            mode = path.stat().st_mode & 0o777
+            yield failed(check, f"{path} has mode {mode:04o}: others may read keys", f"chmod go= {path}")
+
+
+def interface(backend: Backend, name: str, who: str, private_key: str, address: str, command: str) -> Iterator[Finding]:
+    """Whether it is there, ours, and as it should be."""
+    if not backend.exists(name):
+        kind = links.kind_of(name)
+        if kind is not None:
+            yield failed("interface", f"another interface is named {name}", "choose another name, or remove that one")
+        else:
+            yield failed("interface", f"{name} is not up", command)
+        return
+    if not ownership.is_ours(backend, name, who, (private_key,)):
+        yield failed(
+            "interface",
+            f"{name} is a WireGuard interface that {who} did not make: it is left alone",
+            f"ip link del {name}, if nobody needs it",
+        )
+        return
+    wrong = links.deviations(name, ip_interface(address))
+    if wrong:
+        yield failed("interface", f"{name}: {'; '.join(wrong)}", command)
+    else:
+        yield ok("interface", f"{name} is up with {address} ({backend.name})")
+
+
+def managers(name: str) -> Iterator[Finding]:
+    """Other tools that would have this interface."""
+    for path, tool in (
+        (Path(f"/etc/wireguard/{name}.conf"), "wg-quick"),
+        (Path(f"/etc/innernet/{name}.conf"), "innernet"),
+        (Path(f"/etc/innernet-server/{name}.conf"), "innernet-server"),
+    ):
+        if path.exists():
+            yield warning(
+                "manager", f"{tool} has an interface of this name too ({path})", f"stop it, and move {path} away"
+            )
+    for folder in ("/etc/systemd/network", "/run/systemd/network"):
+        for file in sorted(Path(folder).glob("*.net*")):
+            if f"Name={name}" in file.read_text(errors="replace").splitlines():
+                yield warning(
+                    "manager", f"systemd-networkd manages {name} ({file})", f"remove {file}, or name it otherwise"
+                )
+    state = _network_manager(name)
+    if state not in (None, "unmanaged"):
+        yield warning(
+            "manager",
+            f"NetworkManager manages {name} (it is {state})",
+            f"in /etc/NetworkManager/conf.d/: [keyfile] unmanaged-devices=interface-name:{name}",
+        )
+
+
+def _network_manager(name: str) -> str | None:
+    program = shutil.which("nmcli")
+    if program is None:
+        return None
+    done = subprocess.run([program, "-t", "-f", "DEVICE,STATE", "device"], capture_output=True, text=True, check=False)
+    states = dict(line.split(":", 1) for line in done.stdout.splitlines() if ":" in line)
+    return states.get(name)
+
+
+def port(backend: Backend, name: str, wanted: int | None) -> Iterator[Finding]:
+    """The UDP port of WireGuard: had by the interface, or by whom else."""
+    if backend.exists(name):
+        has = backend.get(name).listen_port
+        if wanted is not None and has != wanted:
+            by = holder("udp", wanted)
+            text = f"{name} listens on UDP {has}, and not on {wanted}" + (f", which {by} has" if by else "")
+            yield failed("port", text, "stop what has it; the port is put right then")
+        else:
+            yield ok("port", f"{name} listens on UDP {has}")
+        return
+    if wanted is None:
+        return
+    by = holder("udp", wanted)
+    if by is not None:
+        yield failed("port", f"UDP port {wanted} is in use by {by}", "stop it, or change listen-port in the config")
+    else:
+        yield ok("port", f"UDP port {wanted} is free")
+
+
+def filtered(check: str, protocol: str, number: int, link: str | None, *, needed: bool) -> Iterator[Finding]:
+    """Whether this host's firewall drops what comes to a port. Where it is not `needed`, it is a matter of speed."""
+    rules = firewall.ruleset()
+    if rules is None:
+        yield unknown(check, "the rules can't be read (no nft, or not root)")
+        return
+    if link is None:
+        yield unknown(check, "there is no default route: which link the packets come by is not known")
+        return
+    possible, where = firewall.verdict(rules, firewall.incoming(protocol, number, link, 4))
+    what = f"{protocol.upper()} port {number} from {link}"
+    if possible == {firewall.ACCEPT}:
+        yield ok(check, f"lets {what} in")
+    elif possible == {firewall.DROP}:
+        fix = f"let it in: nft insert rule {where} {protocol} dport {number} accept"
+        if needed:
+            yield failed(check, f"drops {what} (chain {where})", fix)
+        else:
+            text = f"drops {what} (chain {where}): others reach this machine only once it has spoken to them"
+            yield warning(check, text, fix)
+    else:
+        yield unknown(check, f"{what}: rules that are not understood decide (chain {where})")
+
+
+def mtu(name: str, towards: Address | None, overlay: Address) -> Iterator[Finding]:
+    has, best = links.mtu_of(name), links.mtu_towards(towards, overlay, name)
+    if has is None:
+        return
+    if has > best:
+        text = f"{name} has {has}, but the routes carry {best} inside the tunnel: big packets are cut up or lost"
+        yield warning("mtu", text, "leave --mtu and [agent] mtu away, or lower it")
+    else:
+        yield ok("mtu", f"{name} has {has}, the routes carry {best}")
+
+
+def clock(ahead: float | None) -> Iterator[Finding]:
+    """`ahead`: this host's clock less the coordinator's, in seconds; None where that is not known."""
+    if ahead is not None and abs(ahead) > 30:
+        text = f"this host's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the coordinator's"
+        yield failed(
+            "clock", f"{text}: proofs of administrators are refused", "switch time synchronisation on (chrony)"
+        )
+    elif ahead is not None:
+        yield ok("clock", f"agrees with the coordinator's to {max(1, round(abs(ahead)))} s")
+    if _is_unsynchronised():
+        yield warning(
+            "clock", "the kernel says that its clock is not synchronised", "install chrony, or systemd-timesyncd"
+        )
+
+
+def _is_unsynchronised() -> bool:
+    """adjtimex(2) asked without changing anything: TIME_ERROR is 5."""
+    buffer = ctypes.create_string_buffer(512)
+    state: int = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    return state == 5
+
+
+def space(path: Path) -> Iterator[Finding]:
+    try:
+        found = os.statvfs(path)
+    except OSError as error:
+        yield failed("disk", f"{path} can't be looked at: {error.strerror}")
+        return
+    free = found.f_bavail * found.f_frsize >> 20
+    if found.f_flag & os.ST_RDONLY:
+        yield failed(
+            "disk", f"{path} is on a read-only file system", "mount it read-write: nothing can be written down"
+        )
+    elif free < 50:
+        yield failed("disk", f"{free} MiB are left where {path} is", "make room: nothing can be written down soon")
+    else:
+        yield ok("disk", f"{free} MiB are left where {path} is")
+
+
+def default_link() -> str | None:
+    try:
+        return links.default_link()
+    except DeviceError:
+        return None

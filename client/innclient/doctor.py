@@ -1,0 +1,173 @@
+"""`inn doctor`: is this host able to be a peer, and if not, what is wrong and what helps. `report` is innerd's too."""
+
+import asyncio
+import email.utils
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import httpx2
+import rich_click as click
+
+from innclient import checks, config
+from innclient.admin import render
+from innclient.agent import stream
+from innclient.agent.door import ask as ask_agent
+from innclient.agent.run import why_unreachable
+from innclient.agent.tunnel import Tunnel, resolve
+from innclient.agent.view import NetworkView, StatusView
+from innclient.checks import Finding, failed, ok, unknown, warning
+from innclient.config import Loaded, Paths
+from innclient.failures import TRUST, UNREACHABLE, Failure, printable
+from innclient.flags import paths_of, tunnel_of
+from innclient.options import Settings, settings_of
+from innclient.probe import Presence, probe
+from innerd.domain.values import endpoint_address, endpoint_of, split_endpoint
+from innerd.wireguard import ownership
+from innerd.wireguard.device import DeviceError
+
+_ANSWER = 3.0  # seconds
+_MARKS = {"ok": ("ok", "32"), "warning": ("warning", "33"), "failed": ("FAILED", "31"), "unknown": ("unknown", "33")}
+_WIDTH = 8
+
+
+def diagnose(settings: Settings, names: Iterable[str]) -> list[Finding]:
+    """All that can be found out about this host and some interfaces."""
+    found = [*checks.privileges(), *tried("disk", checks.space, settings.data_dir.parent)]
+    interfaces = list(names)
+    if not interfaces:
+        found += tried("wireguard", checks.wireguard, "inn-doctor", settings.backend)
+        found.append(ok("networks", "no network is installed here: inn install INVITATION joins one"))
+    for name in interfaces:
+        found += _of_interface(settings, paths_of(settings, name))
+    return found
+
+
+def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
+    name = paths.interface
+    yield from tried("wireguard", checks.wireguard, name, settings.backend)
+    try:
+        loaded = config.load(paths)
+    except (Failure, OSError) as error:
+        yield failed("config", printable(str(error)), getattr(error, "hint", None), getattr(error, "status", 6))
+        return
+    yield from checks.modes("config", paths.config, paths.config_dir, paths.data)
+    try:
+        tunnel = tunnel_of(settings, name)
+    except DeviceError as error:
+        yield unknown("interface", error.message)
+        return
+    values = loaded.values
+    towards = resolve(values.external)
+    backend, up = tunnel.backend, f"inn up -d {name} (or: systemctl start inn@{name})"
+    private_key, address = values.private_key, str(values.address)
+    yield from tried("interface", checks.interface, backend, name, ownership.PEER, private_key, address, up)
+    yield from tried("manager", checks.managers, name)
+    yield from tried("port", checks.port, backend, name, values.listen_port)
+    if tunnel.is_up():
+        listen_port, link = backend.get(name).listen_port, checks.default_link()
+        yield from tried("firewall", _firewall, listen_port, link)
+    yield from tried("mtu", checks.mtu, name, endpoint_address(towards) if towards else None, values.address.ip)
+    yield from tried("coordinator", _coordinator, loaded, tunnel)
+    yield from tried("agent", _agent, paths)
+
+
+def _firewall(listen_port: int, link: str | None) -> Iterator[Finding]:
+    return checks.filtered("firewall", "udp", listen_port, link, needed=False)
+
+
+def tried(check: str, find: Callable[..., Iterator[Finding]], *arguments: Any) -> Iterator[Finding]:
+    """A check that can't be made is no verdict."""
+    try:
+        yield from find(*arguments)
+    except (DeviceError, OSError) as error:
+        yield unknown(check, f"could not be looked at: {error}")
+
+
+def _coordinator(loaded: Loaded, tunnel: Tunnel) -> Iterator[Finding]:
+    values = loaded.values
+    endpoint = resolve(values.external)
+    if endpoint is None:
+        host = split_endpoint(values.external)[0]
+        yield failed("coordinator", f"{host} can't be resolved", "see to this host's DNS", UNREACHABLE)
+        return
+    ahead: float | None = None
+    try:
+        ahead = asyncio.run(_ahead(loaded))
+        yield ok("coordinator", f"answers at {values.internal_address} through the tunnel ({endpoint})")
+    except (httpx2.HTTPError, OSError) as error:
+        failure = asyncio.run(why_unreachable(tunnel, loaded, type(error).__name__))
+        text, fix = failure.message, failure.hint
+        if failure.code == "tunnel_unreachable":
+            text, fix = _silent(text, probe(endpoint), split_endpoint(endpoint)[1])
+        yield failed("coordinator", text, fix, failure.status)
+    yield from checks.clock(ahead)
+
+
+def _silent(text: str, presence: Presence, port: int) -> tuple[str, str]:
+    match presence:
+        case Presence.REFUSED:
+            return f"{text}; its host is up, and nothing listens there", "start innerd serve there"
+        case Presence.ALIVE:
+            why = "a firewall drops UDP there, or this peer was disabled or retired"
+            return f"{text}; its host answers a ping: {why}", f"let UDP port {port} in there; ask an administrator"
+    return f"{text}; its host answers nothing at all", "see to this host's network, and whether the coordinator is up"
+
+
+async def _ahead(loaded: Loaded) -> float:
+    """This host's clock less the coordinator's. Raises httpx2.HTTPError where that does not answer."""
+    values = loaded.values
+    url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
+    async with stream.client(url, values.server_key, str(values.address.ip)) as client:
+        began = time.time()
+        response = await client.get("/v1/user/capabilities", timeout=httpx2.Timeout(_ANSWER))
+        told = email.utils.parsedate_to_datetime(response.headers["date"]).timestamp()
+    return (began + time.time()) / 2 - told - 0.5  # it tells whole seconds
+
+
+def _agent(paths: Paths) -> Iterator[Finding]:
+    status = ask_agent(paths.socket, "status", StatusView)
+    if status is None:
+        fix = f"systemctl enable --now inn@{paths.interface} (or: inn up -d {paths.interface})"
+        yield warning("agent", "does not run: changes are not followed, and no ways are looked for", fix)
+        return
+    if status.forked or status.refused:
+        yield failed("trust", "what is told is not what was pinned", f"inn status {paths.interface}", TRUST)
+    for trouble in (status.device_error, status.disk_error):
+        if trouble:
+            yield failed("agent", printable(trouble), f"see its log: journalctl -u inn@{paths.interface}")
+    if not status.is_connected:
+        yield warning("agent", f"is not connected: {printable(status.trouble or 'connecting')}")
+    else:
+        yield ok("agent", f"follows the network, at revision {status.applied}")
+    yield from _ways(paths)
+
+
+def _ways(paths: Paths) -> Iterator[Finding]:
+    view = ask_agent(paths.socket, "show", NetworkView)
+    if view is None:
+        return
+    stuck = [peer.name for peer in view.peers if not peer.is_me and peer.path == "none" and peer.tried]
+    if stuck:
+        fix = f"inn why {paths.interface} {stuck[0]}"
+        yield warning("ways", f"no way was found to {', '.join(stuck[:5])}{' …' if len(stuck) > 5 else ''}", fix)
+
+
+def report(context: click.Context, settings: Settings, found: list[Finding]) -> None:
+    """Say what was found; the exit status is that of the first thing that failed."""
+    if settings.as_json:
+        render.document({"checks": found})
+    for finding in [] if settings.as_json else found:
+        word, colour = _MARKS[finding.state]
+        render.line(f"{render.styled(f'{word:{_WIDTH}}', colour)} {finding.check}: {finding.text}")
+        if finding.fix:
+            render.line(f"{'':{_WIDTH}} fix: {finding.fix}")
+    bad = [finding for finding in found if finding.state == "failed"]
+    if bad:
+        context.exit(bad[0].status)
+
+
+def run(context: click.Context, interface: str | None, installed: Callable[[Settings], list[str]]) -> None:
+    settings = settings_of(context)
+    names = [interface] if interface else installed(settings)
+    report(context, settings, diagnose(settings, names))

@@ -1,0 +1,159 @@
+"""Whether this host's firewall lets a packet in, read off its rules (`nft -j list ruleset`; iptables-nft's too).
+
+What a rule looks at and we don't know (an address, a set, a mark) makes the answer uncertain, never wrong. Pure but for
+`ruleset`.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+ACCEPT, DROP, RETURN = "accept", "drop", "return"
+_HOOK = "input"
+_SILENT = {"counter", "log", "comment", "notrack", "meter"}  # statements that match everything and decide nothing
+
+Packet = Mapping[str, object]  # what is known of it: "udp dport", "ct state", "meta iifname" …
+
+
+def ruleset() -> list[dict[str, Any]] | None:
+    """The rules of this host; None where they can't be read."""
+    program = shutil.which("nft")
+    if program is None:
+        return None
+    done = subprocess.run([program, "-j", "list", "ruleset"], capture_output=True, timeout=20, check=False)
+    if done.returncode:
+        return None
+    found: list[dict[str, Any]] = json.loads(done.stdout)["nftables"]
+    return found
+
+
+def incoming(protocol: str, port: int, link: str, version: int) -> Packet:
+    """The first packet of a stranger to a port, on a link."""
+    return {
+        f"{protocol} dport": port,
+        "th dport": port,
+        "meta l4proto": protocol,
+        "ip protocol": protocol,
+        "ip6 nexthdr": protocol,
+        "meta iifname": link,
+        "meta iif": link,
+        "meta nfproto": "ipv4" if version == 4 else "ipv6",
+        "ct state": "new",
+        "ct status": None,
+    }
+
+
+def verdict(rules: list[dict[str, Any]], packet: Packet) -> tuple[set[str], str]:
+    """What may become of a packet that is for this host: accept, drop, or both where that is not certain; and the chain
+    that drops it, as nft names it."""
+    chains = {(c["family"], c["table"], c["name"]): c for item in rules if (c := item.get("chain"))}
+    steps: dict[tuple[str, str, str], list[list[Any]]] = {}
+    for item in rules:
+        if rule := item.get("rule"):
+            steps.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule["expr"])
+    family = "ip" if packet["meta nfproto"] == "ipv4" else "ip6"
+    possible, where = {ACCEPT}, ""
+    for key, chain in chains.items():
+        if chain.get("hook") != _HOOK or key[0] not in (family, "inet"):
+            continue
+        found = _walk(steps, key, packet, chain.get("policy", ACCEPT), 0)
+        if DROP in found:
+            where = where or " ".join(key)
+            if ACCEPT not in found:
+                return {DROP}, " ".join(key)
+            possible = {ACCEPT, DROP}
+    return possible, where
+
+
+def _walk(
+    steps: Mapping[tuple[str, str, str], list[list[Any]]],
+    chain: tuple[str, str, str],
+    packet: Packet,
+    policy: str,
+    depth: int,
+) -> set[str]:
+    """The verdicts that a chain may come to; RETURN where its end is reached and it has no policy."""
+    possible: set[str] = set()
+    for expressions in steps.get(chain, []):
+        matches, outcome = _rule(expressions, packet)
+        if matches is False or outcome is None:
+            continue
+        kind, target = outcome
+        if kind in ("jump", "goto"):
+            after = _walk(steps, (*chain[:2], target), packet, RETURN, depth + 1) if depth < 16 else {ACCEPT, DROP}
+            decided = after - {RETURN} if kind == "jump" else {policy if v == RETURN else v for v in after}
+            ends = kind == "goto" or RETURN not in after
+        else:
+            decided, ends = {policy if kind == RETURN else kind}, True
+        possible |= decided
+        if matches and ends:
+            return possible
+    return possible | {policy}
+
+
+def _rule(expressions: list[Any], packet: Packet) -> tuple[bool | None, tuple[str, str] | None]:
+    """Whether a rule matches (None: perhaps), and what it decides."""
+    matches: bool | None = True
+    for expression in expressions:
+        if not isinstance(expression, dict):
+            continue
+        (name, content), *_ = expression.items()
+        if name == "match":
+            one = _match(content, packet)
+            if one is False:
+                return False, None
+            matches = matches if one else None
+        elif name in (ACCEPT, RETURN):
+            return matches, (name, "")
+        elif name in (DROP, "reject"):
+            return matches, (DROP, "")
+        elif name in ("jump", "goto"):
+            return matches, (name, content["target"])
+        elif name not in _SILENT:
+            matches = None  # a limit, a verdict map …
+            if name == "vmap":
+                return None, None
+    return matches, None
+
+
+def _match(content: Mapping[str, Any], packet: Packet) -> bool | None:
+    name = _name(content["left"])
+    protocol, _, field = name.partition(" ")
+    if field in ("dport", "sport") and protocol in ("tcp", "udp") and packet["meta l4proto"] != protocol:
+        return False
+    if name not in packet or packet[name] is None:
+        return None
+    inside = _contains(content["right"], packet[name])
+    if inside is None:
+        return None
+    return not inside if content["op"] == "!=" else inside
+
+
+def _name(left: Any) -> str:
+    if not isinstance(left, dict):
+        return ""
+    for kind in ("meta", "ct"):
+        if kind in left:
+            return f"{kind} {left[kind].get('key')}"
+    payload = left.get("payload", {})
+    return f"{payload.get('protocol')} {payload.get('field')}"
+
+
+def _contains(right: Any, value: object) -> bool | None:
+    if isinstance(right, list):
+        found = [_contains(one, value) for one in right]
+        return True if True in found else None if None in found else False
+    if isinstance(right, dict):
+        if "set" in right:
+            return _contains(right["set"], value)
+        if "range" in right and isinstance(value, int):
+            low, high = right["range"]
+            return bool(low <= value <= high)
+        return None
+    if isinstance(right, str) and right.startswith("@"):
+        return None
+    if isinstance(right, str) and right.endswith("*"):
+        return str(value).startswith(right[:-1])
+    return bool(right == value)

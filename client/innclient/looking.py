@@ -1,0 +1,134 @@
+"""The verbs of `inn` that look: who is there and how each is reached, how this membership is, what is wrong."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from innclient import config
+from innclient.admin import render, reports
+from innclient.admin.verb import CONNECT, Connect
+from innclient.failures import TRUST, Failure
+from innclient.flags import installed, keeper_of, paths_of, tunnel_of
+from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
+
+if TYPE_CHECKING:
+    from innclient.agent.view import NetworkView, StatusView
+    from innerd.wire.ours import Status
+
+
+@click.command("show", cls=Command)
+@click.argument("interface", required=False)
+@click.option("-s", "--short", is_flag=True, help="One line a peer.")
+@click.option("-t", "--tree", is_flag=True, help="Peers below their CIDRs.")
+@json_flag()
+@click.pass_context
+def show(context: click.Context, interface: str | None = None, short: bool = False, tree: bool = False) -> None:
+    """Who is in the network, and how each is reached."""
+    from innclient import show as rendering
+
+    settings = settings_of(context)
+    names = [interface] if interface else installed(settings)
+    views = [_view(settings, name) for name in names]
+    if settings.as_json:
+        rendering.as_json(views)
+        return
+    if not views:
+        render.line("No network is installed here.")
+    for view in views:
+        rendering.as_text(view, short=short, tree=tree, whole_keys=settings.verbose > 0)
+
+
+def _view(settings: Settings, interface: str) -> "NetworkView":
+    """From the agent, else from the files and the device, for which one must be root."""
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import from_files
+    from innclient.agent.view import NetworkView
+
+    paths = paths_of(settings, interface)
+    found = ask_agent(paths.socket, "show", NetworkView)
+    if found is not None:
+        return found
+    require_root("inn show without a running agent")
+    config.load(paths)
+    return from_files(paths, tunnel_of(settings, interface))
+
+
+@click.command("status", cls=Command)
+@click.argument("interface")
+@json_flag()
+@click.pass_context
+def status(context: click.Context, interface: str) -> None:
+    """How this machine's membership is. Exit status 7 where trust is broken."""
+    from innclient import show as rendering
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.run import from_files, status_of
+    from innclient.agent.view import StatusView
+
+    settings = settings_of(context)
+    paths = paths_of(settings, interface)
+    found: StatusView | None = ask_agent(paths.socket, "status", StatusView)
+    if found is None:
+        require_root("inn status without a running agent")
+        keeper = keeper_of(settings, interface, {})
+        found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
+    network = _of_network(settings, found)
+    if settings.as_json:
+        render.document(rendering.merged(found, network))
+    else:
+        rendering.status(found)
+        if network is not None:
+            rendering.network_status(network)
+    if found.forked or found.refused:
+        context.exit(TRUST)
+
+
+def _of_network(settings: Settings, found: "StatusView") -> "Status | Failure | None":
+    """How the network is, where this machine is an administrator's and the agent is connected."""
+    from innerd.wire.ours import Status
+
+    if not (found.is_admin and found.is_connected and os.geteuid() == 0):
+        return None
+
+    context: Any = click.get_current_context()
+    connect: Connect = context.meta[CONNECT]
+
+    async def asked() -> Status:
+        async with connect(settings, found.interface) as api:
+            return (await api.get("/v1/admin/status")).read(Status)
+
+    try:
+        return run(asked())
+    except Failure as failure:
+        return failure
+
+
+@click.command("doctor", cls=Command)
+@click.argument("interface", required=False)
+@json_flag()
+@click.pass_context
+def doctor(context: click.Context, interface: str | None) -> None:
+    """Is everything as it should be on this host? If not: what is wrong, and what helps."""
+    from innclient import doctor as diagnosing
+
+    diagnosing.run(context, interface, installed)
+
+
+def way(one: str, other: str) -> "reports.Way | None":
+    """How the peer that is not this machine is reached, for the command at hand."""
+    import msgspec
+
+    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.view import NetworkView
+
+    context: Any = click.get_current_context()
+    paths = paths_of(settings_of(context), context.params["network"])
+    view = ask_agent(paths.socket, "show", NetworkView)
+    shown = {peer.name: peer for peer in view.peers} if view is not None else {}
+    pair = [shown[name] for name in (one, other) if name in shown]
+    if sum(peer.is_me for peer in pair) != 1 or len(pair) != 2:
+        return None
+    return msgspec.convert(next(peer for peer in pair if not peer.is_me), reports.Way, from_attributes=True)
+
+
+VERBS = (show, status, doctor)
