@@ -1,8 +1,8 @@
-"""`make bench`, or `python -m benchmarks [log] [start] [size] [http] [streams] [dns] [network]`."""
+"""`make bench`, or `python -m benchmarks [log] [start] [size] [http] [streams] [dns] [device] [network]`."""
 
 import sys
 
-from benchmarks import dns, http, log, network, size, start, streams
+from benchmarks import device, dns, http, log, network, size, start, streams
 from innclient import logs
 from innerd.wiring import spare_the_collector
 
@@ -13,6 +13,7 @@ BENCHES = {
     "http": http.run,
     "streams": streams.run,
     "dns": dns.run,
+    "device": device.run,
     "network": network.run,
 }
 

@@ -4,6 +4,7 @@ Keys are lower-case hex there, an operation ends with an empty line, the answer 
 daemonises; it outlives us, and we find it again by its socket.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -39,7 +40,9 @@ class UserspaceBackend(links.OnLinks):
         return self.sockets / f"{interface}.sock"
 
     def exists(self, interface: str) -> bool:
-        """Whether a daemon answers for this interface (a socket left by a killed one does not)."""
+        """Whether there is a link, and a daemon answers for it: not one that was killed, or that is about to end."""
+        if links.kind_of(interface) is None:
+            return False
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                 probe.connect(str(self._socket(interface)))
@@ -63,6 +66,7 @@ class UserspaceBackend(links.OnLinks):
                 "this kernel has no WireGuard and there is no wireguard-go",
                 "install one: apt install wireguard (kernel module) or wireguard-go (userspace)",
             )
+        self._await_end(interface)
         if links.kind_of(interface) is not None:
             raise DeviceError(
                 "interface_taken", f"another interface is named {interface}", "choose another name, or remove that one"
@@ -95,7 +99,18 @@ class UserspaceBackend(links.OnLinks):
     def delete(self, interface: str) -> None:
         if self.exists(interface):
             links.delete(interface)
-        self._socket(interface).unlink(missing_ok=True)
+        self._await_end(interface)
+        if links.kind_of(interface) is None:  # else somebody else's
+            self._socket(interface).unlink(missing_ok=True)
+
+    def _await_end(self, interface: str) -> None:
+        """A daemon whose link is gone ends by itself, and takes the socket's file away when it does, whosever it is by
+        then: so nobody may make another before."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
+            last.settimeout(_TIMEOUT)
+            last.connect(str(self._socket(interface)))
+            if links.kind_of(interface) is None:
+                last.recv(1)  # its end
 
     def _ask(self, interface: str, question: str) -> str:
         try:
