@@ -138,7 +138,8 @@ def throughput() -> None:
         ours = steps.shown(one)["two"]["ip"]
         steps.reaches(one, ours)
         mtu = json.loads(two.run("ip", "-j", "link", "show", steps.NETWORK))[0]["mtu"]
-        by_hand(one, two, mtu)
+        is_v6 = steps.shown(one)["two"]["endpoint"].startswith("[")
+        by_hand(one, two, mtu, is_v6)
         theirs = "10.77.0.2"
         steps.reaches(one, theirs)
         rates: dict[str, list[float]] = {ours: [], theirs: []}
@@ -153,14 +154,14 @@ def throughput() -> None:
         figure(f"throughput, wireguard-go, MTU {mtu}", f"{mine:.0f} Mbit/s", "within 3 %", shown, mine / plain)
 
 
-def by_hand(one: Host, two: Host, mtu: int) -> None:
-    """A tunnel between two hosts, as a person makes it with `wg`."""
+def by_hand(one: Host, two: Host, mtu: int, is_v6: bool) -> None:
+    """A tunnel between two hosts, as a person makes it with `wg`, over the same family as ours."""
     secret = {host.name: private_key(f"by hand {host.name}") for host in (one, two)}
     for number, (host, other) in enumerate(((one, two), (two, one)), 1):
         host.run("wireguard-go", "wg0")
         host.path("/run/.lab/wg0").write_text(
             f"[Interface]\nPrivateKey = {secret[host.name]}\nListenPort = 51999\n"
-            f"[Peer]\nPublicKey = {key(f'by hand {other.name}')}\nEndpoint = {other.address}:51999\n"
+            f"[Peer]\nPublicKey = {key(f'by hand {other.name}')}\nEndpoint = {f'[{other.address6}]' if is_v6 else other.address}:51999\n"
             f"AllowedIPs = 10.77.0.0/24\nPersistentKeepalive = 25\n"
         )
         host.run("wg", "setconf", "wg0", "/run/.lab/wg0")
