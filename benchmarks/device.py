@@ -158,10 +158,11 @@ def by_hand(one: Host, two: Host, mtu: int, is_v6: bool) -> None:
     """A tunnel between two hosts, as a person makes it with `wg`, over the same family as ours."""
     secret = {host.name: private_key(f"by hand {host.name}") for host in (one, two)}
     for number, (host, other) in enumerate(((one, two), (two, one)), 1):
+        at = f"[{other.address6}]" if is_v6 else other.address
         host.run("wireguard-go", "wg0")
         host.path("/run/.lab/wg0").write_text(
             f"[Interface]\nPrivateKey = {secret[host.name]}\nListenPort = 51999\n"
-            f"[Peer]\nPublicKey = {key(f'by hand {other.name}')}\nEndpoint = {f'[{other.address6}]' if is_v6 else other.address}:51999\n"
+            f"[Peer]\nPublicKey = {key(f'by hand {other.name}')}\nEndpoint = {at}:51999\n"
             f"AllowedIPs = 10.77.0.0/24\nPersistentKeepalive = 25\n"
         )
         host.run("wg", "setconf", "wg0", "/run/.lab/wg0")

@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from innclient import firewall
+from innclient import asking, firewall
 from innclient.failures import SYSTEM
 from innerd.domain.values import Address
 from innerd.wireguard import links, ownership
@@ -265,6 +265,29 @@ def space(path: Path) -> Iterator[Finding]:
         yield failed("disk", f"{free} MiB are left where {path} is", "make room: nothing can be written down soon")
     else:
         yield ok("disk", f"{free} MiB are left where {path} is")
+
+
+def names(name: str, address: Address, mode: str, server: str | None, trouble: str | None) -> Iterator[Finding]:
+    """How names resolve here, tried with this machine's own."""
+    if trouble:
+        yield warning("names", trouble)
+    if server is not None and (why := asking.answers(server, name, address)) is not None:
+        yield failed("names", f"asked at {server} for {name}: {why}", "see the agent's log")
+    if mode == "none":
+        yield ok("names", "are not looked after here (--dns none)")
+        return
+    found = asking.resolved(name)
+    if found is None:
+        yield failed("names", f"this host's resolver takes too long to say what {name} is", "see to resolv.conf")
+    elif str(address) not in found:
+        said = ", ".join(sorted(found)) or "nothing"
+        yield failed(
+            "names",
+            f"this host's resolver says {said} for {name}, not {address}",
+            "inn status says by what it resolves",
+        )
+    else:
+        yield ok("names", f"resolve by {mode}{f', answered at {server}' if server else ''}: {name} is {address}")
 
 
 def default_link() -> str | None:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 from innclient import files, toml
 from innclient.failures import USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
+from innclient.resolver import Wish
 from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_range
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU
@@ -22,6 +23,9 @@ class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=T
     hosts_path: str = "/etc/hosts"
     write_hosts: bool = True
     host_suffix: str | None = None  # None: <network>.wg
+    dns: Wish = "auto"
+    dns_address: str | None = None  # None: the first that is free from 127.0.0.153 on
+    dns_on_tunnel: bool = False
     mtu: Annotated[int, Meta(ge=MIN_MTU, le=MAX_MTU)] | None = None
 
 
@@ -88,6 +92,11 @@ class Paths(Struct, frozen=True):
         return self.data / "events.jsonl"
 
     @property
+    def resolver(self) -> Path:
+        """What the host's resolver was told, to be undone."""
+        return self.data / "resolver.json"
+
+    @property
     def socket(self) -> Path:
         return self.runtime_dir / f"{self.interface}.sock"
 
@@ -109,6 +118,8 @@ def load(paths: Paths) -> Loaded:
     try:
         for text in config.agent.exclude_nat_candidates:
             parse_range(text)
+        if config.agent.dns_address is not None:
+            parse_address(config.agent.dns_address)
         overrides = {parse_address(ip): parse_endpoint(to) for ip, to in config.peer_endpoint_overrides.items()}
         return Loaded(config=config, values=check(config.interface, config.server), overrides=overrides)
     except (Refused, ValueError) as error:

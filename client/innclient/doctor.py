@@ -22,7 +22,7 @@ from innclient.failures import TRUST, UNREACHABLE, Failure, printable
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
-from innerd.domain.values import endpoint_address, endpoint_of, split_endpoint
+from innerd.domain.values import endpoint_address, endpoint_of, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
 
@@ -140,6 +140,9 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         yield warning("agent", f"is not connected: {printable(status.trouble or 'connecting')}")
     else:
         yield ok("agent", f"follows the network, at revision {status.applied}")
+    if status.network:
+        address, dns = parse_address(status.ip), status.dns
+        yield from checks.names(f"{status.name}.{status.domain}", address, dns.mode, dns.address, dns.trouble)
     yield from _ways(paths)
 
 

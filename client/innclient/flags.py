@@ -22,6 +22,12 @@ HOSTS = (
     click.option("--hosts-path", type=click.Path(path_type=Path), help="The hosts file (default /etc/hosts)."),
     click.option("--no-write-hosts", is_flag=True, help="Leave the hosts file alone."),
     click.option("--host-suffix", help="Suffix of names in the hosts file (default <network>.wg)."),
+    click.option(
+        "--dns",
+        type=click.Choice(["auto", "resolved", "resolvconf", "hosts", "none"]),
+        help="How names resolve on this host (auto: by what it has).",
+    ),
+    click.option("--log-queries", is_flag=True, help="Log each DNS query that is answered here."),
 )
 NAT = (
     click.option("--no-nat-traversal", is_flag=True, help="Don't try the endpoints of silent peers."),
@@ -58,6 +64,10 @@ def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Kee
             path=flags.get("hosts_path") or Path(section.hosts_path),
             suffix=section.host_suffix if suffix is None else suffix,
             write=section.write_hosts and not flags.get("no_write_hosts"),
+            dns=flags.get("dns") or section.dns,
+            address=section.dns_address,
+            on_tunnel=section.dns_on_tunnel,
+            log_queries=bool(flags.get("log_queries")),
         ),
         making=Making(
             mtu=settings.mtu or section.mtu,
@@ -105,4 +115,6 @@ def agent_section(settings: Settings, flags: dict[str, Any]) -> config.AgentSect
     kept.write_hosts = not flags.get("no_write_hosts")
     if flags.get("hosts_path"):
         kept.hosts_path = str(flags["hosts_path"])
+    if flags.get("dns"):
+        kept.dns = flags["dns"]
     return kept

@@ -72,15 +72,25 @@ def status(context: click.Context, interface: str) -> None:
         require_root("inn status without a running agent")
         keeper = keeper_of(settings, interface, {})
         found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
-    network = _of_network(settings, found)
+    network, names_work = _of_network(settings, found), _names_work(found)
     if settings.as_json:
-        render.document(rendering.merged(found, network))
+        render.document(rendering.merged(found, network, names_work))
     else:
-        rendering.status(found)
+        rendering.status(found, names_work)
         if network is not None:
             rendering.network_status(network)
     if found.forked or found.refused:
         context.exit(TRUST)
+
+
+def _names_work(found: "StatusView") -> bool | None:
+    """Asked of the host's resolver, for this machine's own name."""
+    from innclient.asking import resolved
+
+    if not found.has_agent or not found.name or found.dns.mode == "none":
+        return None
+    name = f"{found.name}.{found.domain}".rstrip(".")
+    return found.ip in (resolved(name) or ())
 
 
 def _of_network(settings: Settings, found: "StatusView") -> "Status | Failure | None":

@@ -75,12 +75,13 @@ def _tree(view: NetworkView, whole_keys: bool) -> Iterator[str]:
             yield from walk(cidr, 1)
 
 
-def merged(view: StatusView, network: Status | Failure | None) -> dict[str, Any]:
-    """The status as one document, with the network's under `network_status` (null: this is no administrator's)."""
+def merged(view: StatusView, network: Status | Failure | None, names_work: bool | None) -> dict[str, Any]:
+    """The status as one document, with the network's under `network_status` (null: this is no administrator's) and
+    whether names resolve under `names_work` (null: not tried)."""
     shown = msgspec.to_builtins(network) if isinstance(network, Status) else None
     if isinstance(network, Failure):
         shown = {"error": {"code": network.code, "message": network.message}}
-    document: dict[str, Any] = msgspec.to_builtins(view) | {"network_status": shown}
+    document: dict[str, Any] = msgspec.to_builtins(view) | {"network_status": shown, "names_work": names_work}
     return document
 
 
@@ -93,11 +94,17 @@ def network_status(found: Status | Failure) -> None:
     line(f"    behind: {', '.join(found.lagging) or 'nobody'}")
 
 
-def status(view: StatusView) -> None:
+def status(view: StatusView, names_work: bool | None = None) -> None:
+    """`names_work`: whether this machine's own name resolves here; None where that was not tried."""
     line(f"network: {view.network or '(not heard of yet)'} on {view.interface}")
     line(f"  this peer: {view.ip} ({view.public_key})")
     line(f"  interface: {'up' if view.is_up else 'down'} ({view.backend})")
     line(f"  agent: {'runs' if view.has_agent else 'does not run (inn up -d)'}")
+    if view.has_agent:
+        at = f", answered at {view.dns.address}" if view.dns.address else ""
+        works = {True: "", False: ": THEY DO NOT RESOLVE (inn doctor)", None: ""}[names_work]
+        trouble = f" ({printable(view.dns.trouble)})" if view.dns.trouble else ""
+        line(f"  names: by {view.dns.mode}{at}{trouble}{works}")
     if view.is_connected:
         line(f"  coordinator: connected since {moment(view.connected_since)}")
     elif view.has_agent:

@@ -15,7 +15,7 @@ import structlog
 
 from inndns import message as m
 from inndns.message import Question
-from inndns.zone import Zone
+from inndns.zone import Host, Zone
 
 _log = structlog.get_logger("dns")
 
@@ -49,11 +49,19 @@ class Counters:
 
 
 class DnsServer:
-    """Serves the zone that `zone()` gives at the moment of each question."""
+    """Serves the zone that `zone()` gives at the moment of each question. `asker(source)` is who asks, None for nobody
+    who is answered; by default the peer that has the address."""
 
-    def __init__(self, zone: Callable[[], Zone], *, log_queries: bool = False) -> None:
+    def __init__(
+        self,
+        zone: Callable[[], Zone],
+        *,
+        asker: Callable[[str], Host | None] | None = None,
+        log_queries: bool = False,
+    ) -> None:
         self.counters = Counters()
         self._zone = zone
+        self._asker = asker or (lambda source: zone().asker(source))
         self._log_queries = log_queries
         self._udp: list[socket.socket] = []
         self._tcp: list[asyncio.Server] = []
@@ -81,7 +89,7 @@ class DnsServer:
         """The answer to a packet from a source address, or None where silence is the answer."""
         began = perf_counter()
         zone = self._zone()
-        asker = zone.asker(source)
+        asker = self._asker(source)
         if asker is None:
             self.counters.dropped["unknown_source"] += 1
             return None
@@ -114,7 +122,7 @@ class DnsServer:
         source = writer.get_extra_info("peername")[0]
         self._open.add(writer)
         try:
-            if self._zone().asker(source) is None:  # before it takes anybody's place
+            if self._asker(source) is None:  # before it takes anybody's place
                 self.counters.dropped["unknown_source"] += 1
                 return
             if not self._admit(source):

@@ -6,7 +6,7 @@ import pytest
 
 from innclient import show
 from innclient.agent.pins import Broken, Pins
-from innclient.agent.view import NetworkView, StatusView, network_view
+from innclient.agent.view import NameState, NetworkView, StatusView, network_view
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DevicePeer
 from tests.client.told import MARI, netmap, peer_json
@@ -131,6 +131,9 @@ def status(**changes: object) -> StatusView:
         "online": 1,
         "revision": 10,
         "generation": 1,
+        "dns": NameState(mode="hosts", address="127.0.0.153", trouble=None),
+        "name": "ryo",
+        "domain": "kermpany.wg",
         "applied": 10,
         "peers": 3,
         "reached": 1,

@@ -15,11 +15,12 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import disk, names, stream
+from innclient.agent import disk, stream
 from innclient.agent.applier import Applier, Making
 from innclient.agent.core import Core, Identity, Taken
 from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
+from innclient.agent.names import NameKeeper, Names
 from innclient.agent.pins import Broken, Pins, trusted
 from innclient.agent.reconcile import HEAD_START
 from innclient.agent.reporting import Reporter
@@ -44,7 +45,7 @@ _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 class Choices(Struct, frozen=True, kw_only=True):
     """What the command line and the config say."""
 
-    names: names.Names
+    names: Names
     making: Making
     report_candidates: bool = True
 
@@ -78,6 +79,7 @@ class Keeper:
         self._hurry = asyncio.Event()  # reconnect now
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self.ways = Ways(self)
+        self.names = NameKeeper(choices.names, paths, me.ip)
         self.core.held = self.ways.holds
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
         url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
@@ -117,11 +119,14 @@ class Keeper:
             self._take_overrides()
             await asyncio.to_thread(self.applier.apply, taken)
             if taken is None or taken.names_changed:
-                await names.write(self.choices.names, self.paths.interface, self.netmap, self.core.believed())
+                await self._tell_names(None if taken is None else taken.peers)
         if self.core.waits:
             self._waiting.set()
         if self.core.stays and self.applier.device is not None and self.connected_since is not None:
             self.ways.consider(self.applier.device, time.time(), None if taken is None else taken.peers)
+
+    async def _tell_names(self, numbers: set[int] | None) -> None:
+        await self.names.update(self.netmap, self.core.believed(), numbers)
 
     def _take_overrides(self) -> None:
         overrides = self.loaded.overrides
@@ -199,6 +204,7 @@ class Keeper:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await self.names.close(self.netmap, self.core.believed())
             await self.http.aclose()
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -329,6 +335,7 @@ class Keeper:
         routes carry another MTU now. Raises DeviceError."""
         async with self._applying:
             await asyncio.to_thread(self.applier.put_right, self.loaded)
+            await self.names.check(self.netmap, self.core.believed(), anew=True)
         if self.applier.device is None:
             await self.apply()
 
@@ -360,6 +367,7 @@ class Keeper:
                 if not await asyncio.to_thread(self.tunnel.is_same):
                     await self._put_right()
                 await self.apply()
+                await self.names.check(self.netmap, self.core.believed(), anew=False)
                 self.journal.add([])  # what could not be written
                 if self.shelf.broken is not None and await asyncio.to_thread(self.shelf.retry):
                     self.reporter.stir()

@@ -1,33 +1,146 @@
-"""The names of a network on this host: who is believed, in the hosts file."""
+"""The names of a network on this host: answered by a stub of our own, to which the host's resolver is told to come for
+them; or in the hosts file, where that can't be told."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
-from innclient import hostsfile
+from innclient import hostsfile, resolver
 from innclient.agent.state import KnownPeer, Netmap
+from innclient.agent.stub import Stub
+from innclient.agent.view import NameState
+from innclient.config import Paths
 from innclient.failures import Failure
+from innclient.resolver import Mode, Setting, Wish
+from inndns.zone import reverse_domains
+from innerd.domain.values import Address, Range
+from innerd.wireguard.device import NoSuchDevice
+from innerd.wireguard.links import index_of
+
+_LOOK_AGAIN = 30.0  # seconds until it is looked whether the host resolves by something else now
 
 
 class Names(Struct, frozen=True, kw_only=True):
-    """Where names are written."""
+    """Where names are written and answered."""
 
     path: Path
-    suffix: str | None  # None: <network>.<the coordinator's suffix>
+    suffix: str | None  # of the hosts file; None: <network>.<the coordinator's suffix>
     write: bool = True
+    dns: Wish = "auto"
+    address: str | None = None  # of the stub; None: the first that is free from 127.0.0.153 on
+    on_tunnel: bool = False
+    log_queries: bool = False
 
 
-async def write(names: Names, interface: str, netmap: Netmap, believed: Iterable[KnownPeer]) -> None:
-    """Names must not keep tunnels from being up: what goes wrong is said, and tried again at the next change."""
-    if not names.write or not netmap.network:
-        return
-    suffix = f"{netmap.network}.{netmap.suffix}" if names.suffix is None else names.suffix
-    block = hostsfile.lines_of(((peer.ip, peer.name) for peer in believed), suffix)
-    try:
-        await asyncio.to_thread(hostsfile.update, names.path, interface, block)
-    except (Failure, OSError) as error:
-        log = structlog.get_logger("agent").bind(interface=interface)
-        log.error("names were not written", path=str(names.path), error=str(error))
+class NameKeeper:
+    """Names must not keep tunnels from being up: what goes wrong here is said, and tried again."""
+
+    def __init__(self, names: Names, paths: Paths, own: Address) -> None:
+        self.stub = Stub(own)
+        self.mode: Mode = "none" if names.dns == "none" else "hosts"
+        self.serves = False  # as the agent does; who takes one cycle answers nothing
+        self._names, self._paths = names, paths
+        self._trouble: str | None = None
+        self._refused: set[Mode] = set()
+        self._setting: Setting | None = None
+        self._looked_at = 0.0
+        self._log = structlog.get_logger("agent").bind(interface=paths.interface)
+
+    @property
+    def state(self) -> NameState:
+        trouble = self._trouble or (self.stub.trouble if self.mode != "none" else None)
+        return NameState(mode=self.mode, address=self.stub.address, trouble=trouble)
+
+    async def update(self, netmap: Netmap, believed: list[KnownPeer], numbers: set[int] | None) -> None:
+        """What was told of some peers (None: of all) is answered from now on."""
+        if self._names.dns != "none" and self.serves:
+            self.stub.update(netmap, believed, numbers)
+            await self._settle(netmap)
+        elif numbers is None:
+            await asyncio.to_thread(resolver.undo, self._paths.resolver)  # of an agent that was killed
+        await self._write(netmap, believed)
+
+    async def check(self, netmap: Netmap, believed: list[KnownPeer], *, anew: bool) -> None:
+        """Whether the host still resolves by what it was told to; `anew`: the link is another one than before."""
+        if self._names.dns == "none" or not self.serves:
+            return
+        if anew:
+            self._setting = None
+        elif time.monotonic() - self._looked_at > _LOOK_AGAIN:
+            self._refused.clear()
+        before = self.mode
+        await self._settle(netmap)
+        if self.mode != before:
+            await self._write(netmap, believed)
+
+    async def _settle(self, netmap: Netmap) -> None:
+        """Listen, and tell the host's resolver."""
+        names = self._names
+        await self.stub.listen(names.address, on_tunnel=names.on_tunnel, log_queries=names.log_queries)
+        if self.stub.address is None or self.stub.zone is None:
+            self.mode = "none" if names.dns == "none" else "hosts"
+            return
+        if self._setting is not None and time.monotonic() - self._looked_at < _LOOK_AGAIN:
+            return
+        self._looked_at = time.monotonic()
+        await asyncio.to_thread(self._tell, self.stub.address, domains_of(netmap))
+
+    def _tell(self, address: str, domains: tuple[str, ...]) -> None:
+        mode: Mode = resolver.usual() if self._names.dns == "auto" else self._names.dns
+        if mode in self._refused:
+            mode = "hosts"
+        wanted = Setting(mode=mode, interface=self._paths.interface, server=address, domains=domains)
+        try:
+            if wanted == self._setting and resolver.is_set(wanted, index_of(self._paths.interface)):
+                return
+            if self._setting is None or self._setting.mode != mode:
+                resolver.undo(self._paths.resolver)  # what an agent set that was killed, or we by another way
+            if mode not in ("hosts", "none"):
+                resolver.put(wanted, self._paths.resolver)
+            self._trouble = self._trouble if mode in ("hosts", "none") and self._refused else None
+        except (resolver.Refusal, NoSuchDevice, OSError) as error:
+            self._refused.add(mode)
+            self._trouble = f"{mode} refused: {error}"
+            self._log.warning("names go to the hosts file", why=self._trouble)
+            wanted = replace(wanted, mode="hosts")
+        if wanted.mode != self.mode:
+            self._log.info("names resolve by", mode=wanted.mode, server=address)
+        self._setting, self.mode = wanted, wanted.mode
+
+    async def _write(self, netmap: Netmap, believed: Iterable[KnownPeer], *, always: bool = False) -> None:
+        """The hosts file: all names where they are not resolved otherwise, else none."""
+        names = self._names
+        if not names.write or not netmap.network:
+            return
+        suffix = f"{netmap.network}.{netmap.suffix}" if names.suffix is None else names.suffix
+        wanted = always or self.mode == "hosts" or names.suffix is not None or names.dns == "none"
+        block = hostsfile.lines_of(((peer.ip, peer.name) for peer in believed), suffix) if wanted else []
+        try:
+            await asyncio.to_thread(hostsfile.update, names.path, self._paths.interface, block)
+        except (Failure, OSError) as error:
+            self._log.error("names were not written", path=str(names.path), error=str(error))
+
+    async def close(self, netmap: Netmap, believed: list[KnownPeer]) -> None:
+        """Nobody answers here any more. The tunnel stays, and the hosts file has the names."""
+        if not self.serves:
+            return
+        if self._setting is not None and self.mode not in ("hosts", "none"):
+            await self._write(netmap, believed, always=True)  # first: a name that is looked up now must not leak
+        await asyncio.to_thread(resolver.undo, self._paths.resolver)
+        await self.stub.close()
+
+
+def domains_of(netmap: Netmap) -> tuple[str, ...]:
+    """The zones that we answer: the network's names, and its reverse zones so far as they are its own alone."""
+    block = netmap.block
+    return (f"{netmap.network}.{netmap.suffix}", *(reverse_domains(block) if block and _is_whole(block) else ()))
+
+
+def _is_whole(block: Range) -> bool:
+    """Whether reverse zones hold nobody else's addresses: a range narrower than a zone shares it with others."""
+    return block.prefixlen <= (24 if block.version == 4 else 124)

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from innclient import config, files, hostsfile
+from innclient import config, files, hostsfile, resolver
 from innclient.agent import disk, stream
 from innclient.agent.core import SHUT_OUT
 from innclient.agent.door import Door, Request
@@ -167,6 +167,7 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
 
     door = Door(keeper.paths.socket, answer)
     with holding(keeper.paths):
+        keeper.names.serves = True
         try:
             await keeper.bring_up()
             await door.open()
@@ -195,8 +196,9 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
 
 
 def take_down(paths: Paths, tunnel: Tunnel, hosts: Path, private_keys: Iterable[str]) -> None:
-    """Interface and names away. Raises DeviceError where the interface is somebody else's, Failure where the names
-    can't be taken out of the hosts file."""
+    """Interface, names, and what the host's resolver was told away. Raises DeviceError where the interface is somebody
+    else's, Failure where the names can't be taken out of the hosts file."""
+    resolver.undo(paths.resolver)  # first: resolved forgets it with the link, but not what it remembers of names
     tunnel.down(private_keys)
     hostsfile.update(hosts, paths.interface, [])
 
@@ -230,14 +232,17 @@ async def _status(keeper: Keeper) -> StatusView:
 
 
 def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusView:
-    values = keeper.loaded.values
+    values, me, suffix = keeper.loaded.values, keeper.netmap.peers.get(keeper.netmap.me), keeper.choices.names.suffix
     return StatusView(
         interface=keeper.paths.interface,
         network=keeper.netmap.network,
+        name="" if me is None else me.name,
+        domain=f"{keeper.netmap.network}.{keeper.netmap.suffix}" if suffix is None else suffix,
         ip=str(values.address.ip),
         public_key=public_key(values.private_key),
         backend=keeper.tunnel.backend.name,
         is_up=view.is_up,
+        dns=keeper.names.state,
         has_agent=has_agent,
         is_connected=keeper.connected_since is not None,
         connected_since=keeper.connected_since,
@@ -246,7 +251,7 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         forked=keeper.forked,
         device_error=keeper.device_error,
         disk_error=keeper.shelf.broken or keeper.journal.broken,
-        is_admin=(me := keeper.netmap.peers.get(keeper.netmap.me)) is not None and me.is_admin,
+        is_admin=me is not None and me.is_admin,
         revision=keeper.netmap.revision,
         generation=keeper.netmap.generation,
         head=keeper.netmap.head_hash,

@@ -72,15 +72,26 @@ class NetworkView(Struct, kw_only=True):
     cidrs: list[CidrView]
 
 
+class NameState(Struct, kw_only=True):
+    """What `inn status` says: how names resolve here, at which address they are answered, and what is wrong."""
+
+    mode: str
+    address: str | None
+    trouble: str | None
+
+
 class StatusView(Struct, kw_only=True):
     """How the agent of an interface is; without one, what its files say."""
 
     interface: str
     network: str
+    name: str  # of this peer
+    domain: str  # that names end in here
     ip: str
     public_key: str
     backend: str
     is_up: bool
+    dns: NameState
     has_agent: bool
     is_connected: bool
     connected_since: float | None

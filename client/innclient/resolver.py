@@ -1,0 +1,158 @@
+"""The host's own resolver: whom it asks for our names, and for ours only. Set for one interface, and undone.
+
+What was set is written down before it is set, so that whoever comes after a crash can undo it. Nothing of the host's
+own configuration is edited: systemd-resolved is told by its own command, others get a file or an entry of their own.
+"""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from innclient import files
+
+Mode = Literal["resolved", "networkmanager", "resolvconf", "hosts", "none"]
+Wish = Literal["auto", "resolved", "resolvconf", "hosts", "none"]
+_TIMEOUT = 10.0  # seconds
+_RESOLVED_STUBS = ("127.0.0.53", "127.0.0.54")
+_DNSMASQ = Path("/etc/NetworkManager/dnsmasq.d")
+_LINKS = Path("/run/systemd/resolve/netif")  # what resolved remembers of links
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """What the host's resolver is told: these domains are answered at this address."""
+
+    mode: Mode
+    interface: str
+    server: str = ""
+    domains: tuple[str, ...] = ()
+
+
+class Refusal(Exception):
+    """The host's resolver did not take it; the text says why."""
+
+
+def usual() -> Mode:
+    """What this host resolves by, so far as it can be told names of ours alone."""
+    if resolved_in_use():
+        return "resolved"
+    if _has_dnsmasq_by_network_manager():
+        return "networkmanager"
+    return "resolvconf" if _has_resolver_by_resolvconf() else "hosts"
+
+
+def resolved_in_use() -> bool:
+    """Whether programs on this host ask systemd-resolved: by its stub, or by nss-resolve."""
+    if shutil.which("resolvectl") is None or not Path("/run/systemd/resolve").is_dir():
+        return False
+    asked = any(stub in _text("/etc/resolv.conf").split() for stub in _RESOLVED_STUBS)
+    hosts = [line for line in _text("/etc/nsswitch.conf").splitlines() if line.startswith("hosts:")]
+    return asked or any("resolve" in line.split() for line in hosts)
+
+
+def _has_dnsmasq_by_network_manager() -> bool:
+    configs = [Path("/etc/NetworkManager/NetworkManager.conf"), *Path("/etc/NetworkManager/conf.d").glob("*.conf")]
+    return Path("/run/NetworkManager").is_dir() and any(
+        line.replace(" ", "") == "dns=dnsmasq" for path in configs for line in _text(path).splitlines()
+    )
+
+
+def _has_resolver_by_resolvconf() -> bool:
+    """Whether openresolv feeds a local resolver, which asks us for our names alone. Into a plain resolv.conf we would
+    be put for all names."""
+    if shutil.which("resolvconf") is None:
+        return False
+    keys = ("dnsmasq_conf=", "unbound_conf=", "pdnsd_conf=", "named_zones=", "dnsmasq_resolv=")
+    return any(line.strip().startswith(keys) for line in _text("/etc/resolvconf.conf").splitlines())
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+# -- set and undo -----------------------------------------------------------------------------------------------------
+
+
+def put(setting: Setting, record: Path) -> None:
+    """Set it, having written it down. Raises Refusal, OSError; then nothing is set."""
+    files.write_atomically(record, msgspec.json.encode(setting))
+    try:
+        _put(setting)
+    except (Refusal, OSError):
+        undo(record)
+        raise
+
+
+def _put(setting: Setting) -> None:
+    name, routed = setting.interface, [f"~{domain}" for domain in setting.domains]
+    match setting.mode:
+        case "resolved":
+            _do("resolvectl", "dns", name, setting.server)
+            _do("resolvectl", "domain", name, *routed)
+            _do("resolvectl", "default-route", name, "false")
+            for what in ("llmnr", "mdns", "dnssec", "dnsovertls"):
+                _do("resolvectl", what, name, "no")
+            _do("resolvectl", "flush-caches")
+        case "networkmanager":
+            lines = [f"server=/{domain}/{setting.server}\n" for domain in setting.domains]
+            (_DNSMASQ / f"inn-{name}.conf").write_text("".join(lines))
+            _do("nmcli", "general", "reload", "dns-full")
+        case "resolvconf":
+            text = f"nameserver {setting.server}\ndomain {setting.domains[0]}\nsearch {' '.join(setting.domains)}\n"
+            _do("resolvconf", "-p", "-a", f"{name}.inn", given=text)
+
+
+def undo(record: Path) -> Setting | None:
+    """Take back what was set last, if anything was; that."""
+    try:
+        setting = msgspec.json.decode(record.read_bytes(), type=Setting)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    with contextlib.suppress(Refusal, OSError):  # the link is gone, or the resolver is: so is what it was told
+        _undo(setting)
+    files.remove(record)
+    return setting
+
+
+def _undo(setting: Setting) -> None:
+    match setting.mode:
+        case "resolved":
+            _do("resolvectl", "revert", setting.interface)
+            _do("resolvectl", "flush-caches")
+        case "networkmanager":
+            (_DNSMASQ / f"inn-{setting.interface}.conf").unlink(missing_ok=True)
+            _do("nmcli", "general", "reload", "dns-full")
+        case "resolvconf":
+            _do("resolvconf", "-f", "-d", f"{setting.interface}.inn")
+
+
+def is_set(setting: Setting, index: int) -> bool:
+    """Whether it still is: resolved forgets a link that is made anew, and all when it begins without its memory."""
+    if setting.mode == "resolved":
+        remembered = _text(_LINKS / str(index))
+        return f"SERVERS={setting.server}" in remembered and all(d in remembered for d in setting.domains)
+    if setting.mode == "networkmanager":
+        return (_DNSMASQ / f"inn-{setting.interface}.conf").exists()
+    return True
+
+
+def _do(program: str, *arguments: str, given: str | None = None) -> None:
+    """Run a program. Raises Refusal with what it said."""
+    command: Sequence[str] = (program, *arguments)
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    except FileNotFoundError:
+        raise Refusal(f"there is no {program}") from None
+    except subprocess.TimeoutExpired:
+        raise Refusal(f"{program} does not answer") from None
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise Refusal(f"{' '.join(command)}: {said[-1] if said else f'exit status {done.returncode}'}")
