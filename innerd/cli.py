@@ -10,7 +10,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from innclient.admin import ask, cidrs, peers, render, reports
+from innclient.admin import ask, cidrs, peers, records, render, reports
 from innclient.admin.transport import Api, in_process, over_socket
 from innclient.admin.verb import CONNECT, Call, verb
 from innclient.completions import completions
@@ -190,9 +190,17 @@ def _endpoint(given: str | None, auto: bool, port: int) -> Endpoint:
 @click.option("--hosts-path", type=click.Path(path_type=Path), help="The hosts file (default /etc/hosts).")
 @click.option("--no-write-hosts", is_flag=True, help="Leave the hosts file alone.")
 @click.option("--host-suffix", help="Suffix of names in the hosts file (default <network>.wg).")
+@click.option("--no-dns", is_flag=True, help="Answer no DNS queries.")
+@click.option("--log-queries", is_flag=True, help="Log each DNS query.")
 @click.pass_context
 def serve(
-    context: click.Context, network: str, hosts_path: Path | None, no_write_hosts: bool, host_suffix: str | None
+    context: click.Context,
+    network: str,
+    hosts_path: Path | None,
+    no_write_hosts: bool,
+    host_suffix: str | None,
+    no_dns: bool,
+    log_queries: bool,
 ) -> None:
     """Serve a network until SIGTERM or SIGINT. The tunnel stays up after that."""
     import uvloop
@@ -205,6 +213,7 @@ def serve(
     require_root("innerd serve")
     paths = paths_of(settings, network)
     config = load(paths)
+    config.dns.enabled = config.dns.enabled and not no_dns
     configure_logs(settings, more=1)
     raise_file_limit()
     options = wiring.Options(
@@ -214,6 +223,7 @@ def serve(
         write_hosts=not no_write_hosts,
         hosts_path=hosts_path,
         host_suffix=host_suffix,
+        log_queries=log_queries,
     )
 
     def ready(addresses: list[str]) -> None:
@@ -260,6 +270,8 @@ async def show(call: Call, at: str | None) -> None:
     render.tree(network)
     for association in network.associations:
         render.line(f"association: {association.cidr1} <=> {association.cidr2}")
+    for record in network.records:
+        render.line(f"record: {record.name} {record.type} {record.value}")
 
 
 @verb("status")
@@ -311,7 +323,16 @@ def _status_of(settings: Settings, network: str) -> "Status | Failure":
 
 
 cli.add_command(completions("innerd", cli))
-for command in (*files_verbs.VERBS, show, status, reports.set_endpoint, *peers.VERBS, *cidrs.VERBS, *reports.VERBS):
+for command in (
+    *files_verbs.VERBS,
+    show,
+    status,
+    reports.set_endpoint,
+    *peers.VERBS,
+    *cidrs.VERBS,
+    *records.VERBS,
+    *reports.VERBS,
+):
     cli.add_command(command)
 
 

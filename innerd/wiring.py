@@ -52,6 +52,7 @@ _log = structlog.get_logger("innerd")
 
 _HOUSEKEEPING = 60.0  # seconds
 DNS_PORT = 53
+_QUERIES = 1000.0  # answers a second to one peer
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ class Options(Struct, frozen=True, kw_only=True):
     write_hosts: bool = True
     hosts_path: Path | None = None
     host_suffix: str | None = None
+    log_queries: bool = False
 
 
 class Opened(Struct):
@@ -203,7 +205,9 @@ class Coordinator:
             opened.hub.farewells,
         )
         self._names = Names(writer.view, config.dns.suffix, config.dns.ttl)
-        self._dns = DnsServer(lambda: self._names.zone, log_queries=config.dns.log_queries)
+        self._dns = DnsServer(
+            lambda: self._names.zone, log_queries=config.dns.log_queries or options.log_queries, rate=_QUERIES
+        )
         self._app = self._wire()
         self._listeners: list[Listener] = []
         self._tunnel: Listener | None = None

@@ -81,6 +81,15 @@ CREATE TABLE associations (
   changed_seq INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE records (
+  id          INTEGER PRIMARY KEY NOT NULL,
+  peer_id     INTEGER NOT NULL,   -- the peer that it hangs on
+  name        TEXT NOT NULL,      -- relative to the network's domain
+  type        TEXT NOT NULL,
+  value       TEXT NOT NULL,      -- "@" in it is the peer
+  changed_seq INTEGER NOT NULL
+) STRICT;
+
 -- The audit trail for people who bring their own SQL.
 CREATE VIEW audit AS
 SELECT seq,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from innclient import config, endpoints, looking, told
-from innclient.admin import ask, cidrs, peers, render, reports
+from innclient.admin import ask, cidrs, peers, records, render, reports
 from innclient.admin.transport import Api, Prover, over_tunnel
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
@@ -287,7 +287,7 @@ cli.add_command(completions("inn", cli))
 cli.add_command(told.events)
 cli.add_command(told.trust)
 cli.add_command(import_innernet)
-for command in (*endpoints.VERBS, *peers.VERBS, *cidrs.VERBS, *reports.VERBS):
+for command in (*endpoints.VERBS, *peers.VERBS, *cidrs.VERBS, *records.VERBS, *reports.VERBS):
     cli.add_command(command)
 
 

@@ -34,7 +34,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.responses: dict[tuple[str, str, str], int] = {}  # transport, type, rcode
-        self.dropped = {"malformed": 0, "unknown_source": 0, "connections": 0}
+        self.dropped = {"malformed": 0, "unknown_source": 0, "connections": 0, "rate_limited": 0}
         self.durations = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
 
@@ -50,7 +50,8 @@ class Counters:
 
 class DnsServer:
     """Serves the zone that `zone()` gives at the moment of each question. `asker(source)` is who asks, None for nobody
-    who is answered; by default the peer that has the address."""
+    who is answered; by default the peer that has the address. `rate` is how many answers a second one source gets,
+    twice as many at once: one peer must not take the loop from all others."""
 
     def __init__(
         self,
@@ -58,11 +59,14 @@ class DnsServer:
         *,
         asker: Callable[[str], Host | None] | None = None,
         log_queries: bool = False,
+        rate: float | None = None,
     ) -> None:
         self.counters = Counters()
         self._zone = zone
         self._asker = asker or (lambda source: zone().asker(source))
         self._log_queries = log_queries
+        self._rate = rate
+        self._budgets: dict[str, tuple[float, float]] = {}  # of a source: what is left, and when that was
         self._udp: list[socket.socket] = []
         self._tcp: list[asyncio.Server] = []
         self._connections: dict[str, int] = {}
@@ -93,6 +97,9 @@ class DnsServer:
         if asker is None:
             self.counters.dropped["unknown_source"] += 1
             return None
+        if self._rate is not None and not self._may_have(source, began, self._rate):
+            self.counters.dropped["rate_limited"] += 1
+            return None
         question = m.parse(packet)
         if question is None:
             self.counters.dropped["malformed"] += 1
@@ -103,6 +110,14 @@ class DnsServer:
         if self._log_queries:
             _log.info("query", peer=asker.name, name=repr(question.name), type=question.qtype, rcode=answer.rcode)
         return written
+
+    def _may_have(self, source: str, now: float, rate: float) -> bool:
+        left, then = self._budgets.get(source, (2 * rate, now))
+        left = min(2 * rate, left + (now - then) * rate)
+        if left < 1:
+            return False
+        self._budgets[source] = (left - 1, now)
+        return True
 
     def _readable(self, udp: socket.socket) -> None:
         for _ in range(_RUN):

@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from inndns import message as m
 from inndns.message import Answer, Question
+from inndns.records import Node, Told
+from inndns.records import nodes as compiled_nodes
 from innerd.domain.maps import Map
 from innerd.domain.values import Address, Range
 
@@ -29,6 +31,7 @@ class Host(Struct, frozen=True, gc=False):
     name: str
     address: Address
     class_: Class | None
+    records: tuple[Told, ...] = ()
     forward: bytes = b""  # compiled records
     reverse: bytes = b""
 
@@ -55,6 +58,7 @@ class Zone(Struct, frozen=True, kw_only=True):
     names: Map[bytes, Host] = Map()
     addresses: Map[int, Host] = Map()
     askers: Map[str, Host] = Map()  # by address as sockets write it
+    nodes: Map[bytes, Node] = Map()  # of records beside hosts, by name in wire format relative to the zone
     sorted: Map[Class, tuple[int, ...]] = Map()  # addresses of a class in order, for nodes above names
 
     def change(
@@ -63,13 +67,18 @@ class Zone(Struct, frozen=True, kw_only=True):
         """The zone at a later revision."""
         names, addresses, askers = self.names.mutate(), self.addresses.mutate(), self.askers.mutate()
         order: dict[Class, list[int]] = {}
+        nodes = self.nodes.mutate()
         for host in gone:
+            for name in compiled_nodes(host, self.apex.name, self.ttl) if host.records else ():
+                nodes.pop(name, None)
             names.pop(host.name.encode(), None)
             addresses.pop(int(host.address), None)
             askers.pop(str(host.address), None)
             _ordered(self.sorted, order, host).remove(int(host.address))
         for host in hosts:
             compiled = self._compile(host)
+            if host.records:
+                nodes.update(compiled_nodes(compiled, self.apex.name, self.ttl))
             names[host.name.encode()] = compiled
             addresses[int(host.address)] = askers[str(host.address)] = compiled
             insort(_ordered(self.sorted, order, host), int(host.address))
@@ -83,6 +92,7 @@ class Zone(Struct, frozen=True, kw_only=True):
             names=names.finish(),
             addresses=addresses.finish(),
             askers=askers.finish(),
+            nodes=nodes.finish(),
             sorted=ordered.finish(),
             apex=self._top(self.apex.name, serial),
         )
@@ -128,19 +138,79 @@ class Zone(Struct, frozen=True, kw_only=True):
         first = name[0] + 1
         if name[first:] == apex.name:
             host = self.names.get(name[1:first])
-            if not self._visible(asker, host):
-                return self._negative(m.NXDOMAIN, question, apex)
-            return self._host(question, host, apex)  # type: ignore[arg-type]
+            if self._visible(asker, host):
+                return self._host(question, host, apex)  # type: ignore[arg-type]
+            return self._beside(question, asker, name[:first])
         if name == apex.name:
             return self._at_apex(question, apex)
         if name.endswith(apex.name) and _is_below(name, apex.name):
-            return self._negative(m.NXDOMAIN, question, apex)
+            return self._beside(question, asker, name[: -len(apex.name)])
         return self._reverse(question, asker)
+
+    def _beside(self, question: Question, asker: Host, name: bytes) -> Answer:
+        """A name that is no host's."""
+        node = self._match(asker, name) if self.nodes else None
+        if node is None:
+            return self._negative(m.NXDOMAIN, question, self.apex)
+        return self._node(question, asker, node)
+
+    def _match(self, asker: Host, name: bytes) -> Node | None:
+        """The node of a name, or of the wildcard that covers it: the nearest name above it that exists decides
+        (RFC 4592)."""
+        node, rest = self._node_for(asker, name), name[name[0] + 1 :]
+        while node is None and rest:
+            is_host = len(rest) == rest[0] + 1 and self._visible(asker, self.names.get(rest[1:]))
+            if is_host or self._node_for(asker, rest) is not None:
+                return self._node_for(asker, b"\x01*" + rest)
+            rest = rest[rest[0] + 1 :]
+        return node
+
+    def _node_for(self, asker: Host, name: bytes) -> Node | None:
+        node = self.nodes.get(name)
+        return node if node is not None and self._visible(asker, node.host) else None
+
+    def _node(self, question: Question, asker: Host, node: Node) -> Answer:
+        kind = question.qtype if question.qtype != m.ANY else next(iter(node.sets), m.ANY)
+        found = node.sets.get(kind)
+        if found is not None:
+            return Answer(m.NOERROR, True, *found)
+        if node.target is None:
+            return self._negative(m.NOERROR, question, self.apex)
+        return self._led_on(question, asker, node, node.target)
+
+    def _led_on(self, question: Question, asker: Host, node: Node, target: bytes) -> Answer:
+        """The CNAME, and what stands at its target, where that is ours (RFC 1034 4.3.2) and no CNAME itself: chains are
+        followed by who asks."""
+        said, _ = node.sets[m.CNAME]
+        alone = Answer(m.NOERROR, True, said, 1)
+        if not target.endswith(self.apex.name) or not _is_below(target, self.apex.name):
+            return alone
+        name = target[: -len(self.apex.name)]
+        host = self.names.get(name[1:]) if len(name) == name[0] + 1 else None
+        if self._visible(asker, host):
+            led = self._host(replace(question, name=target), host, self.apex)  # type: ignore[arg-type]
+        else:
+            other = self._match(asker, name)
+            if other is not None and other.target is not None:
+                return alone
+            found = None if other is None else other.sets.get(question.qtype)
+            rcode = m.NXDOMAIN if other is None else m.NOERROR
+            led = Answer(rcode) if found is None else Answer(m.NOERROR, True, *found)
+        if not led.answers:
+            return replace(self._negative(led.rcode, question, self.apex), answer=said, answers=1)
+        # What was compiled for a question points at the question's name; here it must point at the CNAME's data.
+        there = 12 + len(question.raw) + _BEFORE_DATA
+        return Answer(m.NOERROR, True, said + _at(led.answer, there), 1 + led.answers)
 
     def _host(self, question: Question, host: Host, apex: _Apex) -> Answer:
         type_ = m.A if host.address.version == 4 else m.AAAA
         if question.qtype in (type_, m.ANY):  # ANY gets one record set (RFC 8482)
             return Answer(m.NOERROR, True, host.forward, 1)
+        if host.records:
+            node = self.nodes.get(question.name[: question.name[0] + 1])
+            found = node.sets.get(question.qtype) if node is not None else None
+            if found is not None:
+                return Answer(m.NOERROR, True, *found)
         return self._negative(m.NOERROR, question, apex)
 
     def _at_apex(self, question: Question, apex: _Apex) -> Answer:
@@ -197,6 +267,19 @@ class Zone(Struct, frozen=True, kw_only=True):
             if at < len(numbers) and numbers[at] <= last:
                 return True
         return False
+
+
+_BEFORE_DATA = 12  # bytes of a record before its data: a pointer as the owner, type, class, TTL and length
+
+
+def _at(records: bytes, owner: int) -> bytes:
+    """Compiled records of the question's name, as records of the name at another offset of the message."""
+    moved, at = b"", 0
+    while at < len(records):
+        end = at + _BEFORE_DATA + int.from_bytes(records[at + 10 : at + 12], "big")
+        moved += (0xC000 | owner).to_bytes(2, "big") + records[at + 2 : end]
+        at = end
+    return moved
 
 
 _EVERYBODY = -1

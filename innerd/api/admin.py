@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Response, delete, get, patch, post, put
 
 from innerd.api.carry import Asgi, body_of, carry_out, json
@@ -240,6 +241,38 @@ async def delete_association(request: Asgi, services: Wired, id: int) -> Respons
     return await carry_out(request, services, c.DeleteAssociation(id))
 
 
+# -- records ---------------------------------------------------------------------------------------------------
+
+
+@get("/v1/admin/records", operation_id="ListRecords", summary="All DNS records beside the names of peers")
+async def list_records(services: Wired) -> Response[bytes]:
+    network = services.writer.network
+    return json(ours.records_json(network), network.revision)
+
+
+@post(
+    "/v1/admin/records",
+    operation_id="AddRecord",
+    summary="Add a DNS record",
+    opt={"body": ours.RecordContents},
+    status_code=201,
+)
+async def add_record(request: Asgi, services: Wired) -> Response[bytes]:
+    contents: ours.RecordContents = await body_of(request, ours.RecordContents)
+    command = c.AddRecord(name=contents.name, rrtype=contents.type, value=contents.value)
+
+    def made(network: Network, happened: tuple[e.AnyEvent, ...]) -> tuple[int, bytes]:
+        numbers = {event.id for event in happened if isinstance(event, e.RecordAdded)}
+        return 201, msgspec.json.encode([record for record in ours.records_json(network) if record.id in numbers])
+
+    return await carry_out(request, services, command, made)
+
+
+@delete("/v1/admin/records/{id:int}", operation_id="DeleteRecord", summary="Delete a DNS record", status_code=200)
+async def delete_record(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
+    return await carry_out(request, services, c.DeleteRecord(id))
+
+
 # -- the network as a whole -----------------------------------------------------------------------------------
 
 
@@ -277,6 +310,9 @@ ROUTES = [
     list_associations,
     add_association,
     delete_association,
+    list_records,
+    add_record,
+    delete_record,
     set_endpoint,
     rebuild,
 ]

@@ -48,4 +48,5 @@ def _host(view: View, number: int) -> Host | None:
     peer: Peer | None = view.network.peers.get(number)
     if peer is None or not peer.is_active:
         return None
-    return Host(peer.name, peer.ip, None if peer.id == COORDINATOR else view.class_of(peer))
+    records = tuple((record.owner, record.rrtype, record.value) for record in peer.records)
+    return Host(peer.name, peer.ip, None if peer.id == COORDINATOR else view.class_of(peer), records)

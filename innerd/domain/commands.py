@@ -146,6 +146,18 @@ class OverrideEndpoint(Struct, frozen=True):
     endpoint: Endpoint | None  # None: clear the override
 
 
+class AddRecord(Struct, frozen=True, kw_only=True):
+    """A DNS record; `name` and names in `value` are relative to the network's domain."""
+
+    name: str
+    rrtype: str
+    value: str
+
+
+class DeleteRecord(Struct, frozen=True):
+    id: int
+
+
 Command = (
     CreateNetwork
     | ImportNetwork
@@ -168,4 +180,6 @@ Command = (
     | AddAssociation
     | DeleteAssociation
     | OverrideEndpoint
+    | AddRecord
+    | DeleteRecord
 )

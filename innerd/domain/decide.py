@@ -5,7 +5,7 @@ An empty tuple means "already so": nothing will be appended, and the answer is s
 
 from typing import assert_never
 
-from innerd.domain import associations, cidrs, imports, invitations, peers
+from innerd.domain import associations, cidrs, imports, invitations, peers, records
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.network import Network
@@ -56,5 +56,9 @@ def decide(network: Network, command: c.Command, now: float) -> tuple[e.AnyEvent
             return associations.delete_association(network, command)
         case c.OverrideEndpoint():
             return peers.override_endpoint(network, command)
+        case c.AddRecord():
+            return records.add_record(network, command)
+        case c.DeleteRecord():
+            return records.delete_record(network, command)
         case _:
             assert_never(command)

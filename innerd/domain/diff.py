@@ -10,6 +10,7 @@ from itertools import combinations, islice, product
 from msgspec import Struct
 
 from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.records import names_of
 from innerd.domain.visibility import Class, View
 
 
@@ -46,8 +47,7 @@ def diff(before: Network, after: Network, most: int | None = 100) -> Diff:
             gained.take(cohorts, one, other)
         elif saw and not sees:
             lost.take(cohorts, one, other)
-    names_before = {p.name for p in before.peers.values() if p.is_active}
-    names_after = {p.name for p in after.peers.values() if p.is_active}
+    names_before, names_after = _names(before), _names(after)
     return Diff(
         gained.count,
         lost.count,
@@ -57,6 +57,11 @@ def diff(before: Network, after: Network, most: int | None = 100) -> Diff:
         tuple(sorted(names_before - names_after)),
         tuple(_moved(old, new)),
     )
+
+
+def _names(network: Network) -> set[str]:
+    active = [peer for peer in network.peers.values() if peer.is_active]
+    return {peer.name for peer in active} | {name for peer in active for name in names_of(peer)}
 
 
 class _Pairs:

@@ -21,6 +21,7 @@ CODES: dict[str, Kind] = {
     "length_required": "invalid",
     "body_too_large": "invalid",
     "too_many_candidates": "too_large",
+    "invalid_record": "invalid",
     # rules of the network
     "name_taken": "refused",
     "address_taken": "refused",
@@ -39,6 +40,8 @@ CODES: dict[str, Kind] = {
     "cidr_covers_edge_address": "refused",
     "cidr_reserved": "refused",
     "association_exists": "refused",
+    "record_conflict": "refused",
+    "too_many_records": "refused",
     "association_with_itself": "refused",
     "coordinator_protected": "refused",
     "peer_redeemed": "refused",
@@ -48,6 +51,7 @@ CODES: dict[str, Kind] = {
     "peer_not_found": "not_found",
     "cidr_not_found": "not_found",
     "association_not_found": "not_found",
+    "record_not_found": "not_found",
     "network_not_found": "not_found",
     "not_found": "not_found",
     # invitations

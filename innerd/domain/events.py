@@ -163,6 +163,28 @@ class EndpointOverrideCleared(Event, frozen=True, tag="endpoint.override_cleared
     was: str
 
 
+class RecordAdded(Event, frozen=True, tag="record.added"):
+    """A DNS record hangs on a peer from now on. `owner` is relative to the peer (`@`), `name` what that was then."""
+
+    about: ClassVar[tuple[str, str]] = ("record", "id")
+    id: int
+    peer: int
+    name: str
+    owner: str
+    rrtype: str
+    value: str
+
+
+class RecordDeleted(Event, frozen=True, tag="record.deleted"):
+    about: ClassVar[tuple[str, str]] = ("record", "id")
+    id: int
+    peer: int
+    name: str
+    owner: str
+    rrtype: str
+    value: str
+
+
 class LogRestored(Event, frozen=True, tag="log.restored"):
     """The log was restored from a backup that ended at `from_revision`; `generation` starts here."""
 
@@ -192,6 +214,8 @@ AnyEvent = (
     | AssociationDeleted
     | EndpointOverridden
     | EndpointOverrideCleared
+    | RecordAdded
+    | RecordDeleted
     | LogRestored
 )
 
@@ -204,7 +228,7 @@ def type_of(event: Event) -> str:
 
 
 def subject_of(event: AnyEvent) -> str:
-    """What the event is about: `peer:7`, `cidr:3`, `association:2` or `network`."""
+    """What the event is about: `peer:7`, `cidr:3`, `association:2`, `record:5` or `network`."""
     kind, field = event.about
     return f"{kind}:{getattr(event, field)}" if field else kind
 
@@ -214,4 +238,4 @@ def peer_of(event: AnyEvent) -> int | None:
     kind, field = event.about
     if kind == "peer":
         return int(getattr(event, field))
-    return event.peer if isinstance(event, NetworkEndpointChanged) else None
+    return event.peer if isinstance(event, NetworkEndpointChanged | RecordAdded | RecordDeleted) else None

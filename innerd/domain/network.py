@@ -30,6 +30,15 @@ class Cidr(Struct, frozen=True, gc=False):
     last: int
 
 
+class Record(Struct, frozen=True, gc=False):
+    """A DNS record that hangs on a peer (`domain/records`). `owner` and targets in `value` are relative to it."""
+
+    id: int
+    owner: str
+    rrtype: str
+    value: str
+
+
 class Peer(Struct, frozen=True, gc=False, kw_only=True):
     """A machine. `public_key` is the invitation's until the peer redeems, then its own for ever.
 
@@ -48,6 +57,7 @@ class Peer(Struct, frozen=True, gc=False, kw_only=True):
     endpoint: Endpoint | None = None
     invitation_key: PublicKey | None = None
     redeemed_at: int | None = None
+    records: tuple[Record, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -76,9 +86,11 @@ class Network(Struct, frozen=True, kw_only=True):
     names: Map[str, int] = Map()  # peer name -> id
     addresses: Map[int, int] = Map()  # address as a number -> id
     keys: Map[str, int] = Map()  # every key ever seen -> id
+    aliases: Map[str, int] = Map()  # names of records beside peers' -> id of the peer that they hang on
     last_peer: int = 0  # the highest ids ever given: ids are never used twice
     last_cidr: int = 0
     last_association: int = 0
+    last_record: int = 0
 
     @property
     def root(self) -> Cidr:
@@ -179,6 +191,8 @@ class _Draft:
         self.last_peer = network.last_peer
         self.last_cidr = network.last_cidr
         self.last_association = network.last_association
+        self.last_record = network.last_record
+        self.aliases = _Part(network.aliases)
 
     def finish(self, revision: int) -> Network:
         return Network(
@@ -196,6 +210,8 @@ class _Draft:
             last_peer=self.last_peer,
             last_cidr=self.last_cidr,
             last_association=self.last_association,
+            last_record=self.last_record,
+            aliases=self.aliases.finish(),
         )
 
     def add(self, peer: Peer) -> None:
@@ -208,10 +224,26 @@ class _Draft:
     def drop(self, number: int, *, burn_address: bool) -> None:
         peer = self.peers.pop(number)
         del self.names[peer.name]
+        for alias in {record.owner for record in peer.records if "@" not in record.owner}:
+            del self.aliases[alias]
+        peer = replace(peer, records=())
         if burn_address:
             self.retired[number] = peer
         else:
             del self.addresses[int(peer.ip)]
+
+    def add_record(self, event: e.RecordAdded) -> None:
+        record = Record(event.id, event.owner, event.rrtype, event.value)
+        self.change(event.peer, records=(*self.peers[event.peer].records, record))
+        if "@" not in event.owner:
+            self.aliases[event.owner] = event.peer
+        self.last_record = max(self.last_record, event.id)
+
+    def delete_record(self, event: e.RecordDeleted) -> None:
+        records = tuple(record for record in self.peers[event.peer].records if record.id != event.id)
+        self.change(event.peer, records=records)
+        if "@" not in event.owner and all(record.owner != event.owner for record in records):
+            del self.aliases[event.owner]
 
     def change(self, number: int, **changes: object) -> None:
         self.peers[number] = replace(self.peers[number], **changes)
@@ -288,6 +320,10 @@ def _apply(draft: _Draft, event: e.AnyEvent) -> None:  # noqa: C901 - one case a
             draft.change(event.peer, endpoint=Endpoint(event.endpoint))
         case e.EndpointOverrideCleared():
             draft.change(event.peer, endpoint=None)
+        case e.RecordAdded():
+            draft.add_record(event)
+        case e.RecordDeleted():
+            draft.delete_record(event)
         case e.LogRestored():
             draft.generation = event.generation
         case _:

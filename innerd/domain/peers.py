@@ -28,6 +28,10 @@ def free_key(network: Network, key: PublicKey) -> None:
 def free_name(network: Network, name: Name) -> None:
     if name in network.names:
         raise Refused("name_taken", f"a peer named {shown(name)} exists already", "choose another name")
+    if name in network.aliases:
+        raise Refused(
+            "name_taken", f"a DNS record is named {shown(name)}", "choose another name, or delete that record"
+        )
 
 
 def add_peer(network: Network, command: c.AddPeer) -> Events:

@@ -9,7 +9,8 @@ from typing import TypeVar
 from msgspec import Struct
 
 from innerd.domain import events as e
-from innerd.domain.network import Association, Cidr, Peer
+from innerd.domain.network import Association, Cidr, Network, Peer
+from innerd.domain.records import full
 from innerd.domain.visibility import View, structural, touched
 
 Row = tuple[int | str | None, ...]
@@ -31,6 +32,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "changed_seq",
     ),
     "associations": ("id", "cidr_id_1", "cidr_id_2", "changed_seq"),
+    "records": ("id", "peer_id", "name", "type", "value", "changed_seq"),
 }
 
 
@@ -71,6 +73,14 @@ def _peer_of(view: View, number: int) -> Row | None:
     return None if peer is None else _peer_row(peer, view.class_of(peer), retired=live is None)
 
 
+def _records_of(network: Network, number: int) -> dict[int, Row]:
+    """The records of a peer, by id, with the names that they have now."""
+    peer = network.peers.get(number)
+    if peer is None:
+        return {}
+    return {r.id: (r.id, number, full(r.owner, peer.name), r.rrtype, r.value) for r in peer.records}
+
+
 def project(before: View, after: View, happened: Iterable[e.AnyEvent]) -> Rows:
     """The rows in which two views differ, where events say that they may."""
     happened = tuple(happened)
@@ -81,10 +91,14 @@ def project(before: View, after: View, happened: Iterable[e.AnyEvent]) -> Rows:
     rows = _Collector(new.revision)
     for number in sorted(peers):
         rows.compare("peers", number, _peer_of(before, number), _peer_of(after, number))
+    for number in sorted(peers):
+        was, now = _records_of(old, number), _records_of(new, number)
+        for record in sorted({*was, *now}):
+            rows.compare("records", record, was.get(record), now.get(record))
     if old.cidrs is not new.cidrs:
         for number in sorted({*old.cidrs, *new.cidrs}):
-            was, now = old.cidrs.get(number), new.cidrs.get(number)
-            rows.compare("cidrs", number, _row(_cidr_row, was), _row(_cidr_row, now))
+            first, then = old.cidrs.get(number), new.cidrs.get(number)
+            rows.compare("cidrs", number, _row(_cidr_row, first), _row(_cidr_row, then))
     if old.associations is not new.associations:
         for number in sorted({*old.associations, *new.associations}):
             one, other = old.associations.get(number), new.associations.get(number)
@@ -150,6 +164,8 @@ def everything(view: View) -> Iterator[tuple[str, Row]]:
         row = _peer_of(view, number)
         if row is not None:
             yield "peers", row
+        for record in _records_of(network, number).values():
+            yield "records", record
 
 
 def merge(several: Iterable[Rows]) -> Rows:

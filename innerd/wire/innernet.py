@@ -57,7 +57,18 @@ class PeerContents(Struct, kw_only=True):
         return SystemTime(time.secs_since_epoch + more, nanos)
 
 
-class PeerJson(Struct, kw_only=True):
+class RecordJson(Struct, frozen=True):
+    """A DNS record that hangs on a peer (ours): `owner` is relative to it, `@` being its name, and so are targets in
+    `value` that do not end in a dot."""
+
+    owner: str
+    type: str
+    value: str
+
+
+class PeerJson(Struct, kw_only=True, omit_defaults=True):
+    """A peer. `records` are ours, and absent where there are none."""
+
     id: int
     name: str
     ip: str
@@ -70,6 +81,7 @@ class PeerJson(Struct, kw_only=True):
     is_redeemed: bool
     invite_expires: SystemTime | None
     candidates: list[str]
+    records: list[RecordJson] = []
 
 
 class CidrContents(Struct, kw_only=True):
@@ -159,6 +171,7 @@ def peer_json(view: View, peer: Peer, presence: SoftState | None = None) -> Peer
         is_redeemed=peer.is_redeemed,
         invite_expires=expires,
         candidates=list(candidates),
+        records=[RecordJson(r.owner, r.rrtype, r.value) for r in peer.records],
     )
 
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from innerd.domain.network import Association, Cidr, Peer
+from innerd.domain.network import Association, Cidr, Network, Peer
+from innerd.domain.records import full, shown_value
 from innerd.domain.visibility import View
 from innerd.domain.why import Reason
 from innerd.wire import PROTOCOL
@@ -109,6 +110,25 @@ class NetworkJson(Struct, kw_only=True):
     peers: list[NetworkPeer]
     cidrs: list[NetworkCidr]
     associations: list[NetworkAssociation]
+    records: list["NetworkRecord"] = []
+
+
+class NetworkRecord(Struct, kw_only=True):
+    """A DNS record. `name`, and names in `value` that do not end in a dot, are relative to the network's domain."""
+
+    id: int
+    name: str
+    type: str
+    value: str
+    peer: str  # that it hangs on
+
+
+class RecordContents(Struct, kw_only=True):
+    """`POST /v1/admin/records`."""
+
+    name: str
+    type: str
+    value: str
 
 
 class Status(Struct, kw_only=True):
@@ -238,7 +258,24 @@ def network_json(view: View, presence: SoftState, now: float, internal_endpoint:
         peers=[_peer(view, network.peers[n], presence, now) for n in sorted(network.peers)],
         cidrs=[_cidr(view, network.cidrs[n], counts.get(n, 0)) for n in sorted(network.cidrs)],
         associations=[_association(view, network.associations[n]) for n in sorted(network.associations)],
+        records=records_json(network),
     )
+
+
+def records_json(network: Network) -> list[NetworkRecord]:
+    """All records, by id."""
+    found = [
+        NetworkRecord(
+            id=record.id,
+            name=full(record.owner, peer.name),
+            type=record.rrtype,
+            value=shown_value(record, peer.name),
+            peer=peer.name,
+        )
+        for peer in network.peers.values()
+        for record in peer.records
+    ]
+    return sorted(found, key=lambda record: record.id)
 
 
 def _peer(view: View, peer: Peer, presence: SoftState, now: float) -> NetworkPeer:

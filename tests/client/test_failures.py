@@ -11,10 +11,25 @@ from innerd.wireguard.device import DeviceError, NoSuchDevice
 
 # The contract's table, written down again on purpose: from the words there, code by code where a word names one.
 USAGE = {
-    *("invalid_name", "invalid_address", "invalid_range", "invalid_key", "invalid_endpoint", "invalid_request"),
+    *(
+        "invalid_name",
+        "invalid_address",
+        "invalid_range",
+        "invalid_key",
+        "invalid_endpoint",
+        "invalid_request",
+        "invalid_record",
+    ),
     *("length_required", "body_too_large", "too_many_candidates"),
 }
-NOT_FOUND = {"peer_not_found", "cidr_not_found", "association_not_found", "network_not_found", "not_found"}
+NOT_FOUND = {
+    "peer_not_found",
+    "cidr_not_found",
+    "association_not_found",
+    "record_not_found",
+    "network_not_found",
+    "not_found",
+}
 UNREACHABLE = {"store_unavailable", "rate_limited", "not_serving"}
 INVITATION = {"invitation_expired", "invitation_used"}
 

@@ -52,13 +52,13 @@ def rows_of(store: Store) -> dict[str, list[Row]]:
     if isinstance(store, MemoryStore):
         return {table: sorted(rows.values()) for table, rows in store.tables.items()}
     with closing(sqlite3.connect(store.path)) as database:
-        tables = ("cidrs", "peers", "associations")
+        tables = ("cidrs", "peers", "associations", "records")
         return {table: sorted(database.execute(f"SELECT * FROM {table}").fetchall()) for table in tables}
 
 
 async def test_a_new_store_is_empty(store: Store) -> None:
     assert await everything(store) == []
-    assert rows_of(store) == {"cidrs": [], "peers": [], "associations": []}
+    assert rows_of(store) == {"cidrs": [], "peers": [], "associations": [], "records": []}
     assert await store.answer("peer:2", "a") is None
 
 
@@ -135,13 +135,18 @@ async def test_names_may_change_hands_within_a_batch(store: Store) -> None:
 async def test_rows_of_every_table_are_kept_with_their_nulls(store: Store) -> None:
     peer: Row = (5, "ryo", "10.42.3.1", 3, "key", 1, 0, 0, 0, None, None, 1)
     await store.append(log(1, 1), Rows({"peers": [peer], "associations": [(2, 3, 4, 1)]}), [])
-    assert rows_of(store) == {"cidrs": [], "peers": [peer], "associations": [(2, 3, 4, 1)]}
+    assert rows_of(store) == {"cidrs": [], "peers": [peer], "associations": [(2, 3, 4, 1)], "records": []}
 
 
 async def test_rows_are_replaced_as_a_whole(store: Store) -> None:
     await store.append(log(1, 1), Rows({"cidrs": [cidr(3, "humans", 1)], "associations": [(2, 3, 4, 1)]}), [])
     await store.replace_rows(Rows({"cidrs": [cidr(4, "cats", 1), cidr(5, "humans", 1)]}))
-    assert rows_of(store) == {"cidrs": [cidr(4, "cats", 1), cidr(5, "humans", 1)], "peers": [], "associations": []}
+    assert rows_of(store) == {
+        "cidrs": [cidr(4, "cats", 1), cidr(5, "humans", 1)],
+        "peers": [],
+        "associations": [],
+        "records": [],
+    }
     assert await everything(store) == log(1, 1)
 
 

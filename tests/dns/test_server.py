@@ -45,7 +45,12 @@ async def test_an_unknown_source_gets_silence_and_is_counted() -> None:
             assert (await served.ask("ryo.kermpany.wg A")).startswith("NOERROR")
             with pytest.raises(BlockingIOError):
                 stranger.recv(4096)
-        assert served.server.counters.dropped == {"malformed": 0, "unknown_source": 3, "connections": 0}
+        assert served.server.counters.dropped == {
+            "malformed": 0,
+            "unknown_source": 3,
+            "connections": 0,
+            "rate_limited": 0,
+        }
 
 
 async def test_what_is_no_question_gets_silence_and_is_counted() -> None:
@@ -56,7 +61,12 @@ async def test_what_is_no_question_gets_silence_and_is_counted() -> None:
             await served.ask("ryo.kermpany.wg A")
             with pytest.raises(BlockingIOError):
                 asker.recv(4096)
-        assert served.server.counters.dropped == {"malformed": 3, "unknown_source": 0, "connections": 0}
+        assert served.server.counters.dropped == {
+            "malformed": 3,
+            "unknown_source": 0,
+            "connections": 0,
+            "rate_limited": 0,
+        }
         assert sum(served.server.counters.responses.values()) == 1
 
 

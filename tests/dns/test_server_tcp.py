@@ -143,7 +143,12 @@ async def test_an_asker_may_have_only_so_many_connections() -> None:
     async with serving() as served, contextlib.AsyncExitStack() as stack:
         held = await crowd(served, RYO, stack)
         assert 2 <= len(held) <= 16
-        assert served.server.counters.dropped == {"malformed": 0, "unknown_source": 0, "connections": 1}
+        assert served.server.counters.dropped == {
+            "malformed": 0,
+            "unknown_source": 0,
+            "connections": 1,
+            "rate_limited": 0,
+        }
         for connection in held:
             connection.send(ASKED)
             assert told(await connection.receive()) == SAID

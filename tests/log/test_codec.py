@@ -23,7 +23,8 @@ BY_TYPE = {
     NoneType: st.none(),
 }
 
-SUBJECTS = ["network"] * 2 + ["cidr:3"] * 3 + ["peer:5"] * 11 + ["association:2"] * 2 + ["peer:5"] * 2 + ["network"]
+_MORE = ["peer:5"] * 2 + ["record:3"] * 2 + ["network"]
+SUBJECTS = ["network"] * 2 + ["cidr:3"] * 3 + ["peer:5"] * 11 + ["association:2"] * 2 + _MORE
 
 
 def of_class(cls: type[e.Event]) -> st.SearchStrategy[e.Event]:

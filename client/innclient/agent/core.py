@@ -215,7 +215,7 @@ class Core:
 
 def _named(peer: KnownPeer | None) -> tuple[object, ...]:
     """What names are made of: who is believed depends on the key."""
-    return () if peer is None else (peer.name, peer.ip, peer.public_key)
+    return () if peer is None else (peer.name, peer.ip, peer.public_key, peer.records)
 
 
 def _touch(taken: Taken, numbers: Iterable[int]) -> None:

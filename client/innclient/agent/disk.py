@@ -11,7 +11,7 @@ import structlog
 
 from innclient import files
 from innclient.agent.pins import Pins
-from innclient.agent.state import KnownCidr, KnownPeer, Netmap
+from innclient.agent.state import KnownCidr, KnownPeer, KnownRecord, Netmap
 from innclient.config import Paths
 from innclient.failures import SYSTEM, Failure
 from innerd.domain.errors import Refused
@@ -39,6 +39,7 @@ class _PeerFile(msgspec.Struct, kw_only=True):
     public_key: str
     endpoint: str | None
     is_admin: bool
+    records: list[KnownRecord] = []
 
 
 class _CidrFile(msgspec.Struct, kw_only=True):
@@ -202,6 +203,7 @@ def _peer(peer: _PeerFile) -> KnownPeer:
         public_key=parse_public_key(peer.public_key),
         endpoint=None if peer.endpoint is None else parse_endpoint(peer.endpoint),
         is_admin=peer.is_admin,
+        records=tuple(peer.records),
     )
 
 

@@ -4,12 +4,14 @@ Everything from the coordinator is parsed before it counts: a name that is no ho
 or a terminal. What can't be parsed is refused, and the rest of the network goes on.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from innerd.domain.errors import Refused
+from innerd.domain.records import MOST as MOST_RECORDS
+from innerd.domain.records import MOST_TEXT, check_owner
 from innerd.domain.values import (
     MAX_CANDIDATES,
     Address,
@@ -26,12 +28,20 @@ from innerd.domain.values import (
     parse_public_key,
     parse_range,
 )
-from innerd.wire.innernet import CidrJson, PeerJson
+from innerd.wire.innernet import CidrJson, PeerJson, RecordJson
 from innerd.wire.stream import Cursor, DeltaJson, Hello, PeerPresence, Snapshot
 
 COORDINATOR = 1
 _MOST_CANDIDATES = MAX_CANDIDATES + 1  # those that it reports, and where it was seen
 _MAX_SUFFIX = 160  # characters; with it every name stays within DNS' 255 bytes
+
+
+class KnownRecord(Struct, frozen=True):
+    """A DNS record that hangs on a peer: owner and targets relative to it (`innerd.domain.records`)."""
+
+    owner: str
+    type: str
+    value: str
 
 
 class KnownPeer(Struct, frozen=True, kw_only=True):
@@ -44,6 +54,7 @@ class KnownPeer(Struct, frozen=True, kw_only=True):
     public_key: PublicKey
     endpoint: Endpoint | None
     is_admin: bool
+    records: tuple[KnownRecord, ...] = ()
 
 
 class KnownCidr(Struct, frozen=True, kw_only=True):
@@ -177,7 +188,17 @@ def _peer(peer: PeerJson, block: Range | None) -> KnownPeer:
         public_key=parse_public_key(peer.public_key),
         endpoint=None if peer.endpoint is None else parse_endpoint(peer.endpoint),
         is_admin=peer.is_admin,
+        records=tuple(_records(peer.records)),
     )
+
+
+def _records(told: list[RecordJson]) -> Iterator[KnownRecord]:
+    """Those that can be read: they are only names, and never a reason to lose a peer."""
+    for record in told[:MOST_RECORDS]:
+        try:
+            yield KnownRecord(check_owner(record.owner), record.type, record.value[:MOST_TEXT])
+        except Refused:
+            continue
 
 
 def _cidr(cidr: CidrJson) -> KnownCidr:

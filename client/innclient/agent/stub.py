@@ -93,7 +93,8 @@ class Stub:
 
 
 def _host(peer: KnownPeer) -> Host:
-    return Host(peer.name, peer.ip, _EVERYBODY)
+    records = tuple((record.owner, record.type, record.value) for record in peer.records)
+    return Host(peer.name, peer.ip, _EVERYBODY, records)
 
 
 def _nothing() -> Zone:
