@@ -44,9 +44,10 @@ class NameKeeper:
         self.stub = Stub(own)
         self.mode: Mode = "none" if names.dns == "none" else "hosts"
         self.serves = False  # as the agent does; who takes one cycle answers nothing
+        self.tunnel_stays = True  # when we end, so names should too
         self._names, self._paths = names, paths
         self._trouble: str | None = None
-        self._refused: set[Mode] = set()
+        self._refusals = 0  # in a row
         self._setting: Setting | None = None
         self._looked_at = 0.0
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
@@ -70,9 +71,7 @@ class NameKeeper:
         if self._names.dns == "none" or not self.serves:
             return
         if anew:
-            self._setting = None
-        elif time.monotonic() - self._looked_at > _LOOK_AGAIN:
-            self._refused.clear()
+            self._setting, self._refusals = None, 0
         before = self.mode
         await self._settle(netmap)
         if self.mode != before:
@@ -85,28 +84,33 @@ class NameKeeper:
         if self.stub.address is None or self.stub.zone is None:
             self.mode = "none" if names.dns == "none" else "hosts"
             return
-        if self._setting is not None and time.monotonic() - self._looked_at < _LOOK_AGAIN:
+        pause = min(_LOOK_AGAIN, 2.0**self._refusals) if self._refusals else _LOOK_AGAIN
+        if self._setting is not None and time.monotonic() - self._looked_at < pause:
             return
         self._looked_at = time.monotonic()
         await asyncio.to_thread(self._tell, self.stub.address, domains_of(netmap))
 
     def _tell(self, address: str, domains: tuple[str, ...]) -> None:
         mode: Mode = resolver.usual() if self._names.dns == "auto" else self._names.dns
-        if mode in self._refused:
-            mode = "hosts"
         wanted = Setting(mode=mode, interface=self._paths.interface, server=address, domains=domains)
         try:
-            if wanted == self._setting and resolver.is_set(wanted, index_of(self._paths.interface)):
+            if (
+                wanted == self._setting
+                and not self._refusals
+                and resolver.is_set(wanted, index_of(self._paths.interface))
+            ):
                 return
             if self._setting is None or self._setting.mode != mode:
                 resolver.undo(self._paths.resolver)  # what an agent set that was killed, or we by another way
             if mode not in ("hosts", "none"):
                 resolver.put(wanted, self._paths.resolver)
-            self._trouble = self._trouble if mode in ("hosts", "none") and self._refused else None
+            self._trouble, self._refusals = None, 0
         except (resolver.Refusal, NoSuchDevice, OSError) as error:
-            self._refused.add(mode)
+            # A link that was just made may not be known to it yet: tried again soon, then less and less often.
+            self._refusals += 1
             self._trouble = f"{mode} refused: {error}"
-            self._log.warning("names go to the hosts file", why=self._trouble)
+            if self._refusals == 1:
+                self._log.warning("names go to the hosts file", why=self._trouble)
             wanted = replace(wanted, mode="hosts")
         if wanted.mode != self.mode:
             self._log.info("names resolve by", mode=wanted.mode, server=address)
@@ -126,10 +130,10 @@ class NameKeeper:
             self._log.error("names were not written", path=str(names.path), error=str(error))
 
     async def close(self, netmap: Netmap, believed: list[KnownPeer]) -> None:
-        """Nobody answers here any more. The tunnel stays, and the hosts file has the names."""
+        """Nobody answers here any more. Where the tunnel stays, the hosts file has the names."""
         if not self.serves:
             return
-        if self._setting is not None and self.mode not in ("hosts", "none"):
+        if self.tunnel_stays and self._setting is not None and self.mode not in ("hosts", "none"):
             await self._write(netmap, believed, always=True)  # first: a name that is looked up now must not leak
         await asyncio.to_thread(resolver.undo, self._paths.resolver)
         await self.stub.close()

@@ -179,6 +179,7 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
             await asyncio.wait((running, downed), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 await running  # a bug: it never ends by itself
+            keeper.names.tunnel_stays = False
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             try:

@@ -53,7 +53,8 @@ def _of_peer(
     if old.is_admin != new.is_admin:
         found.append(("peer.admin", who, f"{new.name} is {'an' if new.is_admin else 'no'} administrator now"))
     if old.records != new.records:
-        found.append(("peer.records", who, f"{new.name} has {len(new.records)} DNS records now"))
+        count = f"{len(new.records) or 'no'} DNS record{'' if len(new.records) == 1 else 's'}"
+        found.append(("peer.records", who, f"{new.name} has {count} now"))
     if old.endpoint != new.endpoint:
         where = f"is reached at {new.endpoint}" if new.endpoint else "has no overridden endpoint any more"
         found.append(("peer.endpoint", who, f"{new.name} {where}"))
