@@ -28,7 +28,9 @@ from innerd.domain.values import endpoint_of
 from innerd.wireguard import keys
 from innerd.wireguard.device import DeviceError
 
-_HANDSHAKE = 3.0  # seconds for each of the two keys: WireGuard asks once in 5, and an answer takes a round trip
+_ATTEMPT = 1.0  # seconds for a handshake: WireGuard alone would ask again after 5, a new entry asks at once
+_ATTEMPTS, _MORE_ATTEMPTS = 3, 6  # with a key that may be nobody's, and with one that was just made somebody's
+_SETTLING = 5.0  # seconds until the coordinator has moved the address to the new key
 _ANSWER = 3.0
 _TRIES = 3
 _STEP = 0.25
@@ -148,15 +150,18 @@ async def _redeem(
             f"the coordinator's name can't be resolved: {values.external}", "check this host's DNS", "name_unresolved"
         )
 
-    def meet(key: str) -> bool:
-        tunnel.meet(key, values.server_key, values.internal_address, endpoint)
-        return tunnel.has_met(values.server_key, _HANDSHAKE)
+    def meet(key: str, attempts: int = _ATTEMPTS) -> bool:
+        for _ in range(attempts):
+            tunnel.meet(key, values.server_key, values.internal_address, endpoint)
+            if tunnel.has_met(values.server_key, _ATTEMPT):
+                return True
+        return False
 
     await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing, endpoint=endpoint)
     if await asyncio.to_thread(meet, values.private_key):
         say("redeeming the invitation")
         lost = await _post_redeem(values, new_key)
-        if await asyncio.to_thread(meet, new_key) and await _is_in(values):
+        if await asyncio.to_thread(meet, new_key, _MORE_ATTEMPTS) and await _is_in(values):
             return
         if lost is not None:
             raise lost
@@ -233,7 +238,7 @@ def _refusal(response: httpx2.Response) -> Failure:
 
 async def _is_in(values: Parsed) -> bool:
     """Whether we are the peer now: our own state is answered, through our own key."""
-    deadline = time.monotonic() + _HANDSHAKE
+    deadline = time.monotonic() + _SETTLING
     async with _client(values) as client:
         while time.monotonic() < deadline:
             try:

@@ -37,8 +37,11 @@ def nodes(host: "Host", apex: bytes, ttl: int) -> dict[bytes, Node]:
         kind = _TYPES.get(type_)
         if kind is None:
             continue  # of a later release
-        name = _relative(owner, host.name)
-        data.setdefault(name, {}).setdefault(kind, []).append(_rdata(kind, value, host.name, apex))
+        try:
+            name, written = _relative(owner, host.name), _rdata(kind, value, host.name, apex)
+        except (ValueError, OverflowError):
+            continue  # no such value: a client has it from a coordinator that says anything
+        data.setdefault(name, {}).setdefault(kind, []).append(written)
         for above in _between(name):
             data.setdefault(above, {})
     return {name: _node(host, sets, ttl) for name, sets in data.items()}

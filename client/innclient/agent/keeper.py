@@ -126,7 +126,7 @@ class Keeper:
             self.ways.consider(self.applier.device, time.time(), None if taken is None else taken.peers)
 
     async def _tell_names(self, numbers: set[int] | None) -> None:
-        await self.names.update(self.netmap, self.core.believed(), numbers)
+        await self.names.update(self.netmap, self.core.believed, numbers)
 
     def _take_overrides(self) -> None:
         overrides = self.loaded.overrides
@@ -204,7 +204,7 @@ class Keeper:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            await self.names.close(self.netmap, self.core.believed())
+            await self.names.close(self.netmap, self.core.believed)
             await self.http.aclose()
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -335,7 +335,7 @@ class Keeper:
         routes carry another MTU now. Raises DeviceError."""
         async with self._applying:
             await asyncio.to_thread(self.applier.put_right, self.loaded)
-            await self.names.check(self.netmap, self.core.believed(), anew=True)
+            await self.names.check(self.netmap, self.core.believed, anew=True)
         if self.applier.device is None:
             await self.apply()
 
@@ -367,7 +367,7 @@ class Keeper:
                 if not await asyncio.to_thread(self.tunnel.is_same):
                     await self._put_right()
                 await self.apply()
-                await self.names.check(self.netmap, self.core.believed(), anew=False)
+                await self.names.check(self.netmap, self.core.believed, anew=False)
                 self.journal.add([])  # what could not be written
                 if self.shelf.broken is not None and await asyncio.to_thread(self.shelf.retry):
                     self.reporter.stir()

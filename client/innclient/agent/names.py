@@ -3,7 +3,7 @@ them; or in the hosts file, where that can't be told."""
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -23,6 +23,9 @@ from innerd.wireguard.device import NoSuchDevice
 from innerd.wireguard.links import index_of
 
 _LOOK_AGAIN = 30.0  # seconds until it is looked whether the host resolves by something else now
+
+
+Believed = Callable[[set[int] | None], list[KnownPeer]]  # the peers that are believed: some, or all
 
 
 class Names(Struct, frozen=True, kw_only=True):
@@ -55,18 +58,20 @@ class NameKeeper:
     @property
     def state(self) -> NameState:
         trouble = self._trouble or (self.stub.trouble if self.mode != "none" else None)
-        return NameState(mode=self.mode, address=self.stub.address, trouble=trouble)
+        mode = "none" if self.mode == "hosts" and not self._names.write else self.mode
+        return NameState(mode=mode, address=self.stub.address, trouble=trouble)
 
-    async def update(self, netmap: Netmap, believed: list[KnownPeer], numbers: set[int] | None) -> None:
+    async def update(self, netmap: Netmap, believed: Believed, numbers: set[int] | None) -> None:
         """What was told of some peers (None: of all) is answered from now on."""
         if self._names.dns != "none" and self.serves:
-            self.stub.update(netmap, believed, numbers)
+            looked_at = None if self.stub.zone is None else numbers
+            self.stub.update(netmap, believed(looked_at), looked_at)
             await self._settle(netmap)
         elif numbers is None:
             await asyncio.to_thread(resolver.undo, self._paths.resolver)  # of an agent that was killed
         await self._write(netmap, believed)
 
-    async def check(self, netmap: Netmap, believed: list[KnownPeer], *, anew: bool) -> None:
+    async def check(self, netmap: Netmap, believed: Believed, *, anew: bool) -> None:
         """Whether the host still resolves by what it was told to; `anew`: the link is another one than before."""
         if self._names.dns == "none" or not self.serves:
             return
@@ -116,20 +121,20 @@ class NameKeeper:
             self._log.info("names resolve by", mode=wanted.mode, server=address)
         self._setting, self.mode = wanted, wanted.mode
 
-    async def _write(self, netmap: Netmap, believed: Iterable[KnownPeer], *, always: bool = False) -> None:
+    async def _write(self, netmap: Netmap, believed: Believed, *, always: bool = False) -> None:
         """The hosts file: all names where they are not resolved otherwise, else none."""
         names = self._names
         if not names.write or not netmap.network:
             return
         suffix = f"{netmap.network}.{netmap.suffix}" if names.suffix is None else names.suffix
         wanted = always or self.mode == "hosts" or names.suffix is not None or names.dns == "none"
-        block = hostsfile.lines_of(((peer.ip, peer.name) for peer in believed), suffix) if wanted else []
+        block = hostsfile.lines_of(((peer.ip, peer.name) for peer in believed(None)), suffix) if wanted else []
         try:
             await asyncio.to_thread(hostsfile.update, names.path, self._paths.interface, block)
         except (Failure, OSError) as error:
             self._log.error("names were not written", path=str(names.path), error=str(error))
 
-    async def close(self, netmap: Netmap, believed: list[KnownPeer]) -> None:
+    async def close(self, netmap: Netmap, believed: Believed) -> None:
         """Nobody answers here any more. Where the tunnel stays, the hosts file has the names."""
         if not self.serves:
             return

@@ -42,7 +42,6 @@ class Stub:
             return
         if self.zone is None:
             self.zone = empty(netmap.network, netmap.suffix, netmap.block, INFRA_NAME, TTL)
-            numbers = None
         told = {peer.id: _host(peer) for peer in believed}
         looked_at = {*self._hosts, *told} if numbers is None else numbers
         gone = [self._hosts[n] for n in looked_at if n in self._hosts and self._hosts[n] != told.get(n)]

@@ -86,8 +86,10 @@ class Ways:
         mine, theirs, known = self.is_open(self._keeper.netmap.me), self.is_open(number), self._presence(number)
         if mine or theirs or known is None or not known.online:
             return False
-        if self._prober is None:  # one cycle, or no raw sockets
-            return not self._keeper.core.stays and mine is False and theirs is False
+        if not self._keeper.core.stays:  # one cycle: the agent that follows finds the way, if nothing is in it
+            return theirs is False
+        if not self._may_probe:
+            return False
         way = self.known.get(number)
         return way is None or way.failures % _TURNS != 1
 
