@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from innerd.domain.values import Endpoint, PublicKey
-from innerd.wireguard.backend import Backend
+from innerd.wireguard.backend import Backend, others
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice, Wanted, WantedPeer, clamped
 from innerd.wireguard.kernel import KernelBackend
 from innerd.wireguard.memory import MemoryBackend
@@ -385,3 +385,23 @@ def test_five_thousand_peers_are_set_read_back_and_gone(backend: Backend, wg: st
     assert len(bring(backend, wg, wish(*peers[1:])).peers) == 4999
     backend.delete(wg)
     assert not backend.exists(wg)
+
+
+@real
+@pytest.mark.usefixtures("backend")
+def test_what_the_other_backend_made_for_us_gives_way_and_what_it_made_for_others_does_not(backend: Backend) -> None:
+    (other,) = others(backend)
+    if other.name == "kernel" and not KernelBackend().works():
+        pytest.skip("this kernel has no WireGuard (tests/tools/run-in-vm has one)")
+    name = NAMES[1]
+    other.create(name)
+    try:
+        with pytest.raises(DeviceError, match=name):
+            claim(backend, name, "inn", (secret("us"),))
+        other.apply(name, [SetKey(secret("us"))])
+        assert not claim(backend, name, "inn", (secret("us"),))
+        assert not other.exists(name)
+        make(backend, name, "inn")
+        assert backend.owner(name) == f"inn {name}"
+    finally:
+        other.delete(name)

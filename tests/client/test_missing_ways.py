@@ -1,0 +1,57 @@
+"""Why there is no way to a peer, in words: what the agent knows of it, and nothing that it does not."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from innclient.agent.state import Presence
+from innclient.agent.ways import Way
+from innerd.domain.values import Endpoint
+from tests.client.support import keeper_at
+
+OVEN = 5
+HOME, AWAY = Endpoint("192.0.2.5:5"), Endpoint("198.51.100.9:40000")
+
+
+def known(online: bool = True, seen: Endpoint | None = AWAY, own: tuple[Endpoint, ...] = (HOME,)) -> Presence:
+    return Presence(tuple(filter(None, (seen, *own))), online, seen, own)
+
+
+def behind(seen: Endpoint) -> Presence:
+    return Presence((seen,), True, seen, (HOME,))
+
+
+CASES: dict[str, tuple[Presence | None, dict[str, Any], str]] = {
+    "nothing is known": (None, {}, "it is not online"),
+    "it is offline": (known(online=False), {}, "it is not online"),
+    "the coordinator is away": (None, {"connected": None}, "the coordinator is not there"),
+    "no way is looked for": (known(), {"try_endpoints": False}, "looks for no ways"),
+    "no endpoint is known": (known(seen=None, own=()), {}, "nobody knows an endpoint"),
+    "not yet": (known(), {}, "not been looked for yet"),
+    "attempts failed": (known(), {"failures": 3}, "3 attempts failed"),
+    "both are behind NATs": (known(), {"failures": 1, "me": behind(AWAY)}, "both are behind NATs"),
+    "no raw sockets": (known(), {"failures": 1, "probes": False}, "without CAP_NET_RAW"),
+    "it is open": (known(seen=HOME), {"failures": 1}, "dropped on the way"),
+}
+
+
+@pytest.mark.parametrize(("presence", "state", "said"), CASES.values(), ids=CASES)
+async def test_the_reason_is_said(presence: Presence | None, state: dict[str, Any], said: str, tmp_path: Path) -> None:
+    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1, try_endpoints=state.get("try_endpoints", True))
+    keeper.core.netmap = replace(keeper.netmap, me=2)
+    keeper.connected_since = state.get("connected", 1.0)
+    if presence is not None:
+        keeper.core.presence[OVEN] = presence
+    if "me" in state:
+        keeper.core.presence[2] = state["me"]
+    ways = keeper.ways
+    if state.get("probes", True):
+        ways._prober = SimpleNamespace(port=1)  # type: ignore[assignment]
+    if "failures" in state:
+        ways.known[OVEN] = Way(failures=state["failures"], failed_at=1.0)
+    assert said in (ways.seen(OVEN, None).missing or "")
+    assert ways.seen(OVEN, AWAY).missing is None
+    await keeper.http.aclose()
