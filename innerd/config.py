@@ -93,6 +93,7 @@ def paths_of(settings: Settings, network: str) -> Paths:
 def load(paths: Paths) -> Config:
     """The config of a network, checked. Raises Failure."""
     try:
+        files.check_private(paths.config)
         config = toml.read(paths.config, Config)
     except FileNotFoundError:
         raise not_found(

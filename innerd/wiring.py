@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from innclient import hostsfile
 from innclient.failures import INTERNAL, SYSTEM, TRUST, USAGE, Failure, not_found
-from innclient.notify import notify
+from innclient.notify import keep_watched, notify
 from inndns.server import DnsServer
 from innerd.api.app import create_app
 from innerd.api.asgi import Receive, Scope, Send
@@ -386,9 +386,11 @@ async def serve(paths: Paths, config: Config, options: Options, ready: Callable[
         await coordinator.start()
         ready(_addresses(paths, config))
         notify("READY=1")
+        watched = asyncio.create_task(keep_watched())
         await stopping.wait()
         notify("STOPPING=1")
         await coordinator.stop()
+        watched.cancel()
     if failed:
         raise Failure(INTERNAL, "internal", failed[0], "start it again: the log is replayed and decides")
 

@@ -202,7 +202,8 @@ def filtered(check: str, protocol: str, number: int, link: str | None, *, needed
     if link is None:
         yield unknown(check, "there is no default route: which link the packets come by is not known")
         return
-    possible, where = firewall.verdict(rules, firewall.incoming(protocol, number, link, 4))
+    verdicts = [firewall.verdict(rules, firewall.incoming(protocol, number, link, version)) for version in versions()]
+    possible, where = max(verdicts, key=_badness)
     what = f"{protocol.upper()} port {number} from {link}"
     if possible == {firewall.ACCEPT}:
         yield ok(check, f"lets {what} in")
@@ -215,6 +216,16 @@ def filtered(check: str, protocol: str, number: int, link: str | None, *, needed
             yield warning(check, text, fix)
     else:
         yield unknown(check, f"{what}: rules that are not understood decide (chain {where})")
+
+
+def _badness(found: tuple[set[str], str]) -> int:
+    return 2 if found[0] == {firewall.DROP} else len(found[0]) - 1
+
+
+def versions() -> list[int]:
+    """The versions of IP by which others can come to this host."""
+    found = {address.version for address in links.host_addresses()}
+    return sorted(found) or [4]
 
 
 def mtu(name: str, towards: Address | None, overlay: Address) -> Iterator[Finding]:
@@ -251,6 +262,9 @@ def _is_unsynchronised() -> bool:
 
 
 def space(path: Path) -> Iterator[Finding]:
+    """Of the folder, or of the one in which it will be made."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
     try:
         found = os.statvfs(path)
     except OSError as error:

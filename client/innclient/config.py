@@ -108,6 +108,7 @@ class Paths(Struct, frozen=True):
 def load(paths: Paths) -> Loaded:
     """The config of an interface. Raises Failure."""
     try:
+        files.check_private(paths.config)
         config = toml.read(paths.config, Config)
     except FileNotFoundError:
         raise not_found(

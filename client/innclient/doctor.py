@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -33,7 +34,7 @@ _WIDTH = 8
 
 def diagnose(settings: Settings, names: Iterable[str]) -> list[Finding]:
     """All that can be found out about this host and some interfaces."""
-    found = [*checks.privileges(), *tried("disk", checks.space, settings.data_dir.parent)]
+    found = [*checks.privileges(), *tried("disk", checks.space, settings.data_dir)]
     interfaces = list(names)
     if not interfaces:
         found += tried("wireguard", checks.wireguard, "inn-doctor", settings.backend)
@@ -80,7 +81,7 @@ def tried(check: str, find: Callable[..., Iterator[Finding]], *arguments: Any) -
     """A check that can't be made is no verdict."""
     try:
         yield from find(*arguments)
-    except (DeviceError, OSError) as error:
+    except (DeviceError, OSError, subprocess.SubprocessError) as error:
         yield unknown(check, f"could not be looked at: {error}")
 
 
@@ -140,7 +141,7 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         yield warning("agent", f"is not connected: {printable(status.trouble or 'connecting')}")
     else:
         yield ok("agent", f"follows the network, at revision {status.applied}")
-    if status.network:
+    if status.name:
         address, dns = parse_address(status.ip), status.dns
         yield from checks.names(f"{status.name}.{status.domain}", address, dns.mode, dns.address, dns.trouble)
     yield from _ways(paths)

@@ -143,19 +143,20 @@ def _opened(context: click.Context, interface: str, what: str) -> tuple[Settings
 
 def _changed(settings: Settings, paths: Paths, loaded: Loaded, change: Callable[[config.Config], None]) -> None:
     """Change the config and what runs by it; where that refuses, the config is as it was."""
-    before = paths.config.read_bytes()
+    before, port = paths.config.read_bytes(), loaded.values.listen_port
     change(loaded.config)
     config.save(paths, loaded.config)
+    after = config.load(paths)
     try:
-        _reloaded(settings, paths, config.load(paths))
+        _reloaded(settings, paths, after, is_other_port=after.values.listen_port != port)
     except BaseException:
         files.write_atomically(paths.config, before)
         with contextlib.suppress(Exception):
-            _reloaded(settings, paths, config.load(paths))
+            _reloaded(settings, paths, config.load(paths), is_other_port=False)
         raise
 
 
-def _reloaded(settings: Settings, paths: Paths, loaded: Loaded) -> None:
+def _reloaded(settings: Settings, paths: Paths, loaded: Loaded, *, is_other_port: bool) -> None:
     """By the agent, else by ourselves, where the interface is up."""
     from innclient.agent.door import ask as ask_agent
     from innclient.agent.run import holding
@@ -166,7 +167,8 @@ def _reloaded(settings: Settings, paths: Paths, loaded: Loaded) -> None:
     tunnel = tunnel_of(settings, paths.interface)
     with holding(paths):
         if tunnel.is_up():
-            tunnel.listen(loaded.values.listen_port)
+            if is_other_port:
+                tunnel.listen(loaded.values.listen_port)
             run(_reapplied(keeper_of(settings, paths.interface, {})))
 
 

@@ -7,6 +7,19 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from innclient.failures import USAGE, Failure
+
+
+def check_private(path: Path) -> None:
+    """A file with a key must be ours (or root's) and nobody else's to read. Raises Failure."""
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        what = f"{path} belongs to the user {status.st_uid}, who may read the private key in it"
+        raise Failure(USAGE, "config_mode", what, f"chown root {path}")
+    if status.st_mode & 0o077:
+        what = f"{path} has mode {status.st_mode & 0o7777:04o}: others may read the private key in it"
+        raise Failure(USAGE, "config_mode", what, f"chmod go= {path}")
+
 
 def make_private(folder: Path) -> None:
     """A folder for files with keys: 0700, created so, never widened."""

@@ -5,15 +5,19 @@ What a rule looks at and we don't know (an address, a set, a mark) makes the ans
 """
 
 import json
+import operator
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 ACCEPT, DROP, RETURN = "accept", "drop", "return"
-_HOOK = "input"
-_SILENT = {"counter", "log", "comment", "notrack", "meter"}  # statements that match everything and decide nothing
+_EITHER = "either"  # a statement that is not known may decide anything, or nothing
+_PLACES = (("netdev", "ingress"), ("", "prerouting"), ("", "input"))  # in the order in which a packet comes by
+_SILENT = {"counter", "log", "comment", "meter", "notrack"}  # what decides nothing, and asks nothing
+_MATCHING = {"limit", "quota", "ct count", "mangle", "set", "map"}  # what may be of some packets only
 
+Key = tuple[str, str, str]  # family, table and chain
 Packet = Mapping[str, object]  # what is known of it: "udp dport", "ct state", "meta iifname" …
 
 
@@ -25,51 +29,78 @@ def ruleset() -> list[dict[str, Any]] | None:
     done = subprocess.run([program, "-j", "list", "ruleset"], capture_output=True, timeout=20, check=False)
     if done.returncode:
         return None
-    found: list[dict[str, Any]] = json.loads(done.stdout)["nftables"]
+    try:
+        found: list[dict[str, Any]] = json.loads(done.stdout)["nftables"]
+    except (ValueError, KeyError, TypeError):
+        return None  # an nft without JSON
     return found
 
 
 def incoming(protocol: str, port: int, link: str, version: int) -> Packet:
     """The first packet of a stranger to a port, on a link."""
+    v4 = version == 4
     return {
         f"{protocol} dport": port,
         "th dport": port,
         "meta l4proto": protocol,
-        "ip protocol": protocol,
-        "ip6 nexthdr": protocol,
+        "ip protocol": protocol if v4 else _NONE,
+        "ip6 nexthdr": _NONE if v4 else protocol,
         "meta iifname": link,
         "meta iif": link,
-        "meta nfproto": "ipv4" if version == 4 else "ipv6",
+        "meta nfproto": "ipv4" if v4 else "ipv6",
+        "meta protocol": "ip" if v4 else "ip6",
         "ct state": "new",
         "ct status": None,
     }
 
 
+_NONE = "none"  # the value of a field that the packet does not have: nothing is equal to it
+
+
 def verdict(rules: list[dict[str, Any]], packet: Packet) -> tuple[set[str], str]:
     """What may become of a packet that is for this host: accept, drop, or both where that is not certain; and the chain
     that drops it, as nft names it."""
+    flags = {(t["family"], t["name"]): t["flags"] for item in rules if (t := item.get("table")) and t.get("flags")}
     chains = {(c["family"], c["table"], c["name"]): c for item in rules if (c := item.get("chain"))}
-    steps: dict[tuple[str, str, str], list[list[Any]]] = {}
+    steps: dict[Key, list[list[Any]]] = {}
     for item in rules:
         if rule := item.get("rule"):
             steps.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule["expr"])
-    family = "ip" if packet["meta nfproto"] == "ipv4" else "ip6"
     possible, where = {ACCEPT}, ""
-    for key, chain in chains.items():
-        if chain.get("hook") != _HOOK or key[0] not in (family, "inet"):
-            continue
+    for key, chain in _on_the_way(chains, packet):
         found = _walk(steps, key, packet, chain.get("policy", ACCEPT), 0)
+        if key[:2] in flags or (key[0] == "netdev" and "dev" not in chain):
+            found |= {ACCEPT}  # a table may sleep, a chain may be of another link: older releases of nft don't say
         if DROP in found:
             where = where or " ".join(key)
             if ACCEPT not in found:
                 return {DROP}, " ".join(key)
             possible = {ACCEPT, DROP}
+        if chain["hook"] == "prerouting" and _may_not_be_tracked(steps, key):
+            packet = {**packet, "ct state": None}
     return possible, where
 
 
+def _on_the_way(chains: Mapping[Key, dict[str, Any]], packet: Packet) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """The base chains that a packet comes by, in their order."""
+    family = "ip" if packet["meta nfproto"] == "ipv4" else "ip6"
+    for only, hook in _PLACES:
+        for key, chain in chains.items():
+            if chain.get("hook") != hook or key[0] not in ((only,) if only else (family, "inet")):
+                continue
+            devices = chain.get("dev", packet["meta iifname"])
+            if only and packet["meta iifname"] not in (devices if isinstance(devices, list) else [devices]):
+                continue
+            yield key, chain
+
+
+def _may_not_be_tracked(steps: Mapping[Key, list[list[Any]]], chain: Key) -> bool:
+    return any("notrack" in expression for rule in steps.get(chain, []) for expression in rule)
+
+
 def _walk(
-    steps: Mapping[tuple[str, str, str], list[list[Any]]],
-    chain: tuple[str, str, str],
+    steps: Mapping[Key, list[list[Any]]],
+    chain: Key,
     packet: Packet,
     policy: str,
     depth: int,
@@ -81,6 +112,9 @@ def _walk(
         if matches is False or outcome is None:
             continue
         kind, target = outcome
+        if kind == _EITHER:
+            possible |= {ACCEPT, DROP}
+            continue
         if kind in ("jump", "goto"):
             after = _walk(steps, (*chain[:2], target), packet, RETURN, depth + 1) if depth < 16 else {ACCEPT, DROP}
             decided = after - {RETURN} if kind == "jump" else {policy if v == RETURN else v for v in after}
@@ -111,10 +145,10 @@ def _rule(expressions: list[Any], packet: Packet) -> tuple[bool | None, tuple[st
             return matches, (DROP, "")
         elif name in ("jump", "goto"):
             return matches, (name, content["target"])
+        elif name in _MATCHING:
+            matches = None
         elif name not in _SILENT:
-            matches = None  # a limit, a verdict map …
-            if name == "vmap":
-                return None, None
+            return matches, (_EITHER, "")  # a map of verdicts, a redirect, a queue …
     return matches, None
 
 
@@ -125,10 +159,21 @@ def _match(content: Mapping[str, Any], packet: Packet) -> bool | None:
         return False
     if name not in packet or packet[name] is None:
         return None
-    inside = _contains(content["right"], packet[name])
-    if inside is None:
+    value, right, how = packet[name], content["right"], content["op"]
+    if how in _COMPARED:
+        return _COMPARED[how](value, right) if isinstance(value, int) and isinstance(right, int) else None
+    inside = _contains(right, value)
+    if inside is None or how not in ("==", "!=", "in"):
         return None
-    return not inside if content["op"] == "!=" else inside
+    return not inside if how == "!=" else inside
+
+
+_COMPARED: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 def _name(left: Any) -> str:

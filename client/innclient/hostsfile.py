@@ -77,8 +77,9 @@ def _write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), status.st_mode & 0o7777 if status else 0o644)
-            if status:
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            ours = os.fstat(file.fileno())
+            if status and (status.st_uid, status.st_gid) != (ours.st_uid, ours.st_gid):
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)  # the services may not, and need not
             os.fsync(file.fileno())
         os.replace(beside, real)
     except OSError:

@@ -1,5 +1,6 @@
-"""Tell systemd, where it asked to be told (sd_notify(3))."""
+"""Tell systemd, where it asked to be told (sd_notify(3), sd_watchdog_enabled(3))."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -12,3 +13,25 @@ def notify(state: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
         out.connect("\0" + where[1:] if where.startswith("@") else where)
         out.sendall(state.encode())
+
+
+def watched() -> float | None:
+    """Seconds within which systemd wants to hear from this process again; None where it does not watch us."""
+    text, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
+    if not text.isdigit() or int(text) == 0 or process not in (None, str(os.getpid())):
+        return None
+    return int(text) / 1_000_000
+
+
+async def keep_watched() -> None:
+    """Say twice in each span of the watchdog that the event loop is alive, until cancelled. Where it is not, systemd
+    ends the process with SIGABRT, and what it stood in goes to the journal."""
+    span = watched()
+    if span is None:
+        return
+    import faulthandler
+
+    faulthandler.enable()
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(span / 2)

@@ -72,6 +72,11 @@ def _pings(address: Address, deadline: float) -> bool:
     return False
 
 
+def pings(address: Address) -> bool:
+    """Whether an address answers a ping. Needs CAP_NET_RAW; without it, it counts as silent."""
+    return _pings(address, time.monotonic() + _WAIT)
+
+
 def _checksum(data: bytes) -> int:
     """The internet checksum (RFC 1071) of an even number of bytes."""
     total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))

@@ -13,6 +13,7 @@ from innclient.failures import USAGE, Failure
 T = TypeVar("T")
 
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?")
+_WHERE = re.compile(r" - at `\$\.?(?:([^`]*)\.)?([^`.\[]*)(?:\[[^`]*)?`$")
 
 
 def parse(text: str, shape: type[T], where: str, code: str = "config_invalid", status: int = USAGE) -> T:
@@ -22,7 +23,9 @@ def parse(text: str, shape: type[T], where: str, code: str = "config_invalid", s
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Failure(status, code, f"{where} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise Failure(status, code, f"{where}: {_plain(str(error))}") from None
+        line = _line_of(text, str(error))
+        place = f"{where}, line {line}" if line else where
+        raise Failure(status, code, f"{place}: {_plain(str(error))}") from None
 
 
 def _plain(message: str) -> str:
@@ -31,6 +34,28 @@ def _plain(message: str) -> str:
         return message
     section = f" in [{found[2]}]" if found[2] else ""
     return f'unknown key "{found[1]}"{section}'
+
+
+def _line_of(text: str, message: str) -> int | None:
+    """The line of what is wrong; None where it can't be told, or where something is missing."""
+    unknown, place = _UNKNOWN.fullmatch(message), _WHERE.search(message)
+    if unknown is not None:
+        section, key = unknown[2] or "", unknown[1]
+    elif place is not None and "missing required field" not in message:
+        section, key = place[1] or "", place[2]
+    else:
+        return None
+    names_key = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""")
+    names_table = re.compile(rf"""\s*\[\[?\s*["']?{re.escape(key)}["']?\s*[].]""")
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if not section and names_table.match(line):
+            return number
+        head = re.match(r"\s*\[+([^]]*)]", line)
+        current = head[1].strip() if head else current
+        if current == section and not head and names_key.match(line):
+            return number
+    return None
 
 
 def read(path: Path, shape: type[T]) -> T:

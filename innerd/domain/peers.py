@@ -7,7 +7,7 @@ from innerd.domain import events as e
 from innerd.domain.cidrs import INFRA_NAME, can_be_reached, find_cidr
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Cidr, Network, Peer
-from innerd.domain.values import Address, Name, PublicKey, assignable, shown
+from innerd.domain.values import Address, Name, PublicKey, assignable, endpoint_address, shown
 
 Events = tuple[e.AnyEvent, ...]
 
@@ -178,6 +178,13 @@ def set_network_endpoint(network: Network, command: c.SetNetworkEndpoint) -> Eve
     """Where peers reach the coordinator from now on."""
     was = network.coordinator.endpoint
     can_be_reached(command.endpoint)
+    address = endpoint_address(command.endpoint)
+    if address is not None and address in network.root.range:
+        raise Refused(
+            "invalid_endpoint",
+            f"{command.endpoint} lies inside the network: nobody could come to the tunnel by way of the tunnel",
+            "the address at which this host is reached from outside",
+        )
     if was == command.endpoint:
         return ()
     return (e.NetworkEndpointChanged(peer=COORDINATOR, endpoint=command.endpoint, was=was),)

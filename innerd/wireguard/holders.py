@@ -7,15 +7,33 @@ _LISTENS = {"tcp": {"0A"}, "udp": {"07", "01"}}  # the states of sockets that ha
 
 
 def holder(protocol: str, port: int) -> str | None:
-    """A process that listens on a port ("udp" or "tcp"), as `name (pid N)`; a WireGuard interface of the kernel's has
-    none. None where nobody does."""
+    """A process that listens on a port ("udp" or "tcp"), as `name (pid N)`, or the WireGuard interface of the kernel's
+    that has it. None where nobody does."""
     inodes = _inodes(protocol, port)
     if not inodes:
         return None
     for process in _PROC.iterdir():
         if process.name.isdecimal() and _has(process, inodes):
             return f"{_name(process)} (pid {process.name})"
-    return "the kernel (a WireGuard interface)" if protocol == "udp" else "a process that can't be seen from here"
+    name = _interface(port) if protocol == "udp" else None
+    if name:
+        return f"the WireGuard interface {name}"
+    unseen = "a process that can't be seen from here"
+    return f"the kernel, or {unseen}" if protocol == "udp" else unseen
+
+
+def _interface(port: int) -> str | None:
+    """The WireGuard interface of the kernel's that has a port."""
+    from innerd.wireguard import links
+    from innerd.wireguard.device import DeviceError
+    from innerd.wireguard.kernel import KernelBackend
+
+    try:
+        return next(
+            (name for name in links.of_kind("wireguard") if KernelBackend().get(name).listen_port == port), None
+        )
+    except DeviceError:
+        return None
 
 
 def _inodes(protocol: str, port: int) -> set[str]:

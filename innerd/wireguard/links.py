@@ -138,6 +138,13 @@ def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
     }
 
 
+def of_kind(kind: str) -> list[str]:
+    """The names of all links of a kind."""
+    with route_socket() as ip:
+        links = [(link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_LINKINFO")) for link in ip.get_links()]
+    return [str(name) for name, info in links if info and info.get_attr("IFLA_INFO_KIND") == kind]
+
+
 def deviations(interface: str, wanted: IPv4Interface | IPv6Interface) -> list[str]:
     """What of a link is not as it should be, in words."""
     with route_socket() as ip:
@@ -221,7 +228,8 @@ def _route_mtu(ip: Any, target: str, own: int | None) -> int | None:
         return None
     metrics = route.get_attr("RTA_METRICS")
     told = metrics.get_attr("RTAX_MTU") if metrics else None
-    return int(told or ip.get_links(link)[0].get_attr("IFLA_MTU"))
+    carried = int(ip.get_links(link)[0].get_attr("IFLA_MTU"))
+    return min(carried, int(told)) if told else carried
 
 
 _TUNNELS = {"wireguard", "tun", "sit", "ipip", "gre", "ip6tnl", "vti"}

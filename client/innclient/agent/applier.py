@@ -5,11 +5,13 @@ it is read anew.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from innclient.agent.core import Core, Taken
 from innclient.agent.finding import Finder
@@ -18,8 +20,8 @@ from innclient.agent.state import KnownPeer, Presence
 from innclient.agent.tunnel import Tunnel
 from innclient.config import Loaded
 from innerd.domain.values import Endpoint
-from innerd.wireguard.device import Device
-from innerd.wireguard.plan import edits
+from innerd.wireguard.device import Device, DeviceError
+from innerd.wireguard.plan import Change, SetPeer, applied, edits
 
 
 class Making(Struct, frozen=True, kw_only=True):
@@ -38,6 +40,7 @@ class Applier:
     ) -> None:
         self.device: Device | None = None  # as it was seen last, and changed by us since
         self.core, self.tunnel, self.finder, self.making = core, tunnel, finder, making
+        self._lost: Device | None = None  # one that went: its peers are where they were
         self._repaired = repaired
         self._log = structlog.get_logger("agent").bind(interface=tunnel.interface)
 
@@ -60,7 +63,7 @@ class Applier:
         was_there = self.tunnel.is_same()
         done = self.bring_up(loaded)
         if not was_there:
-            self.device = None
+            self._lost, self.device = self.device or self._lost, None
             self._log.warning("the interface was gone: it is made anew")
             done = ["it was gone, and is made anew"]
         if done:
@@ -75,9 +78,21 @@ class Applier:
             before, device, taken = device, self.tunnel.get(), None
             if before is not None and (found := edits(before, device)):
                 self._repaired(found)
+                device = self._with_its_port(before, device)
         changes, after = self.core.changes(device, server, self._tried(taken), now, taken)
+        if self._lost is not None:
+            changes = tuple(_where_it_was(change, self._lost) for change in changes)
+            after, self._lost = applied(device, changes), None
         self.tunnel.change(changes)
         self.device = after
+
+    def _with_its_port(self, before: Device, device: Device) -> Device:
+        """The device with the port that it had, whoever gave it another: others know us there."""
+        if device.listen_port == before.listen_port:
+            return device
+        with contextlib.suppress(DeviceError):  # somebody else has it now
+            self.tunnel.listen(before.listen_port)
+        return self.tunnel.get()
 
     def _tried(self, taken: Taken | None) -> dict[int, Presence]:
         """Where silent peers may be tried, of those that are looked at."""
@@ -104,3 +119,11 @@ class Applier:
         """Shake hands with the coordinator anew, at the next change."""
         self.device = None
         await asyncio.to_thread(self.tunnel.forget, self.core.me.server_key)
+
+
+def _where_it_was(change: Change, lost: Device) -> Change:
+    """A peer that is made anew is greeted at once where it was reached: it does not know that it should begin."""
+    if not isinstance(change, SetPeer) or not change.is_new or change.endpoint is not None:
+        return change
+    entry = lost.peers.get(change.public_key)
+    return change if entry is None or entry.endpoint is None else replace(change, endpoint=entry.endpoint)

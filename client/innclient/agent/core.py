@@ -106,10 +106,21 @@ class Core:
                     if frame.reason in SHUT_OUT:
                         netmap, presence, taken.peers = emptied(netmap), {}, None
         self.netmap, self.presence, self._restored = netmap, presence, restored
+        if taken.is_caught_up:
+            self._forget_memories()
         if taken.hello is not None:
             self.applied = None  # a coordinator that started anew knows of no receipt: say it again
         self._compare(before, taken, now)
         return taken
+
+    def _forget_memories(self) -> None:
+        """What was tried from memory, before anybody told us where peers are, is not waited for."""
+        known = self.presence
+        self.trials = {
+            number: trial
+            for number, trial in self.trials.items()
+            if trial.endpoint is None or (number in known and trial.endpoint in known[number].endpoints)
+        }
 
     def _compare(self, before: Netmap, taken: Taken, now: float) -> None:
         """Note what is other than before: keys for the device, words for people."""

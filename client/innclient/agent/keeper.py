@@ -147,6 +147,7 @@ class Keeper:
             async with self._applying:
                 self.applier.device = None
                 await asyncio.to_thread(self.tunnel.listen, loaded.values.listen_port)
+            self.ways.port_changed()
         await self._look_up()
         await self.apply()
         if self.connected_since is not None:

@@ -21,6 +21,8 @@ from innclient.agent.view import NetworkView, StatusView, network_view
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
+from innclient.notify import keep_watched
+from innclient.probe import pings
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.keys import public_key
 
@@ -78,12 +80,14 @@ async def why_unreachable(tunnel: Tunnel, loaded: Loaded, why: str = "") -> Fail
     except NoSuchDevice as error:
         return Failure(SYSTEM, error.code, error.message, error.hint)
     entry = device.peers.get(values.server_key)
+    hint = "check that the coordinator is up and its UDP port reachable from here"
     if entry is None or entry.last_handshake is None or time.time() - entry.last_handshake > 180:
-        return unreachable(
-            f"the tunnel to the coordinator is dead: {values.external} (UDP) answers no handshake",
-            "check that the coordinator is up and its UDP port reachable from here",
-            "tunnel_unreachable",
-        )
+        what = f"{values.external} (UDP) answers no handshake"
+        return unreachable(f"the tunnel to the coordinator is dead: {what}", hint, "tunnel_unreachable")
+    if not await asyncio.to_thread(pings, values.internal_address):
+        ago = time.time() - entry.last_handshake
+        what = f"its last handshake was {ago:.0f} s ago, and now nothing answers in it, not even a ping"
+        return unreachable(f"the tunnel to the coordinator fell silent: {what}", hint, "tunnel_unreachable")
     return unreachable(
         f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer"
         + (f" ({why})" if why else ""),
@@ -105,6 +109,7 @@ async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> 
     begun = [asyncio.Event() for _ in keepers]
     tasks = [asyncio.create_task(_keep(keeper, up)) for keeper, up in zip(keepers, begun, strict=True)]
     greeting = asyncio.create_task(_when_all(begun, ready))
+    watched = asyncio.create_task(keep_watched())
     stopped: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     pending: set[asyncio.Task[Any]] = {*tasks}
     try:
@@ -115,9 +120,9 @@ async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> 
                 if task.exception() is not None and pending:
                     _log.error("an interface is given up", error=str(task.exception()))
     except asyncio.CancelledError:
-        await _ended(*tasks, stopped, greeting)
+        await _ended(*tasks, stopped, greeting, watched)
         raise
-    for outcome in await _ended(*tasks, stopped, greeting):
+    for outcome in await _ended(*tasks, stopped, greeting, watched):
         if isinstance(outcome, Exception):
             raise outcome
 

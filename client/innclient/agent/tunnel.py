@@ -72,8 +72,10 @@ class Tunnel:
         return backend.configure(interface, address.ip, address.network.prefixlen, mtu, routing=routing)
 
     def listen(self, port: int | None) -> None:
-        """Another UDP port; None is any that is free. Tunnels stay. Raises DeviceError: then the port is as it was."""
-        before = self.get().listen_port
+        """Another UDP port; None is any that is free. Tunnels stay: who was spoken with is greeted from it. Raises
+        DeviceError: then the port is as it was."""
+        device = self.get()
+        before = device.listen_port
         if port == before:
             return
         if port is not None:
@@ -83,6 +85,7 @@ class Tunnel:
         except DeviceError:
             self.change([SetPort(before)])  # wireguard-go has none now
             raise
+        self.greet(peer for peer in device.peers.values() if peer.last_handshake is not None)
 
     def get(self) -> Device:
         return self.backend.get(self.interface)

@@ -213,6 +213,11 @@ class Ways:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
+    def port_changed(self) -> None:
+        """The device listens on another port: probes must leave from there."""
+        self._opened_at = float("-inf")
+        self._wake.set()
+
     async def moved(self) -> None:
         """This host has other addresses: tell those that we spoke with, look for ways to who can't hear it."""
         self.networks = await asyncio.to_thread(links.host_networks)
