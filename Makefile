@@ -4,11 +4,13 @@
 #   make test       the whole suite, hosts in network namespaces included (root)
 #   make check      lint, types, import contracts, fast tests
 #   make bench      figures, as ratios against a named reference
+#   make netlab     how long machines behind NATs take to reach each other: make netlab RUNS=40
 #   make sim        a seeded life of a network in memory: make sim PEERS=1000 MINUTES=10 SEED=7
 #   make interop    innernet's own client against our coordinator (needs cargo)
 #   make test-slow  what takes longer than CI should wait: kernel WireGuard in a VM, many crashes
 #   make lock       pin the packages anew, with hashes and without URLs
 #   make build      a wheel
+#   make deb        the Debian package, in dist/
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -16,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: demo test test-fast test-slow check lint bench sim interop lock build setup debian clean
+.PHONY: demo test test-fast test-slow check lint bench netlab sim interop lock build deb setup debian clean
 
 setup: debian $(STAMP)
 
@@ -53,6 +55,11 @@ lint: setup
 bench: setup
 	@$(BIN)/python -m benchmarks
 
+RUNS ?= 40
+
+netlab: setup
+	@$(BIN)/python -m tests.netns.netlab $(RUNS)
+
 PEERS ?= 100
 MINUTES ?= 10
 SEED ?=
@@ -75,6 +82,9 @@ lock:
 
 build: setup
 	$(BIN)/python -m hatchling build -t wheel
+
+deb: setup
+	@$(BIN)/python deploy/debian/build.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

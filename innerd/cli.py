@@ -7,11 +7,12 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from innclient import known
 from innclient.admin import ask, cidrs, peers, records, render, reports
-from innclient.admin.transport import Api, in_process, over_socket
 from innclient.admin.verb import CONNECT, Call, verb
 from innclient.completions import completions
 from innclient.failures import Failure, usage
@@ -43,14 +44,19 @@ from innerd.domain.values import (
 )
 from innerd.wire.ours import NetworkJson, Status
 
+if TYPE_CHECKING:
+    from innclient.admin.transport import Api
+
 
 @contextlib.asynccontextmanager
-async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
+async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     """The way to a network on this host: through who serves it, else through its log."""
     require_root("innerd")
     paths = paths_of(settings, network)
     config = load(paths)
     if _answers(paths.socket):
+        from innclient.admin.transport import over_socket
+
         api = over_socket(paths.socket)
         try:
             yield api
@@ -71,9 +77,10 @@ def _answers(path: Path) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _alone(settings: Settings, paths: Paths, config: Config) -> AsyncIterator[Api]:
+async def _alone(settings: Settings, paths: Paths, config: Config) -> "AsyncIterator[Api]":
     import asyncio
 
+    from innclient.admin.transport import in_process
     from innerd.api.app import create_app
     from innerd.wiring import opened, sync_device_once
 
@@ -322,6 +329,17 @@ def _status_of(settings: Settings, network: str) -> "Status | Failure":
         return failure
 
 
+def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:
+    """The peers or CIDRs of a network, for a shell to offer: from the tables beside its log."""
+    import sqlite3
+
+    kept = {"peers": "SELECT name FROM peers WHERE is_retired = 0", "cidrs": "SELECT name FROM cidrs"}
+    path = settings.data_dir / f"{network}.db"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.05)) as connection:
+        return [row[0] for row in connection.execute(kept[what])]
+
+
+known.readers["innerd"] = _names_in_log
 cli.add_command(completions("innerd", cli))
 for command in (
     *files_verbs.VERBS,

@@ -1,6 +1,5 @@
 """The command `inn`: join a network, stay in it, look at it; and every admin verb over the tunnel."""
 
-import asyncio
 import contextlib
 import sys
 import time
@@ -12,7 +11,6 @@ import rich_click as click
 
 from innclient import config, endpoints, looking, told
 from innclient.admin import ask, cidrs, peers, records, render, reports
-from innclient.admin.transport import Api, Prover, over_tunnel
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
 from innclient.config import Paths
@@ -39,12 +37,15 @@ from innerd.wireguard.device import DeviceError
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
-    pass
+    from innclient.admin.transport import Api
 
 
 @contextlib.asynccontextmanager
-async def _connect(settings: Settings, network: str) -> AsyncIterator[Api]:
+async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     """Over the tunnel, with the proof that we hold this peer's private key."""
+    import asyncio
+
+    from innclient.admin.transport import Prover, over_tunnel
     from innclient.agent.disk import load_netmap
     from innclient.agent.run import why_unreachable
     from innerd.wire.ours import Capabilities

@@ -1,6 +1,5 @@
 """The flags that every command takes, before the subcommand and after it, and how a command ends."""
 
-import asyncio
 import copy
 import os
 import sys
@@ -11,7 +10,8 @@ from typing import Any, TypeVar
 import rich_click as click
 from click import exceptions as click_exceptions
 
-from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
+from innclient import known
+from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, printable, report
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU, BackendName
 
 T = TypeVar("T")
@@ -102,6 +102,8 @@ class Command(click.RichCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         taken = {name for parameter in self.params for name in parameter.opts}
+        for parameter in self.params:
+            known.offer(self.name, parameter)
         for option in global_flags():
             option.opts = [name for name in option.opts if name not in taken]
             if option.opts:
@@ -128,7 +130,8 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
     try:
         # Where click is not to exit by itself, it returns what a command gave to `context.exit`.
         status = group.main(prog_name=program, standalone_mode=False, obj=settings)
-        sys.exit(status if isinstance(status, int) else 0)
+    except SystemExit:
+        raise
     except click_exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(USAGE)
@@ -137,7 +140,7 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
         _fail(Failure(USAGE, "usage", error.format_message().rstrip("."), f"{where} --help"), settings)
     except click.ClickException as error:
         _fail(Failure(USAGE, "usage", error.format_message()), settings)
-    except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
+    except (KeyboardInterrupt, click.Abort, _cancelled()):
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -145,10 +148,23 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
         if failure is None:
             _bug(program, error, settings)
         _fail(failure or Failure(INTERNAL, "internal", str(error)), settings)
+    else:
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _cancelled() -> type[BaseException]:
+    """Only asked when something was raised: asyncio takes its time to load."""
+    import asyncio
+
+    return asyncio.CancelledError
 
 
 def _fail(failure: Failure, settings: Settings) -> None:
     report(failure, as_json=settings.as_json)
+    if os.environ.get("NOTIFY_SOCKET"):  # `systemctl status` shows it, however little of the log
+        from innclient.notify import notify
+
+        notify(f"STATUS={printable(failure.message)} [{failure.code}]" + (f": {failure.hint}" if failure.hint else ""))
     sys.exit(failure.status)
 
 
@@ -165,6 +181,8 @@ def _bug(program: str, error: Exception, settings: Settings) -> None:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a fresh loop."""
+    import asyncio
+
     return asyncio.run(main)
 
 

@@ -1,6 +1,5 @@
 """The verbs about what this machine was told: `inn events` in words, and `inn trust`, which believes a changed key."""
 
-import asyncio
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -125,6 +124,8 @@ def _trust_in_files(settings: Settings, paths: Paths, broken: "Broken") -> None:
 
 
 async def _trusted(keeper: "Keeper", broken: "Broken") -> None:
+    import asyncio
+
     try:
         await keeper.trust(broken.ip, broken.offered, apply=await asyncio.to_thread(keeper.tunnel.is_up))
     finally:

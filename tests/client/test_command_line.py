@@ -151,6 +151,7 @@ def test_an_unknown_key_in_a_config_is_named(tmp_path: Path, program: str) -> No
     host = Host(tmp_path, program)
     host.etc.mkdir()
     (host.etc / f"{NETWORK}.toml").write_text('colour = "red"\n')
+    (host.etc / f"{NETWORK}.toml").chmod(0o600)
     done = host("list-peers", NETWORK)
     assert (done.status, done.code, done.out) == (2, "config_invalid", "")
     assert '"colour"' in done.err

@@ -1,5 +1,6 @@
 """Config files of both programs: what may stand in them, and what is said of what may not."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,11 +55,13 @@ def load_client(folder: Path, text: str) -> config.Loaded:
     paths = paths_in(folder)
     paths.config_dir.mkdir(exist_ok=True)
     paths.config.write_text(text)
+    paths.config.chmod(0o600)
     return config.load(paths)
 
 
 def load_coordinator(folder: Path, text: str) -> Config:
     (folder / "kermpany.toml").write_text(text)
+    (folder / "kermpany.toml").chmod(0o600)
     return coordinators.load(coordinators.Paths("kermpany", folder, folder, folder))
 
 
@@ -180,3 +183,43 @@ def test_what_is_not_utf8_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b'a = "\xff"')
     with pytest.raises(Failure, match="not UTF-8"):
         toml.read(tmp_path / "x.toml", Config)
+
+
+LINES = [
+    pytest.param("colour = 1\n" + COORDINATORS, 1, id="an unknown key at the top"),
+    pytest.param(edited(COORDINATORS, "ttl", "tttl"), 7, id="a typo in a section"),
+    pytest.param(edited(COORDINATORS, "ttl = 30", "ttl = -1"), 7, id="a value out of range"),
+    pytest.param(edited(COORDINATORS, "listen-port = 51820", 'listen-port = "x"'), 2, id="a value of another type"),
+    pytest.param(edited(COORDINATORS, '"admins", ', "7, "), 10, id="one of a list"),
+    pytest.param(COORDINATORS + "[dsn]\nttl = 1\n", 14, id="an unknown section"),
+    pytest.param(edited(COORDINATORS, "ttl = 30", "ttl ="), 7, id="no TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), LINES)
+def test_what_is_wrong_in_a_config_is_said_with_its_line(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(Failure) as failed:
+        load_coordinator(tmp_path, text.lstrip("\n"))
+    assert f"line {line}" in failed.value.message
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_config_that_others_may_read_or_write_is_refused_with_the_fix(tmp_path: Path, mode: int) -> None:
+    paths = paths_in(tmp_path)
+    load_client(tmp_path, CLIENTS)
+    load_coordinator(tmp_path, COORDINATORS)
+    there = coordinators.Paths("kermpany", tmp_path, tmp_path, tmp_path)
+    for path, load in ((paths.config, lambda: config.load(paths)), (there.config, lambda: coordinators.load(there))):
+        path.chmod(mode)
+        with pytest.raises(Failure) as failed:
+            load()
+        assert (failed.value.status, failed.value.code) == (USAGE, "config_mode")
+        assert failed.value.hint == f"chmod go= {path}"
+
+
+def test_a_config_of_another_user_is_refused_with_the_fix(tmp_path: Path) -> None:
+    load_coordinator(tmp_path, COORDINATORS)
+    os.chown(tmp_path / "kermpany.toml", 4711, 0)
+    with pytest.raises(Failure) as failed:
+        coordinators.load(coordinators.Paths("kermpany", tmp_path, tmp_path, tmp_path))
+    assert (failed.value.code, failed.value.hint) == ("config_mode", f"chown root {tmp_path}/kermpany.toml")

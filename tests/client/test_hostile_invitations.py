@@ -66,6 +66,7 @@ def not_loaded(folder: Path, text: str) -> None:
     paths = paths_in(folder)
     paths.config.parent.mkdir()
     paths.config.write_text(text)
+    paths.config.chmod(0o600)
     with pytest.raises(Failure) as failed:
         config.load(paths)
     assert (failed.value.status, failed.value.code) == (USAGE, "config_invalid")

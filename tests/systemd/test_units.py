@@ -67,7 +67,7 @@ def test_the_agent_is_a_service_too() -> None:
 innerd add-cidr kermpany --name humans --cidr 10.42.128.0/17 --parent kermpany >/dev/null
 innerd add-peer kermpany --name ryo --cidr humans --auto-ip --admin false --invite-expires 1d --save-config - > /tmp/i
 mkdir -m 700 /etc/inn
-sed 's/kermpany"/peer"/' /tmp/i > /etc/inn/peer.toml
+(umask 077; sed 's/kermpany"/peer"/' /tmp/i > /etc/inn/peer.toml)
 systemctl start inn@peer
 inn status peer | grep agent
 systemctl stop inn@peer

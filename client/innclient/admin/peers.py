@@ -17,7 +17,6 @@ from innclient.failures import REFUSED, SYSTEM, Failure, usage
 from innerd.domain.values import parse_address, parse_name
 from innerd.wire.innernet import PeerJson
 from innerd.wire.ours import NetworkJson, NetworkPeer
-from innerd.wireguard import keys
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _COORDINATOR = 1
@@ -76,6 +75,8 @@ async def add_peer(
     invite_expires: str | None,
 ) -> None:
     """Add a peer and write its invitation."""
+    from innerd.wireguard import keys
+
     if ip is not None and auto_ip:
         raise usage("--ip and --auto-ip exclude each other")
     if ip is not None:
@@ -316,6 +317,8 @@ async def _remove(call: Call, peer: NetworkPeer, sentence: str) -> None:
 )
 async def reissue_invite(call: Call, name: str | None, save_config: str | None, invite_expires: str | None) -> None:
     """Write a new invitation for a peer that has not redeemed; the old one is void at once."""
+    from innerd.wireguard import keys
+
     peer = await _chosen(call, name, "Peer", lambda peer: not peer.is_redeemed)
     expires = int(time.time()) + duration(
         invite_expires or ask.text("Invitation is good for", "--invite-expires", "14d", duration)

@@ -7,18 +7,20 @@ program's: it leaves a `Connect` in the click context.
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from innclient.admin import ask, render, waiting
-from innclient.admin.transport import Api, Reply
 from innclient.failures import REFUSED, Failure, not_found
 from innclient.options import WAIT, Command, Settings, json_flag, run, settings_of
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
-Connect = Callable[[Settings, str], AbstractAsyncContextManager[Api]]
+if TYPE_CHECKING:
+    from innclient.admin.transport import Api, Reply
+
+Connect = Callable[[Settings, str], "AbstractAsyncContextManager[Api]"]
 _TRIES = 10  # under so many others' changes a verb gives up
 CONNECT = "innclient.connect"  # where the program leaves its Connect, in click's meta
 
@@ -27,7 +29,7 @@ class Call:
     """One run of a verb."""
 
     def __init__(
-        self, api: Api, *, as_json: bool, dry_run: bool = False, yes: bool = False, wait: int | None = None
+        self, api: "Api", *, as_json: bool, dry_run: bool = False, yes: bool = False, wait: int | None = None
     ) -> None:
         self.api = api
         self.as_json = as_json
@@ -63,7 +65,7 @@ class Call:
         if not self.dry_run:
             ask.confirm(question, yes=self.yes)
 
-    async def change(self, method: str, path: str, body: object = None, **params: str | int) -> Reply | None:
+    async def change(self, method: str, path: str, body: object = None, **params: str | int) -> "Reply | None":
         """Make a change. In a dry run: show what it would do, and None."""
         if not self.dry_run:
             return await self._changed(method, path, body, **params)
@@ -74,7 +76,7 @@ class Call:
             render.difference(diff)
         return None
 
-    async def _changed(self, method: str, path: str, body: object, **params: str | int) -> Reply:
+    async def _changed(self, method: str, path: str, body: object, **params: str | int) -> "Reply":
         """Change what was looked at, not what it has become: where the network has moved on meanwhile, look again, and
         go on only if the peers and CIDRs that the change speaks of are still as they were."""
         for _ in range(_TRIES):
@@ -95,7 +97,7 @@ class Call:
             "look at it, and repeat the change if it is still wanted",
         )
 
-    def changed(self, reply: Reply | None) -> None:
+    def changed(self, reply: "Reply | None") -> None:
         """A change of which nothing is told: its own output is all that stdout holds."""
         if reply is not None:
             self._told = {"revision": reply.revision}

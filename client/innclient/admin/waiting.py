@@ -1,15 +1,17 @@
 """`--wait`: how a change went on to the peers that it concerns."""
 
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from innclient.admin.transport import Api
 from innclient.failures import UNREACHABLE, Failure
 from innerd.wire.ours import Convergence
+
+if TYPE_CHECKING:
+    from innclient.admin.transport import Api
 
 _HINT = "innerd convergence (or inn convergence) shows how far each peer is"
 
 
-async def until_converged(api: Api, revision: int, seconds: int) -> dict[str, Any]:
+async def until_converged(api: "Api", revision: int, seconds: int) -> dict[str, Any]:
     """Return when all connected peers that were told of a revision have it, or the time is over: whose device matches,
     who is missing, who is not connected. Raises Failure where that can't be known."""
     try:

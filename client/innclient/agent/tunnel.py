@@ -111,10 +111,11 @@ class Tunnel:
 
     def meet(self, private_key: str, server: PublicKey, ip: Address, endpoint: Endpoint) -> None:
         """One key, one peer, from scratch: a new entry shakes hands at once, an old one waits for its turn."""
-        device = self.get()
+        # The old entry first, and by itself: else it shakes hands with the new key, and the second of two initiations
+        # in one millisecond gets no answer.
+        self.change([RemovePeer(key) for key in self.get().peers])
         changes: list[Change] = [
             SetKey(private_key),
-            *(RemovePeer(key) for key in device.peers),
             SetPeer(
                 public_key=server,
                 is_new=True,

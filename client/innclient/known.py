@@ -1,0 +1,67 @@
+"""What shells are offered in place of names: networks from the folders, peers and CIDRs from what lies on this host.
+Only files are read: an answer takes no longer than the start of the program. Who may not read them is offered less."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from innclient.options import Settings
+
+_NETWORKS = {"network", "interface", "interfaces"}
+_PEERS = {"peer", "other"}
+_CIDRS = {"cidr", "cidr1", "cidr2", "parent"}
+_OF_PEERS = {
+    *("rename-peer", "enable-peer", "disable-peer", "delete-peer", "retire-peer"),
+    *("grant-admin", "revoke-admin", "reissue-invite", "override-peer-endpoint"),
+}
+_OF_CIDRS = {"rename-cidr", "delete-cidr"}
+
+
+class Known(click.types.StringParamType):
+    """Text, for which a shell is offered what is known here."""
+
+    def __init__(self, what: Literal["networks", "peers", "cidrs"]) -> None:
+        self.what = what
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        found: set[str] = set()
+        with contextlib.suppress(Exception):  # whatever is broken: no names, and no noise between somebody's words
+            found = set(_networks(ctx.obj) if self.what == "networks" else _names(ctx, self.what))
+        return [CompletionItem(name) for name in sorted(found) if name.startswith(incomplete)]
+
+
+def offer(command: str | None, parameter: click.Parameter) -> None:
+    """Give a parameter of a command its names, if it is one that takes some."""
+    name = parameter.name
+    if isinstance(parameter, click.Argument) and name in _NETWORKS:
+        parameter.type = Known("networks")
+    elif (name == "name" and command in _OF_PEERS) or name in _PEERS:
+        parameter.type = Known("peers")
+    elif (name == "name" and command in _OF_CIDRS) or (name in _CIDRS and command != "add-cidr") or name == "parent":
+        parameter.type = Known("cidrs")
+
+
+def _networks(settings: "Settings") -> Iterator[str]:
+    for path in (*settings.config_dir.glob("*.toml"), *settings.runtime_dir.glob("*.sock")):
+        yield path.stem
+
+
+def _names(ctx: click.Context, what: str) -> Iterable[str]:
+    # Before an option that still waits for its value, click leaves arguments where they were.
+    network = ctx.params.get("network") or ctx.params.get("interface") or ctx.args[0]
+    return readers[ctx.obj.program](ctx.obj, network, what)
+
+
+def _from_netmap(settings: "Settings", network: str, what: str) -> Iterable[str]:
+    import json
+
+    told: dict[str, Any] = json.loads((settings.data_dir / network / "netmap.json").read_bytes())
+    return [entry["name"] for entry in told[what]]
+
+
+# How a program knows the peers and CIDRs of a network; innerd adds its own.
+readers: dict[str, Callable[["Settings", str, str], Iterable[str]]] = {"inn": _from_netmap}

@@ -1,0 +1,247 @@
+"""Builds the Debian package: `make deb`, or `python deploy/debian/build.py [--out FOLDER] [--version VERSION]`.
+
+A staged tree and dpkg-deb, nothing else. The Python packages come from requirements.txt, by hash, through the pip of a
+throw-away environment of /usr/bin/python3: the interpreter that will run them, and whose ABI they must have.
+"""
+
+import argparse
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from email.utils import formatdate, parsedate_to_datetime
+from importlib.metadata import distributions
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BUILD = ROOT / "build/deb"
+PYTHON = "/usr/bin/python3"
+PROGRAMS = {"innerd": "innerd.cli", "inn": "innclient.cli"}
+# Made for litestar's tests and examples only; never imported by us, and a quarter of the whole.
+UNUSED = ("faker", "polyfactory")
+JUNK = ("bin", "**/__pycache__", "**/tests", "litestar/testing", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/*.h")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build the Debian package.")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist")
+    parser.add_argument("--version", help="another version than the changelog's, such as 0.1.0-2")
+    given = parser.parse_args()
+    version, moment = changelog_head()
+    version = given.version or version
+    os.environ["SOURCE_DATE_EPOCH"] = str(moment)
+    stage = BUILD / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    site = stage / "usr/lib/innerd/site-packages"
+    place_packages(site)
+    place_programs(stage)
+    place_units(stage)
+    place_pages(stage, version, moment)
+    place_completions(stage)
+    place_documents(stage, site, version, moment)
+    settle(stage, moment)
+    sys.stdout.write(f"{packed(stage, given.out, version)}\n")
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, check=True, text=True)
+    return done.stdout
+
+
+def changelog_head() -> tuple[str, int]:
+    """The newest version of deploy/debian/changelog, and its moment."""
+    text = (HERE / "changelog").read_text(encoding="utf-8")
+    version = re.match(r"innerd \(([^)]+)\)", text)
+    moment = re.search(r"^ -- .*>  (.*)$", text, re.M)
+    if version is None or moment is None:
+        raise SystemExit("deploy/debian/changelog: no version or no date at its head")
+    ours = re.search(r'^__version__ = "(.*)"', (ROOT / "innerd/__init__.py").read_text(encoding="utf-8"), re.M)
+    if ours is None or version[1].rpartition("-")[0] != ours[1]:
+        raise SystemExit(f"deploy/debian/changelog says {version[1]}, innerd/__init__.py another release")
+    return version[1], int(parsedate_to_datetime(moment[1]).timestamp())
+
+
+# -- what goes in -----------------------------------------------------------------------------------------------------
+
+
+def place_packages(site: Path) -> None:
+    """The pinned packages, and our own wheel."""
+    shutil.copytree(vendored(), site)
+    wheels = BUILD / "wheel"
+    shutil.rmtree(wheels, ignore_errors=True)
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels)
+    run(pip(), "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", site, *wheels.glob("*.whl"))
+    prune(site)
+
+
+def vendored() -> Path:
+    """The packages of requirements.txt, kept between builds as long as it and this file say the same."""
+    pins = (ROOT / "requirements.txt").read_bytes() + Path(__file__).read_bytes()
+    kept = BUILD / f"site-{hashlib.sha256(pins).hexdigest()[:16]}"
+    if not kept.exists():
+        fresh = kept.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        flags = ("--quiet", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--target")
+        run(pip(), "install", *flags, fresh, "-r", ROOT / "requirements.txt")
+        for name in UNUSED:
+            for folder in fresh.glob(f"{name}*"):
+                shutil.rmtree(folder)
+        prune(fresh)
+        for library in fresh.rglob("*.so*"):
+            run("strip", "--strip-unneeded", library)
+        fresh.rename(kept)
+    return kept
+
+
+def pip() -> Path:
+    """pip under Debian's own interpreter."""
+    environment = BUILD / "pip"
+    if not (environment / "bin/pip").exists():
+        run(PYTHON, "-m", "venv", environment)
+    return environment / "bin/pip"
+
+
+def prune(site: Path) -> None:
+    for pattern in JUNK:
+        for path in list(site.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for record in [*site.glob("*.dist-info/RECORD"), *site.glob("*.dist-info/direct_url.json")]:
+        record.unlink()  # it names what was pruned; and the build's own folder
+    for folder in sorted((path for path in site.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def place_programs(stage: Path) -> None:
+    template = (HERE / "launcher.in").read_text(encoding="utf-8")
+    for program, module in PROGRAMS.items():
+        write(stage / "usr/bin" / program, template.replace("@PROGRAM@", program).replace("@MODULE@", module), 0o755)
+
+
+def place_units(stage: Path) -> None:
+    for unit in (ROOT / "deploy/systemd").glob("*.service"):
+        write(stage / "lib/systemd/system" / unit.name, unit.read_text(encoding="utf-8"))
+
+
+def staged_python(stage: Path, *arguments: str | Path, **env: str) -> str:
+    """Debian's interpreter with what is staged, as it will be."""
+    path = str(stage / "usr/lib/innerd/site-packages")
+    return run(PYTHON, "-s", *arguments, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path, "LANG": "C.UTF-8", **env})
+
+
+def place_pages(stage: Path, version: str, moment: int) -> None:
+    """Man pages, generated from the commands that are packed."""
+    date = time.strftime("%Y-%m-%d", time.gmtime(moment))
+    made = BUILD / "man"
+    shutil.rmtree(made, ignore_errors=True)
+    staged_python(stage, "-B", ROOT / "deploy/man/generate.py", made, "--release", version, "--date", date)
+    for page in made.iterdir():
+        packed_text(stage / f"usr/share/man/man{page.suffix[1:]}/{page.name}.gz", page.read_bytes())
+
+
+def place_completions(stage: Path) -> None:
+    places = {
+        "bash": "usr/share/bash-completion/completions/{}",
+        "zsh": "usr/share/zsh/vendor-completions/_{}",
+        "fish": "usr/share/fish/vendor_completions.d/{}.fish",
+    }
+    for program, module in PROGRAMS.items():
+        for shell, place in places.items():
+            code = f"import sys; from {module} import main; sys.argv = ['{program}', 'completions', '{shell}']; main()"
+            write(stage / place.format(program), staged_python(stage, "-B", "-c", code).lstrip("\n"))
+
+
+def place_documents(stage: Path, site: Path, version: str, moment: int) -> None:
+    documents = stage / "usr/share/doc/innerd"
+    for page in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
+        write(documents / page.name, page.read_text(encoding="utf-8"))
+    packed_text(documents / "changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
+    packed_text(documents / "changelog.Debian.gz", changelog(version, moment).encode())
+    for example in ("verify-log.py", "litestream"):
+        source = ROOT / "deploy" / example
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, make(documents / "examples") / example)
+    write(documents / "copyright", copyright_of(site))
+    write(stage / "usr/share/lintian/overrides/innerd", (HERE / "lintian-overrides").read_text(encoding="utf-8"))
+
+
+def changelog(version: str, moment: int) -> str:
+    """The committed one; under another version an entry on top says what it is."""
+    text = (HERE / "changelog").read_text(encoding="utf-8")
+    if f"({version})" in text.partition("\n")[0]:
+        return text
+    author = re.search(r"^ -- (.*>)", text, re.M)
+    signed = f" -- {author[1] if author else ''}  {formatdate(moment)}"
+    return f"innerd ({version}) unstable; urgency=medium\n\n  * Built as {version}.\n\n{signed}\n\n{text}"
+
+
+def copyright_of(site: Path) -> str:
+    """Our licence, and the names of those of the packages that come along."""
+    ours = "".join(f" {line or '.'}\n" for line in (ROOT / "LICENSE").read_text().split("\n\n", 2)[2].splitlines())
+    kept = sorted(distributions(path=[str(site)]), key=lambda found: str(found.name).lower())
+    names = "".join(
+        f"  {found.name} {found.version}: {licence_of(found)}\n" for found in kept if found.name != "innerd"
+    )
+    return (HERE / "copyright").read_text(encoding="utf-8").replace("@VENDORED@\n", names).replace("@LICENSE@\n", ours)
+
+
+def licence_of(found: object) -> str:
+    metadata = found.metadata  # type: ignore[attr-defined]
+    named = [line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier") or () if line.startswith("License")]
+    written = (metadata.get("License") or "").strip().partition("\n")[0]
+    return str(metadata.get("License-Expression") or ", ".join(named) or written or "see there")
+
+
+# -- how it is packed -------------------------------------------------------------------------------------------------
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    make(path.parent)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+
+
+def packed_text(path: Path, data: bytes) -> None:
+    make(path.parent)
+    path.write_bytes(gzip.compress(data, 9, mtime=0))
+
+
+def settle(stage: Path, moment: int) -> None:
+    """The same modes and times whoever builds, and whenever."""
+    for path in [stage, *stage.rglob("*")]:
+        if path.is_symlink():
+            continue
+        is_program = path.is_dir() or path.parent == stage / "usr/bin"
+        path.chmod(0o755 if is_program else 0o644)
+        os.utime(path, (moment, moment))
+
+
+def packed(stage: Path, out: Path, version: str) -> Path:
+    control = make(stage / "DEBIAN")
+    files = [path for path in stage.rglob("*") if path.is_file() and control not in path.parents]
+    sums = sorted(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(stage)}" for path in files)  # noqa: S324 - dpkg's format
+    architecture = run("dpkg", "--print-architecture").strip()
+    size = str(sum(-(-path.stat().st_size // 1024) for path in files))
+    text = (HERE / "control.in").read_text(encoding="utf-8")
+    for key, value in {"VERSION": version, "ARCHITECTURE": architecture, "SIZE": size}.items():
+        text = text.replace(f"@{key}@", value)
+    write(control / "control", text)
+    write(control / "md5sums", "\n".join(sums) + "\n")
+    for script in ("postinst", "prerm", "postrm"):
+        write(control / script, (HERE / script).read_text(encoding="utf-8"), 0o755)
+    made = make(out) / f"innerd_{version}_{architecture}.deb"
+    run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", stage, made)
+    return made
+
+
+if __name__ == "__main__":
+    main()
