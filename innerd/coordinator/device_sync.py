@@ -131,9 +131,9 @@ class DeviceSync:
         self._watch: set[int] = set()
 
     async def look_now(self) -> None:
-        """See where peers are at this moment; not more often than a device can be read without hurting others."""
-        if time.monotonic() - self._looked_at < _LOOK_AGAIN:
-            return
+        """See where peers are at this moment; not more often than a device can be read without hurting others, so it is
+        waited until it may be read again: what was seen before may be where a peer was."""
+        await asyncio.sleep(max(0.0, self._looked_at + _LOOK_AGAIN - time.monotonic()))
         self._looked_at = float("-inf")
         looked = self._looked
         self._wake.set()
