@@ -11,7 +11,7 @@ from innclient.failures import USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
 from innclient.resolver import Wish
 from innerd.domain.errors import Refused
-from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_range
+from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_range, split_endpoint
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU
 
 Interface = IPv4Interface | IPv6Interface
@@ -27,6 +27,8 @@ class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=T
     dns_address: str | None = None  # None: the first that is free from 127.0.0.153 on
     dns_on_tunnel: bool = False
     mtu: Annotated[int, Meta(ge=MIN_MTU, le=MAX_MTU)] | None = None
+    metrics_listen: str | None = None  # None: nowhere
+    metrics_per_peer: bool = False
 
 
 class _Interface(InterfaceSection, rename="kebab", kw_only=True, forbid_unknown_fields=True):
@@ -121,10 +123,22 @@ def load(paths: Paths) -> Loaded:
             parse_range(text)
         if config.agent.dns_address is not None:
             parse_address(config.agent.dns_address)
+        if config.agent.metrics_listen is not None:
+            listen_address(config.agent.metrics_listen)
         overrides = {parse_address(ip): parse_endpoint(to) for ip, to in config.peer_endpoint_overrides.items()}
         return Loaded(config=config, values=check(config.interface, config.server), overrides=overrides)
     except (Refused, ValueError) as error:
         raise Failure(USAGE, "config_invalid", f"{paths.config}: {error}") from None
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """`[agent] metrics-listen`: an address of this host and a port. Raises Refused."""
+    try:
+        host, port = split_endpoint(parse_endpoint(text))
+        parse_address(host)
+    except Refused as error:
+        raise Refused("invalid_endpoint", f"[agent] metrics-listen: {error.message}", "write address:port") from None
+    return host, port
 
 
 def document(

@@ -71,6 +71,7 @@ class Keeper:
         self.trouble: str | None = None  # why there is no connection
         self.forked: str | None = None
         self.device_error: str | None = None
+        self.repairs = 0  # of the device, for metrics
         self.caught_up = asyncio.Event()
         self._finder = Finder(loaded, disk.load_last(paths))
         self.applier = Applier(self.core, tunnel, self._finder, choices.making, self._repaired)
@@ -134,6 +135,7 @@ class Keeper:
 
     def _repaired(self, done: list[str]) -> None:
         """Somebody else changed the device. It is as it should be again, and that is said."""
+        self.repairs += 1
         what = "; ".join(done[:10]) + (f"; and {len(done) - 10} more" if len(done) > 10 else "")
         self._log.warning("the device was changed by somebody else: put right", what=what)
         self._note("device.repaired", "device", f"the device was changed by somebody else, and put right: {what}")

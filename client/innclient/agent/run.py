@@ -14,6 +14,7 @@ from innclient import config, files, hostsfile, resolver
 from innclient.agent import disk, stream
 from innclient.agent.core import SHUT_OUT
 from innclient.agent.door import Door, Request
+from innclient.agent.exporting import export
 from innclient.agent.keeper import Keeper
 from innclient.agent.state import LogForked
 from innclient.agent.tunnel import Tunnel
@@ -178,7 +179,7 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
             await door.open()
         finally:
             begun.set()
-        running = asyncio.create_task(keeper.run())
+        running, exporting = asyncio.create_task(keeper.run()), asyncio.create_task(export(keeper))
         downed = asyncio.create_task(down.wait())
         try:
             await asyncio.wait((running, downed), return_when=asyncio.FIRST_COMPLETED)
@@ -195,9 +196,7 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
                 finished.set_result(None)
             await asyncio.sleep(0.05)  # the answer to `down` leaves before the socket does
         finally:
-            running.cancel()
-            downed.cancel()
-            await asyncio.gather(running, downed, return_exceptions=True)
+            await _ended(running, downed, exporting)
             await door.close()
 
 

@@ -93,6 +93,10 @@ class Traversal:
     def is_trying(self, peer: int) -> bool:
         return peer in self._sessions
 
+    def forget(self) -> None:
+        """This host is somewhere else now: what was looked for or found from there says nothing."""
+        self._sessions.clear()
+
     def begin(self, peer: int, candidates: tuple[Candidate, ...], now: float) -> bool:
         """Look for a way to a peer: among neighbours at once, by others when the moment is known. Whether there is
         room for one more."""

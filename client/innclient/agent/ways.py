@@ -224,6 +224,7 @@ class Ways:
         device, now = await asyncio.to_thread(self._keeper.tunnel.get), time.time()
         spoken_with = [entry for entry in device.peers.values() if not is_silent(entry, now)]
         await asyncio.to_thread(self._keeper.tunnel.greet, spoken_with)
+        self._traversal.forget()
         for peer in self._there(None):
             self._begin(peer, self.known.setdefault(peer.id, Way(since=now)), now)
 
