@@ -1,8 +1,6 @@
 """What is said of a firewall, against what the kernel does: rules are loaded into a network namespace, and a packet
 comes from another one. Where the verdict is certain it must be what became of the packet."""
 
-# ruff: noqa: E501 - tables with a row a line
-
 import json
 import random
 import shutil
@@ -145,7 +143,9 @@ UNDERSTOOD = {
     ),
     "a jump that is not taken": rules("tcp dport 1-65535 jump deep", more=chain("deep", "drop")),
     "a goto that accepts": rules(f"{OURS} goto deep", "drop", more=chain("deep", "accept")),
-    "a goto ends with the policy": rules("goto deep", "accept", policy="drop", more=chain("deep", "tcp dport 1 accept")),
+    "a goto ends with the policy": rules(
+        "goto deep", "accept", policy="drop", more=chain("deep", "tcp dport 1 accept")
+    ),
     "a goto in a jump comes back to the jump": rules(
         "jump one", f"{OURS} drop", more=chain("two", "tcp dport 1 drop") + chain("one", "goto two", "accept")
     ),
@@ -193,7 +193,9 @@ HEEDED = {
     "by the length": rules("udp length 1-999 drop"),
     "a jump that may be taken": rules("ip saddr 10.99.0.2 jump deep", more=chain("deep", "drop")),
     "a goto that may be taken": rules("ip saddr 10.99.0.2 goto deep", "drop", more=chain("deep", "accept")),
-    "states by a map": rules("ct state vmap { established : accept, related : accept, invalid : drop }", f"{OURS} drop"),
+    "states by a map": rules(
+        "ct state vmap { established : accept, related : accept, invalid : drop }", f"{OURS} drop"
+    ),
     "the port redirected elsewhere": (
         f"table ip nat {{\n chain pre {{\n type nat hook prerouting priority -100;\n {OURS} redirect to :9\n }}\n}}"
     ),

@@ -140,7 +140,7 @@ def names_of(rng: Random, known: Network) -> Iterator[dns.name.Name]:
                 name = rng.choice([whole, rng.choice(_at_and_above(whole, apexes))])
         for _ in range(rng.choice([0, 0, 0, 0, 0, 1, 1, 2])):
             label = rng.choice(labels)
-            if len(name.to_wire()) + len(label) + 1 <= 255:
+            if sum(map(len, name.labels)) + len(name.labels) + len(label) + 1 <= 255:
                 name = dns.name.Name((label, *name.labels))
         yield name
 
@@ -167,7 +167,7 @@ def questions(rng: Random, known: Network) -> Iterator[bytes]:
     names = names_of(rng, known)
     while True:
         name = elsewhere(rng, known) if rng.random() < 0.06 else next(names)
-        wire = name.to_wire()
+        wire = b"".join(bytes((len(label),)) + label for label in name.labels)
         type_ = rng.choice(
             [rng.choice(_OWN), rng.choice(_OWN), rng.choice(_ASKED), rng.choice(_ODD), rng.randrange(65_536)]
         )

@@ -81,5 +81,10 @@ def device(host: Host, interface: str = NETWORK) -> dict[str, Any] | None:
     }
 
 
+def awaited_anew(host: Host, number: int, interface: str = NETWORK) -> None:
+    """Wait until a device is another one than that of a number."""
+    wait_for(lambda: device(host, interface) and index(host, interface) != number, f"{host.name}'s new device")
+
+
 def index(host: Host, interface: str = NETWORK) -> int:
     return int(json.loads(host.run("ip", "-j", "link", "show", interface))[0]["ifindex"])

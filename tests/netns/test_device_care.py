@@ -9,7 +9,7 @@ import pytest
 from tests.netns import steps
 from tests.netns.conftest import Kermpany
 from tests.netns.lab import Host, Lab, wait_for
-from tests.netns.pinging import device, index, pinging
+from tests.netns.pinging import awaited_anew, device, index, pinging
 from tests.netns.steps import NETWORK
 
 pytestmark = pytest.mark.slow  # minutes, most of which are waits for WireGuard's own timers
@@ -113,7 +113,7 @@ def test_after_a_killed_daemon_traffic_is_back_in_two_seconds(pair: Kermpany) ->
         with pinging(other, steps.status(low)["ip"]) as ping:
             number, began = index(low), time.monotonic()
             done_by_hand(pair, low, "kill -9 $(pgrep wireguard-go)")
-            wait_for(lambda number=number: device(low) and index(low) != number, "a new device")
+            awaited_anew(low, number)
             ping.goes_on(60)
             assert time.monotonic() - began < 2.0
 
@@ -217,8 +217,9 @@ def test_two_networks_on_one_host_do_not_mind_each_other(pair: Kermpany) -> None
         ours, theirs = device(mari), device(mari, other)
         with pinging(pair.hosts["ryo"], steps.status(mari)["ip"]) as ping, pinging(mari, "10.77.0.1") as baking:
             for host in (mari, coordinator):
+                number = index(host, other)
                 host.run("ip", "link", "del", other)
-                wait_for(lambda host=host: device(host, other), f"the other interface on {host.name}")
+                awaited_anew(host, number, other)
             baking.goes_on(30)
             assert ping.lost() == []
             assert device(mari) == ours

@@ -1,8 +1,6 @@
 """Doctor, on hosts that ail: each ailment is brought on for real, and must be found: by which check, in which words,
 with which remedy and exit status; and when it is cured, nothing of it is said any more."""
 
-# ruff: noqa: E501 - tables with a row a line
-
 import json
 import re
 from collections.abc import Callable
@@ -140,7 +138,8 @@ INTERFACE_IS_FOREIGN = f"{NETWORK} is a WireGuard interface that inn did not mak
 
 OF_INN = {
     "keys for everybody": Ailment(
-        (shell(MARI, f"chmod 644 {CONFIG}", f"chmod 600 {CONFIG}"),), "config", "failed", "has mode 0644", "chmod go=", 2
+        (shell(MARI, f"chmod 644 {CONFIG}", f"chmod 600 {CONFIG}"),),
+        *("config", "failed", "has mode 0644", "chmod go=", 2),
     ),
     "a folder of keys for everybody": Ailment(
         (shell(MARI, f"chmod 755 /var/lib/inn/{NETWORK}", f"chmod 700 /var/lib/inn/{NETWORK}"),),
@@ -153,7 +152,11 @@ OF_INN = {
         (config_of_another(MARI),), "manager", "warning", "wg-quick has an interface of this name too", "move", 0
     ),
     "systemd-networkd has one of this name": Ailment(
-        (shell(MARI, f"mkdir -p {NETWORKD}; echo '[Match]\nName={NETWORK}' > {NETWORKD}/9.network", f"rm -r {NETWORKD}"),),
+        (
+            shell(
+                MARI, f"mkdir -p {NETWORKD}; echo '[Match]\nName={NETWORK}' > {NETWORKD}/9.network", f"rm -r {NETWORKD}"
+            ),
+        ),
         *("manager", "warning", "systemd-networkd manages", "remove", 0),
     ),
     "no interface": Ailment((ailments.interface_down,), "interface", "failed", "is not up", f"inn up -d {NETWORK}", 6),
@@ -200,7 +203,9 @@ OF_INN = {
     "no wireguard-go": Ailment(
         (hidden(MARI),), "wireguard", "failed", "there is no wireguard-go", "apt install wireguard-go", 6
     ),
-    "no /dev/net/tun": Ailment((no_tun(MARI),), "wireguard", "failed", "/dev/net/tun can't be opened", "modprobe tun", 6),
+    "no /dev/net/tun": Ailment(
+        (no_tun(MARI),), "wireguard", "failed", "/dev/net/tun can't be opened", "modprobe tun", 6
+    ),
     "no CAP_NET_ADMIN": Ailment((), "privileges", "failed", "CAP_NET_ADMIN is missing", "root", 6, WITHOUT_ADMIN),
     "no CAP_NET_RAW": Ailment((), "privileges", "warning", "CAP_NET_RAW is missing", "root", 0, WITHOUT_RAW),
     "a clock an hour ahead": Ailment(
@@ -209,7 +214,9 @@ OF_INN = {
     "a clock an hour behind": Ailment(
         (clock(-3600),), "clock", "failed", "s behind the coordinator's", "chrony", 6, AHEAD
     ),
-    "a clock that is a little off": Ailment((clock(20),), "clock", "ok", "agrees with the coordinator's", None, 0, AHEAD),
+    "a clock that is a little off": Ailment(
+        (clock(20),), "clock", "ok", "agrees with the coordinator's", None, 0, AHEAD
+    ),
     "a folder that can't be written to": Ailment(
         (read_only(MARI, "/var/lib"),), "disk", "failed", "read-only", "mount it read-write", 6
     ),
@@ -248,8 +255,12 @@ OF_INNERD = {
         (shell(COORDINATOR, *(f"chmod {mode} /var/lib/innerd/{NETWORK}.db" for mode in ("644", "600"))),),
         *("config", "failed", f"/var/lib/innerd/{NETWORK}.db has mode 0644", "chmod go=", 6),
     ),
-    "wg-quick has one of this name": Ailment((config_of_another(COORDINATOR),), "manager", "warning", "wg-quick", "move", 0),
-    "nobody serves": Ailment((ailments.not_serving,), "serving", "failed", "nobody serves", f"innerd serve {NETWORK}", 6),
+    "wg-quick has one of this name": Ailment(
+        (config_of_another(COORDINATOR),), "manager", "warning", "wg-quick", "move", 0
+    ),
+    "nobody serves": Ailment(
+        (ailments.not_serving,), "serving", "failed", "nobody serves", f"innerd serve {NETWORK}", 6
+    ),
     "no interface": Ailment(
         (ailments.nothing_there,), "interface", "failed", "is not up", f"innerd serve {NETWORK}", 6
     ),
@@ -283,7 +294,7 @@ OF_INNERD = {
     ),
     "a firewall that drops names": Ailment(
         (dropping(COORDINATOR, f"udp dport {PORT} accept", "udp dport 53 drop"),),
-        *("firewall", "failed", f"drops UDP port 53 from {NETWORK}", "nft insert rule ip wall in udp dport 53 accept", 6),
+        *("firewall", "failed", f"drops UDP port 53 from {NETWORK}", "rule ip wall in udp dport 53 accept", 6),
     ),
     "no wireguard-go": Ailment(
         (hidden(COORDINATOR),), "wireguard", "failed", "there is no wireguard-go", "apt install wireguard-go", 6

@@ -4,6 +4,7 @@ of this machine, the endpoint of a peer as seen from here, and this machine's ow
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.netns import steps
 from tests.netns.ailments import MARI, squatter
 from tests.netns.conftest import Kermpany
 from tests.netns.lab import Host, Lab, wait_for
-from tests.netns.pinging import Pinging, device, index, pinging
+from tests.netns.pinging import Pinging, awaited_anew, device, index, pinging
 from tests.netns.steps import NETWORK
 
 pytestmark = pytest.mark.slow  # minutes, most of which are waits for WireGuard's own timers
@@ -76,6 +77,10 @@ def endpoint(host: Host, of: Host) -> str:
     """Where a host's device has another one."""
     lines = host.run("wg", "show", NETWORK, "endpoints").splitlines()
     return dict(line.split("\t") for line in lines)[steps.own_key(of)]
+
+
+def is_at(host: Host, of: Host, where: str) -> bool:
+    return endpoint(host, of) == where
 
 
 def settled(host: Host, *command: str) -> Any:
@@ -157,7 +162,7 @@ def test_after_another_port_nobody_finds_a_way_to_the_one_before(pair: Kermpany)
     for _ in range(8):
         number = index(mari)
         mari.run("ip", "link", "del", NETWORK)
-        wait_for(lambda number=number: device(mari) and index(mari) != number, "mari's new device")  # type: ignore[misc]
+        awaited_anew(mari, number)
         steps.reaches(ryo, pair.name(MARI), 60)
         steps.reaches(mari, pair.name("ryo"), 60)
         found = [line for line in steps.said(ryo, "inn.log")[log:].splitlines() if "a way was found" in line]
@@ -175,7 +180,7 @@ def test_a_peer_is_reached_where_this_machine_says(pair: Kermpany, has_agent: bo
         assert content == {"name": "ryo", "ip": address, "endpoint": where}
         assert f'"{address}" = "{where}"' in mari.path(CONFIG).read_text()
         if has_agent:  # a packet that ryo sent meanwhile has the last word, until the agent looks again
-            wait_for(lambda where=where: endpoint(mari, ryo) == where, f"mari to have ryo at {where}", 8)  # type: ignore[misc]
+            wait_for(partial(is_at, mari, ryo, where), f"mari to have ryo at {where}", 8)
         ping.goes_on()
     content = settled(mari, *PEER, "--name", "ryo", "--unset")
     assert content == {"name": "ryo", "ip": address, "endpoint": None}
