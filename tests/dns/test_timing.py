@@ -16,6 +16,8 @@ from inndns.server import DnsServer
 from tests.dns.asking import SERVER, host, packet, zone_of
 from tests.dns.serving import serving
 
+pytestmark = pytest.mark.slow  # timings never fail CI
+
 HUMANS, CATS = 3, 5
 HALF = 1_000
 ROUNDS = 41
