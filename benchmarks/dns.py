@@ -1,55 +1,123 @@
-"""DNS: CPU of the server's process for one query, under dnsperf, 5,000 peers in 20 CIDRs; no tunnel in between."""
+"""DNS: throughput, CPU and latency beside NSD and dnsmasq with the same names; what a network of 65,000 peers costs.
+
+5,000 peers in 20 CIDRs, all servers in one process each on loopback (no tunnel in between), dnsperf on the other core.
+Rounds are interleaved and figures are their medians. Where a reference can't be had, it is not measured.
+"""
 
 import asyncio
+import contextlib
 import multiprocessing
+import os
 import re
-import resource
 import socket
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
-from benchmarks.figures import figure, title
+from benchmarks.figures import figure, quantile, say, title
 from inndns.server import DnsServer
 from inndns.zone import Host, Zone, empty
+from tests.dns import nameservers
 
-PEERS, CLASSES, SECONDS = 5_000, 20, 4
-ASKER = "127.42.0.2"
+PEERS, CLASSES, MANY = 5_000, 20, 65_000
+ROUNDS, SECONDS = 5, 2
+SUFFIX, NETWORK, BLOCK, TTL = "wg", "bench", "127.42.0.0/16", 5
+FIRST = IPv4Address("127.42.0.2")
+ASKER = str(FIRST)
 SERVER = ("127.42.0.1", 5354)
+TICK = os.sysconf("SC_CLK_TCK")
 
 
-def zone() -> Zone:
-    hosts = [
-        Host(f"peer{number}", IPv4Address(int(IPv4Address("127.42.0.2")) + number), number % CLASSES)
-        for number in range(PEERS)
-    ]
+def hosts(count: int) -> list[Host]:
+    return [Host(f"peer{number}", FIRST + number, number % CLASSES) for number in range(count)]
+
+
+def zone(peers: list[Host]) -> Zone:
+    """Everybody sees all classes but the last, which sees itself too."""
     sees = {number: frozenset(range(CLASSES)) - {CLASSES - 1} | {number} for number in range(CLASSES)}
-    return empty("bench", "wg", ip_network("127.42.0.0/16"), "innernet-server", 5).change(
-        1, sees.__getitem__, [], hosts
-    )
+    blank = empty(NETWORK, SUFFIX, ip_network(BLOCK), "innernet-server", TTL)
+    return blank.change(1, sees.__getitem__, [], peers)
+
+
+# -- the servers ------------------------------------------------------------------------------------------------------
+
+
+class Served(NamedTuple):
+    name: str
+    at: tuple[str, int]
+    pid: int
 
 
 def serve(pipe: "multiprocessing.connection.Connection") -> None:
-    """In a process of its own: serve until told to stop, then say what it cost."""
+    """In a process of its own: serve until told to stop."""
 
     async def main() -> None:
-        served = zone()
+        served = zone(hosts(PEERS))
         server = DnsServer(lambda: served)
         udp, tcp = (socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for each in (udp, tcp):
             each.bind(SERVER)
             each.setblocking(False)
         tcp.listen()
         await server.listen(udp, tcp)
         pipe.send("ready")
-        before = resource.getrusage(resource.RUSAGE_SELF)
         await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
-        after = resource.getrusage(resource.RUSAGE_SELF)
         await server.close()
-        pipe.send((after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, server.counters.seconds))
 
     asyncio.run(main())
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[Served]:
+    mine, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=serve, args=(theirs,))
+    process.start()
+    mine.recv()
+    assert process.pid is not None
+    try:
+        yield Served("ours", SERVER, process.pid)
+    finally:
+        mine.send("stop")
+        process.join()
+
+
+@contextlib.contextmanager
+def references(folder: Path) -> Iterator[list[Served]]:
+    """NSD and dnsmasq, as far as they can be had."""
+    peers = hosts(PEERS)
+    domain = f"{NETWORK}.{SUFFIX}"
+    with contextlib.ExitStack() as stack:
+        found = []
+        if nameservers.program("nsd") is not None:
+            coordinator = Host("innernet-server", IPv4Address(SERVER[0]), None)
+            zones = nameservers.zone_files(domain, BLOCK, [coordinator, *peers], ttl=TTL, serial=1)
+            found.append(Served("NSD", *stack.enter_context(nameservers.nsd(folder, zones))))
+        if nameservers.program("dnsmasq") is not None:
+            found.append(Served("dnsmasq", *stack.enter_context(nameservers.dnsmasq(folder, domain, peers))))
+        yield found
+
+
+def cpu(pid: int) -> float:
+    """The CPU seconds of a process and of all below it."""
+    parents, ticks = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            number = int(stat.parent.name)
+            parents[number], ticks[number] = int(fields[1]), int(fields[11]) + int(fields[12])
+    family = {pid}
+    while more := {number for number, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(ticks[number] for number in family) / TICK
+
+
+# -- asking them ------------------------------------------------------------------------------------------------------
 
 
 def questions(folder: Path) -> Path:
@@ -57,30 +125,117 @@ def questions(folder: Path) -> Path:
     lines = []
     for number in range(2_000):
         lines += [f"peer{number}.bench.wg A", f"peer{number}.bench.wg AAAA", f"nobody{number}.bench.wg A"]
-        address = IPv4Address(int(IPv4Address("127.42.0.2")) + number)
-        lines.append(f"{address.reverse_pointer} PTR")
+        lines.append(f"{(FIRST + number).reverse_pointer} PTR")
     file = folder / "questions"
     file.write_text("\n".join(lines) + "\n")
     return file
 
 
+class Run(NamedTuple):
+    rate: float  # answers a second
+    cpu: float  # seconds for each
+    lost: int
+    latencies: list[float]  # seconds, where they were asked for
+
+
+def asked(served: Served, file: Path, *options: str) -> Run:
+    command = ["dnsperf", "-s", served.at[0], "-p", str(served.at[1]), "-a", ASKER, "-d", str(file), "-c", "8"]
+    with tempfile.TemporaryFile("w+") as told:
+        before = cpu(served.pid)
+        subprocess.run([*command, "-l", str(SECONDS), *options], stdout=told, stderr=subprocess.STDOUT, check=True)
+        spent = cpu(served.pid) - before
+        told.seek(0)
+        said = told.read()
+
+    def number(what: str) -> float:
+        found = re.search(rf"{what}:\s+([\d.]+)", said)
+        assert found is not None, said
+        return float(found[1])
+
+    latencies = [float(seconds) for seconds in re.findall(r"^> .* ([\d.]+)$", said, re.MULTILINE)]
+    return Run(
+        number("Queries per second"), spent / number("Queries completed"), int(number("Queries lost")), latencies
+    )
+
+
+def rounds(all_: list[Served], file: Path, *options: str, count: int = ROUNDS) -> dict[str, list[Run]]:
+    """Interleaved, so that a busy moment of the machine meets everybody."""
+    found: dict[str, list[Run]] = {served.name: [] for served in all_}
+    for _ in range(count):
+        for served in all_:
+            found[served.name].append(asked(served, file, *options))
+    return found
+
+
+def middle(runs: list[Run], field: str) -> float:
+    return float(median(getattr(run, field) for run in runs))
+
+
+def throughput(all_: list[Served], file: Path) -> float:
+    found = rounds(all_, file, "-q", "100")
+    own = middle(found["ours"], "rate")
+    lost = sum(run.lost for run in found["ours"])
+    figure("queries a second over UDP, one core", f"{own:,.0f}/s", ">= 60,000/s", f"{lost} lost")
+    for name, goal in (("NSD", ">= 0.5x"), ("dnsmasq", "> 1x")):
+        beside(name, found, own, goal)
+    spent = 1e6 * middle(found["ours"], "cpu")
+    others = ", ".join(f"{name} {1e6 * middle(runs, 'cpu'):.1f}" for name, runs in found.items() if name != "ours")
+    figure("CPU a query, system calls included", f"{spent:.1f} us", "<= 15 us", others)
+    return own
+
+
+def beside(name: str, found: dict[str, list[Run]], own: float, goal: str) -> None:
+    if name not in found:
+        say(f"  {name}: not measured (tests/tools/dns-fetch {name.lower()} brings it)")
+        return
+    rate = middle(found[name], "rate")
+    figure(f"  against {name}, one process", f"{own / rate:.2f}x", goal, f"{name} {rate:,.0f}/s")
+
+
+def over_tcp(all_: list[Served], file: Path) -> None:
+    """dnsmasq forks for each connection: no reference here."""
+    found = rounds([served for served in all_ if served.name != "dnsmasq"], file, "-m", "tcp", "-q", "100", count=3)
+    own = middle(found["ours"], "rate")
+    figure(
+        "queries a second over TCP, 8 connections",
+        f"{own:,.0f}/s",
+        reference=f"{1e6 * middle(found['ours'], 'cpu'):.1f} us each",
+    )
+    beside("NSD", found, own, "")
+
+
+def latency(all_: list[Served], file: Path, full: float) -> None:
+    for what, rate, share, goal in (
+        (f"p99 at half of that load ({full / 2:,.0f}/s)", full / 2, 0.99, "<= 1 ms"),
+        ("p50 unloaded (500/s)", 500, 0.5, "<= 0.2 ms"),
+    ):
+        found = rounds(all_, file, "-v", "-Q", f"{rate:.0f}", "-q", "100", count=3)
+        of = {name: 1e3 * median(quantile(run.latencies, share) for run in runs) for name, runs in found.items()}
+        others = ", ".join(f"{name} {value:.2f}" for name, value in of.items() if name != "ours")
+        figure(what, f"{of['ours']:.2f} ms", goal, others)
+
+
+def large() -> None:
+    """A network of 65,000 peers: made at once, then followed change by change."""
+    peers = hosts(MANY)
+    began = time.perf_counter()
+    followed = zone(peers)
+    figure(f"a zone of {MANY:,} peers compiled", f"{time.perf_counter() - began:.2f} s", "<= 1 s")
+    times = []
+    for serial, place in enumerate(range(0, MANY, MANY // 200), 2):
+        renamed = Host(f"renamed{place}", peers[place].address, peers[place].class_)
+        began = time.perf_counter()
+        followed = followed.change(serial, followed.sees, [peers[place]], [renamed])
+        times.append(time.perf_counter() - began)
+    p50, p99 = (f"{1e3 * quantile(times, share):.2f}" for share in (0.5, 0.99))
+    figure(f"one peer changed among {MANY:,}", f"{p50} ms", "<= 1 ms", f"p99 {p99} ms")
+
+
 def run() -> None:
-    title(f"DNS ({PEERS} peers, {CLASSES} CIDRs; UDP on loopback, dnsperf on the other core)")
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=serve, args=(theirs,))
-    process.start()
-    ours.recv()
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["dnsperf", "-s", SERVER[0], "-p", str(SERVER[1]), "-a", ASKER, "-d", str(questions(Path(folder)))]
-        done = subprocess.run(
-            [*command, "-l", str(SECONDS), "-c", "8", "-q", "100"], capture_output=True, text=True, check=True
-        )
-    ours.send("stop")
-    cpu, inside = ours.recv()
-    process.join()
-    completed = int(re.search(r"Queries completed:\s+(\d+)", done.stdout)[1])  # type: ignore[index]
-    rate = float(re.search(r"Queries per second:\s+([\d.]+)", done.stdout)[1])  # type: ignore[index]
-    lost = re.search(r"Queries lost:\s+(\d+)", done.stdout)[1]  # type: ignore[index]
-    figure("CPU a query, system calls included", f"{1e6 * cpu / completed:.1f} us", "<= 15 us")
-    figure("of it in parse, look-up and answer", f"{1e6 * inside / completed:.1f} us")
-    figure("queries a second, one core", f"{rate:,.0f}/s", reference=f"{lost} lost")
+    title(f"DNS ({PEERS} peers, {CLASSES} CIDRs; one process each on loopback, dnsperf on the other core)")
+    with tempfile.TemporaryDirectory() as name, ours() as mine, references(Path(name)) as others:
+        file = questions(Path(name))
+        full = throughput([mine, *others], file)
+        over_tcp([mine, *others], file)
+        latency([mine, *others], file, full)
+    large()

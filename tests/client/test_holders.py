@@ -94,7 +94,7 @@ def test_without_root_somebody_has_it_who_can_not_be_seen(other: tuple[subproces
     _, port = other
     as_nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     done = subprocess.run(
-        [*as_nobody, sys.executable, "-c", ASKS.replace("udp", "udp"), "udp", str(port)],
+        [*as_nobody, sys.executable, "-c", ASKS, "udp", str(port)],
         capture_output=True,
         text=True,
         check=False,

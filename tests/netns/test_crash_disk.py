@@ -68,7 +68,7 @@ def bad(shared_bad: Kermpany) -> Iterator[Kermpany]:
 def repaired(host: Host) -> None:
     """What can be written again after an error is so after a mount, which replays the journal."""
     steps.kill(host, "innerd serve")
-    host.run("umount", FOLDER)
+    wait_for(lambda: host.ask("umount", FOLDER).returncode == 0, "the folder to be nobody's")
     mount(host)
 
 
