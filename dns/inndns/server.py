@@ -151,7 +151,10 @@ class DnsServer:
             pass  # gone, or too slow
         finally:
             self._open.discard(writer)
-            writer.close()
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()  # it reads nothing: a close would wait for it for ever
+            else:
+                writer.close()
 
     def _admit(self, source: str) -> bool:
         mine = self._connections.get(source, 0)

@@ -166,10 +166,6 @@ def test_who_reads_no_answer_keeps_nobody_waiting() -> None:
     on_stepped_time(paced(scenario))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="DnsServer._connected ends by `writer.close()`, which waits for the asker for ever: `transport.abort()`",
-)
 def test_who_reads_no_answer_holds_no_socket_of_the_servers_after_ten_seconds() -> None:
     async def scenario(served: Serving) -> None:
         before = sockets()
