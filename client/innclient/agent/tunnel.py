@@ -91,7 +91,10 @@ class Tunnel:
         return self.backend.get(self.interface)
 
     def change(self, changes: Sequence[Change]) -> None:
+        """Never of an interface that somebody else made in the place of ours. Raises DeviceError."""
         if changes:
+            if self._index and self.backend.index(self.interface) != self._index:
+                raise NoSuchDevice(self.interface)
             self.backend.apply(self.interface, changes)
 
     def greet(self, peers: Iterable[DevicePeer]) -> None:
