@@ -72,10 +72,7 @@ class Conversation:
             for answer_kind, answer_flags, sequence, payload in messages(data):
                 if sequence != self._sequence:
                     continue  # of a request that was given up
-                if answer_kind == _DONE:
-                    self._refuse(payload)
-                    return
-                if answer_kind == _ERROR:
+                if answer_kind in (_DONE, _ERROR):
                     self._refuse(payload)
                     return
                 if answer_flags & _INTERRUPTED:

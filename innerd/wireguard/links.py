@@ -181,12 +181,21 @@ def default_link() -> str | None:
     return None
 
 
-def index_of(interface: str) -> int:
-    """The number of a link, which is another one when it is made anew."""
+def number_of(interface: str) -> int | None:
+    """The number of a link, which is another one when it is made anew; None where there is no such link. One system
+    call: it may be asked often."""
     try:
         return socket.if_nametoindex(interface)
     except OSError:
-        raise NoSuchDevice(interface) from None
+        return None
+
+
+def index_of(interface: str) -> int:
+    """The number of a link. Raises NoSuchDevice."""
+    number = number_of(interface)
+    if number is None:
+        raise NoSuchDevice(interface)
+    return number
 
 
 def delete(interface: str) -> None:

@@ -41,7 +41,7 @@ class UserspaceBackend(links.OnLinks):
 
     def exists(self, interface: str) -> bool:
         """Whether there is a link, and a daemon answers for it: not one that was killed, or that is about to end."""
-        if links.kind_of(interface) is None:
+        if links.number_of(interface) is None:
             return False
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -67,7 +67,7 @@ class UserspaceBackend(links.OnLinks):
                 "install one: apt install wireguard (kernel module) or wireguard-go (userspace)",
             )
         self._await_end(interface)
-        if links.kind_of(interface) is not None:
+        if links.number_of(interface) is not None:
             raise DeviceError(
                 "interface_taken", f"another interface is named {interface}", "choose another name, or remove that one"
             )
@@ -100,7 +100,7 @@ class UserspaceBackend(links.OnLinks):
         if self.exists(interface):
             links.delete(interface)
         self._await_end(interface)
-        if links.kind_of(interface) is None:  # else somebody else's
+        if links.number_of(interface) is None:  # else somebody else's
             self._socket(interface).unlink(missing_ok=True)
 
     def _await_end(self, interface: str) -> None:
@@ -109,7 +109,7 @@ class UserspaceBackend(links.OnLinks):
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
             last.settimeout(_TIMEOUT)
             last.connect(str(self._socket(interface)))
-            if links.kind_of(interface) is None:
+            if links.number_of(interface) is None:
                 last.recv(1)  # its end
 
     def _ask(self, interface: str, question: str) -> str:

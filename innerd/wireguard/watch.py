@@ -15,6 +15,11 @@ from typing import NamedTuple
 
 import structlog
 
+from innerd.wireguard.device import DeviceError
+from innerd.wireguard.genetlink import messages
+from innerd.wireguard.links import number_of
+from innerd.wireguard.netlink import attributes
+
 _log = structlog.get_logger("agent")
 
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of IPv4, addresses and routes of IPv6
@@ -70,7 +75,7 @@ _CHANGED = "addresses or routes of this host changed"
 
 async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
     loop = asyncio.get_running_loop()
-    own = {_index(interface)}  # all numbers that it has had: what is said of an old one may come late
+    own = {number_of(interface)}  # all numbers that it has had: what is said of an old one may come late
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
             netlink.bind((0, _GROUPS))
@@ -84,19 +89,13 @@ async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
                     moved.put_nowait(Moved(_CHANGED, own=True))  # more came than we read: so something changed
                     continue
                 told = list(said(data))
-                own |= {_index(interface), *(one.link for one in told if one.name == interface)}
+                own |= {number_of(interface), *(one.link for one in told if one.name == interface)}
                 is_own = any(one.link in own for one in told)
                 elsewhere = any(one.is_way and one.link not in own for one in told)
                 if is_own or elsewhere:
                     moved.put_nowait(Moved(_CHANGED if elsewhere else "", is_own))
     except OSError as error:
         _log.warning("changes of addresses will not be noticed", error=str(error))
-
-
-def _index(interface: str) -> int | None:
-    with contextlib.suppress(OSError):
-        return socket.if_nametoindex(interface)
-    return None
 
 
 class Said(NamedTuple):
@@ -110,30 +109,20 @@ class Said(NamedTuple):
 
 def said(data: bytes) -> Iterator[Said]:
     """What some messages speak of. What is cut short ends it."""
-    at = 0
-    while at + 16 <= len(data):
-        length, kind = struct.unpack_from("=IH", data, at)
-        if length < 16 or at + length > len(data):
-            return
-        body = data[at + 16 : at + length]
-        if kind in _ADDRESS and len(body) >= 8:
-            yield Said(struct.unpack_from("=I", body, 4)[0], is_way=True)
-        elif kind in _ROUTE and len(body) >= 12:
-            for value in _attributes(body[12:], _RTA_OIF):
-                if len(value) == 4:
-                    yield Said(struct.unpack("=I", value)[0], is_way=body[1] == 0)  # of length 0: a default route
-        elif kind in _LINK and len(body) >= 16:
-            name = next(_attributes(body[16:], _IFLA_IFNAME), b"")
-            yield Said(struct.unpack_from("=I", body, 4)[0], name.rstrip(b"\0").decode(errors="replace"))
-        at += (length + 3) & ~3
+    with contextlib.suppress(DeviceError):
+        for kind, _, _, body in messages(data):
+            if kind in _ADDRESS and len(body) >= 8:
+                yield Said(struct.unpack_from("=I", body, 4)[0], is_way=True)
+            elif kind in _ROUTE and len(body) >= 12:
+                for value in _attributes(body[12:], _RTA_OIF):
+                    if len(value) == 4:
+                        yield Said(struct.unpack("=I", value)[0], is_way=body[1] == 0)  # of length 0: a default route
+            elif kind in _LINK and len(body) >= 16:
+                name = next(_attributes(body[16:], _IFLA_IFNAME), b"")
+                yield Said(struct.unpack_from("=I", body, 4)[0], name.rstrip(b"\0").decode(errors="replace"))
 
 
 def _attributes(data: bytes, wanted: int) -> Iterator[bytes]:
-    at = 0
-    while at + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4 or at + length > len(data):
-            return
-        if kind == wanted:
-            yield data[at + 4 : at + length]
-        at += (length + 3) & ~3
+    """The values of one kind, so far as they can be read."""
+    with contextlib.suppress(DeviceError):
+        yield from (value for kind, value in attributes(data) if kind == wanted)

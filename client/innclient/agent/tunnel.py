@@ -110,24 +110,15 @@ class Tunnel:
 
     def forget(self, key: PublicKey) -> None:
         """Take one entry off; the next plan makes it anew, with a handshake at once."""
-        self.backend.apply(self.interface, [RemovePeer(key)])
+        self.change([RemovePeer(key)])
 
     def meet(self, private_key: str, server: PublicKey, ip: Address, endpoint: Endpoint) -> None:
         """One key, one peer, from scratch: a new entry shakes hands at once, an old one waits for its turn."""
         # The old entry first, and by itself: else it shakes hands with the new key, and the second of two initiations
         # in one millisecond gets no answer.
         self.change([RemovePeer(key) for key in self.get().peers])
-        changes: list[Change] = [
-            SetKey(private_key),
-            SetPeer(
-                public_key=server,
-                is_new=True,
-                allowed_ips=only(ip),
-                endpoint=endpoint,
-                keepalive=KEEPALIVE,
-            ),
-        ]
-        self.backend.apply(self.interface, changes)
+        entry = SetPeer(public_key=server, is_new=True, allowed_ips=only(ip), endpoint=endpoint, keepalive=KEEPALIVE)
+        self.change([SetKey(private_key), entry])
 
     def has_met(self, server: PublicKey, seconds: float) -> bool:
         """Whether the server answers our handshake within a time."""
