@@ -243,10 +243,9 @@ class _EachPeer:
 
 def _names(keeper: Keeper) -> str:
     """What the stub answered; nothing where names are not answered on this host."""
-    server = keeper.names.stub._server
-    if server is None:
+    counters = keeper.names.stub.counters
+    if counters is None:
         return ""
-    counters = server.counters
     responses = [
         (_labels(transport=transport, qtype=qtype, rcode=rcode), count)
         for (transport, qtype, rcode), count in sorted(counters.responses.items())

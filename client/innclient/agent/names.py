@@ -39,6 +39,10 @@ class Names(Struct, frozen=True, kw_only=True):
     on_tunnel: bool = False
     log_queries: bool = False
 
+    def ending(self, netmap: Netmap) -> str:
+        """What names end in, in the hosts file."""
+        return netmap.domain if self.suffix is None else self.suffix
+
 
 class NameKeeper:
     """Names must not keep tunnels from being up: what goes wrong here is said, and tried again."""
@@ -52,7 +56,7 @@ class NameKeeper:
         self._trouble: str | None = None
         self._refusals = 0  # in a row
         self._setting: Setting | None = None
-        self._looked_at = 0.0
+        self._looked_at = float("-inf")
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
 
     @property
@@ -76,7 +80,7 @@ class NameKeeper:
         if self._names.dns == "none" or not self.serves:
             return
         if anew:
-            self._setting, self._refusals = None, 0
+            self._looked_at = float("-inf")
         before = self.mode
         await self._settle(netmap)
         if self.mode != before:
@@ -86,8 +90,8 @@ class NameKeeper:
         """Listen, and tell the host's resolver."""
         names = self._names
         await self.stub.listen(names.address, on_tunnel=names.on_tunnel, log_queries=names.log_queries)
-        if self.stub.address is None or self.stub.zone is None:
-            self.mode = "none" if names.dns == "none" else "hosts"
+        if self.stub.address is None:
+            self.mode = "hosts"
             return
         pause = min(_LOOK_AGAIN, 2.0**self._refusals) if self._refusals else _LOOK_AGAIN
         if self._setting is not None and time.monotonic() - self._looked_at < pause:
@@ -107,7 +111,7 @@ class NameKeeper:
                 return
             if self._setting is None or self._setting.mode != mode:
                 resolver.undo(self._paths.resolver)  # what an agent set that was killed, or we by another way
-            if mode not in ("hosts", "none"):
+            if mode != "hosts":
                 resolver.put(wanted, self._paths.resolver)
             self._trouble, self._refusals = None, 0
         except (resolver.Refusal, NoSuchDevice, OSError) as error:
@@ -126,7 +130,7 @@ class NameKeeper:
         names = self._names
         if not names.write or not netmap.network:
             return
-        suffix = f"{netmap.network}.{netmap.suffix}" if names.suffix is None else names.suffix
+        suffix = names.ending(netmap)
         wanted = always or self.mode == "hosts" or names.suffix is not None or names.dns == "none"
         block = hostsfile.lines_of(((peer.ip, peer.name) for peer in believed(None)), suffix) if wanted else []
         try:
@@ -138,7 +142,7 @@ class NameKeeper:
         """Nobody answers here any more. Where the tunnel stays, the hosts file has the names."""
         if not self.serves:
             return
-        if self.tunnel_stays and self._setting is not None and self.mode not in ("hosts", "none"):
+        if self.tunnel_stays and self.mode not in ("hosts", "none"):
             await self._write(netmap, believed, always=True)  # first: a name that is looked up now must not leak
         await asyncio.to_thread(resolver.undo, self._paths.resolver)
         await self.stub.close()
@@ -147,7 +151,7 @@ class NameKeeper:
 def domains_of(netmap: Netmap) -> tuple[str, ...]:
     """The zones that we answer: the network's names, and its reverse zones so far as they are its own alone."""
     block = netmap.block
-    return (f"{netmap.network}.{netmap.suffix}", *(reverse_domains(block) if block and _is_whole(block) else ()))
+    return (netmap.domain, *(reverse_domains(block) if block and _is_whole(block) else ()))
 
 
 def _is_whole(block: Range) -> bool:

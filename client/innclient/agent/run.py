@@ -237,12 +237,12 @@ async def _status(keeper: Keeper) -> StatusView:
 
 
 def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusView:
-    values, me, suffix = keeper.loaded.values, keeper.netmap.peers.get(keeper.netmap.me), keeper.choices.names.suffix
+    values, me = keeper.loaded.values, keeper.netmap.peers.get(keeper.netmap.me)
     return StatusView(
         interface=keeper.paths.interface,
         network=keeper.netmap.network,
         name="" if me is None else me.name,
-        domain=f"{keeper.netmap.network}.{keeper.netmap.suffix}" if suffix is None else suffix,
+        domain=keeper.choices.names.ending(keeper.netmap),
         ip=str(values.address.ip),
         public_key=public_key(values.private_key),
         backend=keeper.tunnel.backend.name,

@@ -84,6 +84,11 @@ class Netmap(Struct, frozen=True, kw_only=True):
     def cursor(self) -> Cursor | None:
         return Cursor(self.generation, self.revision) if self.revision and not self.is_emptied else None
 
+    @property
+    def domain(self) -> str:
+        """What the network's names end in."""
+        return f"{self.network}.{self.suffix}"
+
     def cidr_name(self, peer: KnownPeer) -> str:
         cidr = self.cidrs.get(peer.cidr_id)
         return cidr.name if cidr else ""

@@ -3,12 +3,13 @@ once after a change, and while the coordinator is away. For the network's zones 
 
 import socket
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
+from typing import cast
 
 import structlog
 
 from innclient.agent.state import KnownPeer, Netmap
-from inndns.server import DnsServer
+from inndns.server import Counters, DnsServer
 from inndns.zone import Host, Zone, empty
 from innerd.domain.cidrs import INFRA_NAME
 from innerd.domain.values import Address
@@ -30,7 +31,6 @@ class Stub:
         self.address: str | None = None  # where it listens, None while it does not
         self.trouble: str | None = None
         self._own = own
-        self._netmap: Netmap | None = None
         self._hosts: dict[int, Host] = {}
         self._asker = Host("localhost", ip_address("127.0.0.1"), None)
         self.zone: Zone | None = None
@@ -59,7 +59,7 @@ class Stub:
         Where none can be had, `trouble` says why."""
         if self._server is not None or self.zone is None:
             return
-        server = DnsServer(lambda: self.zone or _nothing(), asker=self._may_ask, log_queries=log_queries)
+        server = DnsServer(lambda: cast(Zone, self.zone), asker=self._may_ask, log_queries=log_queries)
         for address in [wanted] if wanted else _addresses():
             try:
                 await server.listen(*_sockets(address))
@@ -80,10 +80,13 @@ class Stub:
     def _may_ask(self, source: str) -> Host | None:
         """This host and what runs on it. Never another peer: it sees other names than we do."""
         address = ip_address(source.partition("%")[0])
-        block = None if self.zone is None else self.zone.block
-        if block is not None and address in block and address != self._own:
-            return None
-        return self._asker
+        is_peer = address in cast(Zone, self.zone).block and address != self._own
+        return None if is_peer else self._asker
+
+    @property
+    def counters(self) -> Counters | None:
+        """What was answered; None while nothing is."""
+        return None if self._server is None else self._server.counters
 
     async def close(self) -> None:
         if self._server is not None:
@@ -94,10 +97,6 @@ class Stub:
 def _host(peer: KnownPeer) -> Host:
     records = tuple((record.owner, record.type, record.value) for record in peer.records)
     return Host(peer.name, peer.ip, _EVERYBODY, records)
-
-
-def _nothing() -> Zone:
-    return empty("nothing", "invalid", ip_network("127.0.0.0/8"), INFRA_NAME, TTL)
 
 
 def _addresses() -> Iterator[str]:
