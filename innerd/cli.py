@@ -25,7 +25,6 @@ from innclient.options import (
     json_flag,
     raise_file_limit,
     require_root,
-    run,
     settings_of,
 )
 from innerd import __version__
@@ -158,7 +157,7 @@ def new(
     block = _network_range(
         network_cidr or ask.text("Network CIDR", "--network-cidr", "10.42.0.0/16", check=_network_range)
     )
-    port = listen_port or int(ask.text("Listen port", "--listen-port", "51820", check=_port))
+    port = listen_port or int(ask.text("Listen port", "--listen-port", "51820", check=ask.port))
     endpoint = _endpoint(external_endpoint, auto_external_endpoint, port)
     found(paths, block, endpoint, port, files_verbs.user())
     if settings.as_json:
@@ -169,11 +168,6 @@ def new(
     render.line(f"  config    {paths.config}")
     render.line(f"  database  {paths.database}")
     render.line(f"Next: innerd add-cidr {name}, innerd add-peer {name}, innerd serve {name}")
-
-
-def _port(text: str) -> None:
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise usage(f'"{text}" is not a port')
 
 
 def _endpoint(given: str | None, auto: bool, port: int) -> Endpoint:
@@ -314,19 +308,9 @@ def doctor(context: click.Context, network: str) -> None:
 
     settings = settings_of(context)
     require_root("innerd doctor")
-    found = coordinating.diagnose(settings, paths_of(settings, network), _status_of(settings, network))
+    status = reports.status_or_failure(_connect, settings, network)
+    found = coordinating.diagnose(settings, paths_of(settings, network), status)
     diagnosing.report(context, settings, list(found))
-
-
-def _status_of(settings: Settings, network: str) -> "Status | Failure":
-    async def asked() -> Status:
-        async with _connect(settings, network) as api:
-            return (await api.get("/v1/admin/status")).read(Status)
-
-    try:
-        return run(asked())
-    except Failure as failure:
-        return failure
 
 
 def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:

@@ -14,12 +14,11 @@ from innerd.domain.network import Peer
 from innerd.domain.values import (
     Address,
     parse_address,
-    parse_endpoint,
     parse_interface,
+    parse_listen,
     parse_name,
     parse_public_key,
     parse_range,
-    split_endpoint,
 )
 from innerd.domain.visibility import View
 
@@ -121,13 +120,8 @@ def _check_address(config: Config) -> None:
 
 
 def listen_address(text: str) -> tuple[str, int]:
-    """`[metrics] listen`: an address of this host and a port. Raises Refused."""
-    try:
-        host, port = split_endpoint(parse_endpoint(text))
-        parse_address(host)
-    except Refused as error:
-        raise Refused("invalid_endpoint", f"[metrics] listen: {error.message}", "write address:port") from None
-    return host, port
+    """`[metrics] listen`. Raises Refused."""
+    return parse_listen(text, "[metrics] listen")
 
 
 def _parse_suffix(text: str) -> None:

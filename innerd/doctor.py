@@ -29,9 +29,9 @@ def diagnose(settings: Settings, paths: Paths, status: Status | Failure) -> Iter
     try:
         config = load(paths)
     except (Failure, OSError) as error:
-        yield failed("config", printable(str(error)), getattr(error, "hint", None), getattr(error, "status", 6))
+        yield checks.broken(error)
         return
-    yield from checks.modes("config", paths.config, paths.config.parent, paths.database, paths.database.parent)
+    yield from checks.modes("config", paths.config.parent, paths.database, paths.database.parent)
     try:
         backend = choose(settings.backend, name)
     except DeviceError as error:

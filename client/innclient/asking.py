@@ -25,18 +25,22 @@ def resolved(name: str) -> set[str] | None:
         asking.shutdown(wait=False, cancel_futures=True)
 
 
+def exchange(server: str, question: bytes, seconds: float) -> bytes:
+    """What a DNS server answers a packet over UDP. Raises OSError."""
+    with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(seconds)
+        asking.connect((server, 53))
+        asking.send(question)
+        return asking.recv(4096)
+
+
 def answers(server: str, name: str, address: Address) -> str | None:
     """Whether a server says that a name has an address, asked over UDP (RFC 1035); if not, why."""
-    family = socket.AF_INET6 if ":" in server else socket.AF_INET
     number = os.urandom(2)
     kind = A if address.version == 4 else AAAA
     question = number + struct.pack(">HHHHH", 0, 1, 0, 0, 0) + wire_name(name) + struct.pack(">HH", kind, IN)
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(_WAIT)
-            asking.connect((server, 53))
-            asking.send(question)
-            answer = asking.recv(4096)
+        answer = exchange(server, question, _WAIT)
     except TimeoutError:
         return "it does not answer"
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Literal
 from msgspec import Struct
 
 from innclient import asking, firewall
-from innclient.failures import SYSTEM
+from innclient.failures import SYSTEM, printable
 from innerd.domain.values import Address
 from innerd.wireguard import links, ownership
 from innerd.wireguard.backend import CAP_NET_ADMIN, CAP_NET_RAW, Backend, has_capability
@@ -105,6 +105,11 @@ def _tun() -> str | None:
     except OSError as error:
         return f"can't be opened: {error.strerror}"
     return None
+
+
+def broken(error: Exception) -> Finding:
+    """A configuration that can't be read."""
+    return failed("config", printable(str(error)), getattr(error, "hint", None), getattr(error, "status", SYSTEM))
 
 
 def modes(check: str, *paths: Path) -> Iterator[Finding]:

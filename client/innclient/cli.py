@@ -281,14 +281,12 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
 
 
-for look in looking.VERBS:
-    cli.add_command(look)
 cli.add_command(alias(looking.show, "list"))
 cli.add_command(completions("inn", cli))
 cli.add_command(told.events)
 cli.add_command(told.trust)
 cli.add_command(import_innernet)
-for command in (*endpoints.VERBS, *peers.VERBS, *cidrs.VERBS, *records.VERBS, *reports.VERBS):
+for command in (*looking.VERBS, *endpoints.VERBS, *peers.VERBS, *cidrs.VERBS, *records.VERBS, *reports.VERBS):
     cli.add_command(command)
 
 

@@ -11,7 +11,7 @@ from innclient.failures import USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
 from innclient.resolver import Wish
 from innerd.domain.errors import Refused
-from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_range, split_endpoint
+from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_listen, parse_range
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU
 
 Interface = IPv4Interface | IPv6Interface
@@ -132,13 +132,8 @@ def load(paths: Paths) -> Loaded:
 
 
 def listen_address(text: str) -> tuple[str, int]:
-    """`[agent] metrics-listen`: an address of this host and a port. Raises Refused."""
-    try:
-        host, port = split_endpoint(parse_endpoint(text))
-        parse_address(host)
-    except Refused as error:
-        raise Refused("invalid_endpoint", f"[agent] metrics-listen: {error.message}", "write address:port") from None
-    return host, port
+    """`[agent] metrics-listen`. Raises Refused."""
+    return parse_listen(text, "[agent] metrics-listen")
 
 
 def document(

@@ -23,7 +23,7 @@ from innclient.failures import TRUST, UNREACHABLE, Failure, printable
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
-from innerd.domain.values import endpoint_address, endpoint_of, parse_address, split_endpoint
+from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
 
@@ -50,9 +50,9 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
     try:
         loaded = config.load(paths)
     except (Failure, OSError) as error:
-        yield failed("config", printable(str(error)), getattr(error, "hint", None), getattr(error, "status", 6))
+        yield checks.broken(error)
         return
-    yield from checks.modes("config", paths.config, paths.config_dir, paths.data)
+    yield from checks.modes("config", paths.config_dir, paths.data)
     try:
         tunnel = tunnel_of(settings, name)
     except DeviceError as error:
@@ -69,7 +69,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
         listen_port, link = backend.get(name).listen_port, checks.default_link()
         yield from tried("firewall", _firewall, listen_port, link)
     yield from tried("mtu", checks.mtu, name, endpoint_address(towards) if towards else None, values.address.ip)
-    yield from tried("coordinator", _coordinator, loaded, tunnel)
+    yield from tried("coordinator", _coordinator, loaded, tunnel, towards)
     yield from tried("agent", _agent, paths)
 
 
@@ -85,9 +85,8 @@ def tried(check: str, find: Callable[..., Iterator[Finding]], *arguments: Any) -
         yield unknown(check, f"could not be looked at: {error}")
 
 
-def _coordinator(loaded: Loaded, tunnel: Tunnel) -> Iterator[Finding]:
+def _coordinator(loaded: Loaded, tunnel: Tunnel, endpoint: Endpoint | None) -> Iterator[Finding]:
     values = loaded.values
-    endpoint = resolve(values.external)
     if endpoint is None:
         host = split_endpoint(values.external)[0]
         yield failed("coordinator", f"{host} can't be resolved", "see to this host's DNS", UNREACHABLE)

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import rich_click as click
 
 from innclient import config, files
@@ -40,7 +39,7 @@ def set_listen_port(context: click.Context, interface: str, listen_port: int | N
     if unset and listen_port is not None:
         raise usage("--listen-port and --unset exclude each other")
     if not unset and listen_port is None:
-        listen_port = int(ask.text("Listen port", "--listen-port or --unset", str(before or 51820), check=_port))
+        listen_port = int(ask.text("Listen port", "--listen-port or --unset", str(before or 51820), check=ask.port))
     if listen_port == before:
         _said(settings, {"listen_port": before}, f"{interface} has {_port_text(before)} already.")
         return
@@ -51,11 +50,6 @@ def set_listen_port(context: click.Context, interface: str, listen_port: int | N
 
     _changed(settings, paths, loaded, change)
     _said(settings, {"listen_port": listen_port}, f"{interface} has {_port_text(listen_port)} now.")
-
-
-def _port(text: str) -> None:
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise usage(f'"{text}" is not a port')
 
 
 def _port_text(port: int | None) -> str:
@@ -122,13 +116,9 @@ async def override_endpoint(call: Call, endpoint: str | None, unset: bool) -> No
         wanted = parse_endpoint(endpoint or ask.text("Endpoint", "--endpoint or --unset", default, parse_endpoint))
     call.confirm(f"Let all others reach this machine at {wanted or 'what is seen of it'}?")
     body = EndpointContents(option="Unset") if wanted is None else EndpointContents(option="Set", content=wanted)
-    reply = await call.api.change("PUT", "/v1/user/endpoint", _without_none(body))
+    reply = await call.api.change("PUT", "/v1/user/endpoint", body)
     content = {"endpoint": wanted, "revision": reply.revision}
     call.tell(content, f"Others reach this machine at {wanted or 'what is seen of it'} now.")
-
-
-def _without_none(body: msgspec.Struct) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.to_builtins(body).items() if value is not None}
 
 
 # -- the config and the device ----------------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ import rich_click as click
 
 from innclient import config
 from innclient.admin import render, reports
-from innclient.admin.verb import CONNECT, Connect
+from innclient.admin.verb import CONNECT
 from innclient.failures import TRUST, Failure
 from innclient.flags import installed, keeper_of, paths_of, tunnel_of
-from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
+from innclient.options import Command, Settings, json_flag, require_root, settings_of
 
 if TYPE_CHECKING:
     from innclient.agent.view import NetworkView, StatusView
@@ -95,22 +95,10 @@ def _names_work(found: "StatusView") -> bool | None:
 
 def _of_network(settings: Settings, found: "StatusView") -> "Status | Failure | None":
     """How the network is, where this machine is an administrator's and the agent is connected."""
-    from innerd.wire.ours import Status
-
     if not (found.is_admin and found.is_connected and os.geteuid() == 0):
         return None
-
     context: Any = click.get_current_context()
-    connect: Connect = context.meta[CONNECT]
-
-    async def asked() -> Status:
-        async with connect(settings, found.interface) as api:
-            return (await api.get("/v1/admin/status")).read(Status)
-
-    try:
-        return run(asked())
-    except Failure as failure:
-        return failure
+    return reports.status_or_failure(context.meta[CONNECT], settings, found.interface)
 
 
 @click.command("doctor", cls=Command)

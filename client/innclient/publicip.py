@@ -1,29 +1,25 @@
 """The public address of this host, asked of a public resolver that tells each asker its own (Quad9)."""
 
 import secrets
-import socket
 from ipaddress import ip_address
 
+from innclient.asking import exchange
 from innclient.failures import unreachable
 from inndns import message as m
 from innerd.domain.values import Address
 
 _NAME = "whatismyip.on.quad9.net"
-_RESOLVERS = ((socket.AF_INET, "9.9.9.9", m.A, 4), (socket.AF_INET6, "2620:fe::fe", m.AAAA, 16))
+_RESOLVERS = (("9.9.9.9", m.A, 4), ("2620:fe::fe", m.AAAA, 16))
 _TIMEOUT = 0.5  # seconds
 
 
 def public_address() -> Address:
     """IPv4 where there is one, else IPv6. Raises Failure."""
-    for family, resolver, type_, length in _RESOLVERS:
+    for resolver, type_, length in _RESOLVERS:
         number = secrets.randbelow(65536)
         question = number.to_bytes(2, "big") + b"\1\0\0\1\0\0\0\0\0\0" + m.wire_name(_NAME) + bytes((0, type_, 0, 1))
         try:
-            with socket.socket(family, socket.SOCK_DGRAM) as asked:
-                asked.settimeout(_TIMEOUT)
-                asked.connect((resolver, 53))
-                asked.send(question)
-                answer = asked.recv(1232)
+            answer = exchange(resolver, question, _TIMEOUT)
         except OSError:
             continue
         # One answer, its address last: everything else is not what we asked for.

@@ -86,7 +86,7 @@ class DnsServer:
         for server in self._tcp:
             server.close()
         for connection in self._open:
-            connection.close()
+            _end(connection)
         self._udp, self._tcp = [], []
 
     def respond(self, packet: bytes, source: str, transport: str) -> bytes | None:
@@ -151,10 +151,7 @@ class DnsServer:
             pass  # gone, or too slow
         finally:
             self._open.discard(writer)
-            if writer.transport.get_write_buffer_size():
-                writer.transport.abort()  # it reads nothing: a close would wait for it for ever
-            else:
-                writer.close()
+            _end(writer)
 
     def _admit(self, source: str) -> bool:
         mine = self._connections.get(source, 0)
@@ -179,3 +176,11 @@ class DnsServer:
             writer.write(len(answer).to_bytes(2, "big") + answer)
             async with asyncio.timeout(_IDLE):
                 await writer.drain()
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    """Close a connection; one whose other end reads nothing at once, as a close would wait for it for ever."""
+    if writer.transport.get_write_buffer_size():
+        writer.transport.abort()
+    else:
+        writer.close()

@@ -164,6 +164,16 @@ def _parse_host(host: str, whole: str) -> str:
     return parsed
 
 
+def parse_listen(text: str, key: str) -> tuple[str, int]:
+    """Where a config key says that this host is to listen: an address of it and a port. Raises Refused."""
+    try:
+        host, port = split_endpoint(parse_endpoint(text))
+        parse_address(host)
+    except Refused as error:
+        raise Refused("invalid_endpoint", f"{key}: {error.message}", "write address:port") from None
+    return host, port
+
+
 def split_endpoint(endpoint: Endpoint) -> tuple[str, int]:
     """The host (brackets of IPv6 taken off) and port of an endpoint."""
     host, _, port = endpoint.rpartition(":")

@@ -80,12 +80,18 @@ def no_agent(made: Kermpany) -> Iterator[None]:
         steps.agent(mari)
 
 
-@contextlib.contextmanager
-def interface_down(made: Kermpany) -> Iterator[None]:
-    """mari has no agent and no interface."""
+def _down(made: Kermpany) -> Host:
+    """mari, whose agent took her interface down and ended."""
     mari = made.hosts[MARI]
     mari.run("inn", "down", NETWORK)
     wait_for(lambda: not mari.pids("inn up"), "the agent to end")
+    return mari
+
+
+@contextlib.contextmanager
+def interface_down(made: Kermpany) -> Iterator[None]:
+    """mari has no agent and no interface."""
+    mari = _down(made)
     try:
         yield
     finally:
@@ -95,9 +101,7 @@ def interface_down(made: Kermpany) -> Iterator[None]:
 @contextlib.contextmanager
 def fresh_start(made: Kermpany) -> Iterator[None]:
     """mari starts from nothing, and hears nobody: no handshake is left of before."""
-    mari = made.hosts[MARI]
-    mari.run("inn", "down", NETWORK)
-    wait_for(lambda: not mari.pids("inn up"), "the agent to end")
+    mari = _down(made)
     mari.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
     wait_for(lambda: steps.status(mari)["has_agent"], "the agent to answer")
     yield

@@ -67,6 +67,12 @@ def yes_no(question: str, flag: str, *, default: bool = False) -> bool:
     return bool(_ask(questionary.confirm, question, default=default))
 
 
+def port(text: str) -> None:
+    """A check for a question: a UDP or TCP port. Raises Failure."""
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise usage(f'"{text}" is not a port')
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Go on, or end with nothing done."""
     if yes:

@@ -12,8 +12,9 @@ import rich_click as click
 
 from innclient.admin import render
 from innclient.admin.peers import duration
-from innclient.admin.verb import Call, verb
-from innclient.failures import printable, unreachable, usage
+from innclient.admin.verb import Call, Connect, verb
+from innclient.failures import Failure, printable, unreachable, usage
+from innclient.options import Settings, run
 from innerd.wire.ours import Audit, AuditRecord, Convergence, Status, Why
 
 _PAGE = 1000
@@ -168,6 +169,19 @@ async def why(call: Call, peer: str, other: str | None, at: str | None) -> None:
         render.line(f"  path: {way.path}{f' by {way.endpoint}' if way.path != 'none' else ''}{tried}")
         if way.path_missing:
             render.line(f"    {printable(way.path_missing)}")
+
+
+def status_or_failure(connect: Connect, settings: Settings, network: str) -> Status | Failure:
+    """How a coordinator says that its network is, or why it does not."""
+
+    async def asked() -> Status:
+        async with connect(settings, network) as api:
+            return (await api.get("/v1/admin/status")).read(Status)
+
+    try:
+        return run(asked())
+    except Failure as failure:
+        return failure
 
 
 WAY = "innclient.way"  # in a context's meta: how a peer is reached from this machine, on a client
