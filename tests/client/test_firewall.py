@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from innclient import checks, firewall
@@ -189,6 +189,7 @@ rule_lists = st.lists(
 )
 
 
+@settings(deadline=None)  # the first example pays for what is loaded
 @given(rule_lists, st.sampled_from(["accept", "drop"]))
 def test_whatever_is_told_has_a_verdict(rules: list[dict[str, Any]], policy: str) -> None:
     assert set() < possible(base(policy), *rules) <= {ACCEPT, DROP}

@@ -48,10 +48,11 @@ def said(host: Host, log: str) -> str:
 
 
 def kill(host: Host, pattern: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """End the processes of a host whose command line has a pattern."""
-    for pid in host.pids(pattern):
+    """End the processes of a host whose command line has a pattern; another may be in their place when it returns."""
+    ended = set(host.pids(pattern))
+    for pid in ended:
         host.run("kill", f"-{number.name}", str(pid), status=None)
-    wait_for(lambda: not host.pids(pattern), f"{pattern} to end on {host.name}")
+    wait_for(lambda: not ended & set(host.pids(pattern)), f"{pattern} to end on {host.name}")
 
 
 def invite(by: Host, program: str, name: str, cidr: str, *flags: str, network: str = NETWORK) -> str:
