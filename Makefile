@@ -3,6 +3,7 @@
 #   make demo       a real network in network namespaces on this machine, shown working and cleaned up
 #   make test       the whole suite, hosts in network namespaces included (root)
 #   make check      lint, types, import contracts, fast tests
+#   make observe    the demo network with a real Prometheus in it, until Ctrl-C: SECONDS=30 make observe
 #   make bench      figures, as ratios against a named reference
 #   make netlab     how long machines behind NATs take to reach each other: make netlab RUNS=40
 #   make sim        a seeded life of a network in memory: make sim PEERS=1000 MINUTES=10 SEED=7
@@ -18,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: demo test test-fast test-slow check lint bench netlab sim interop lock build deb setup debian clean
+.PHONY: demo observe test test-fast test-slow check lint bench netlab sim interop lock build deb setup debian clean
 
 setup: debian $(STAMP)
 
@@ -34,6 +35,9 @@ $(STAMP): requirements-dev.txt pyproject.toml | debian
 
 demo: setup
 	@$(BIN)/python -m tests.netns.demo
+
+observe: setup
+	@$(BIN)/python -m tests.netns.observe $(SECONDS)
 
 test: setup
 	$(BIN)/pytest -m "not slow and not interop"

@@ -212,13 +212,17 @@ class Coordinator:
         self._listeners: list[Listener] = []
         self._tunnel: Listener | None = None
         self._hosts_stirred = asyncio.Event()
+        self._hosts_at = 0  # the revision that the hosts file shows, for metrics
         self._tasks: list[asyncio.Task[None]] = []
 
     def _wire(self) -> Door:
         opened, sync, config = self._opened, self._sync, self._opened.config
         services = opened.services
         metrics = Metrics(
-            services, self._dns.counters if config.dns.enabled else None, per_peer=config.metrics.per_peer
+            services,
+            self._dns.counters if config.dns.enabled else None,
+            per_peer=config.metrics.per_peer,
+            database=self._paths.database,
         )
         rule = metrics_rule(config.metrics)
         services.is_serving = True
@@ -235,9 +239,13 @@ class Coordinator:
         # when the device lets go of keys.
         feed = opened.writer.feed
         feed.follow("dns", self._names.follow)
-        feed.follow("streams", opened.hub.follow)
+        feed.follow("streams", metrics.followed("streams", opened.hub.follow, opened.writer.network.revision))
         feed.follow("device", sync.follow)
         feed.follow("hosts", self._stir_hosts)
+        metrics.projections["dns"] = lambda: self._names.zone.serial
+        metrics.projections["device"] = lambda: sync.synced
+        if config.names.write_hosts and self._options.write_hosts:
+            metrics.projections["hosts"] = lambda: self._hosts_at
         return create_app(services)
 
     def _stir_hosts(self, change: Change) -> None:
@@ -335,10 +343,12 @@ class Coordinator:
         while True:
             await self._hosts_stirred.wait()
             self._hosts_stirred.clear()
-            active = [peer for peer in self._opened.writer.network.peers.values() if peer.is_active]
+            network = self._opened.writer.network
+            active = [peer for peer in network.peers.values() if peer.is_active]
             block = hostsfile.lines_of(((peer.ip, peer.name) for peer in active), suffix)
             try:
                 await asyncio.to_thread(hostsfile.update, path, self._interface, block)
+                self._hosts_at = network.revision
             except (Failure, OSError) as error:
                 _log.error("hosts", path=str(path), error=str(error))
 

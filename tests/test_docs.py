@@ -171,14 +171,17 @@ def test_every_frame_and_each_of_its_fields_is_in_stream(event: str) -> None:
         assert f'"{field.encode_name}":' in part, field.encode_name
 
 
-async def test_the_metrics_page_and_metrics_have_the_same_families() -> None:
+async def test_the_metrics_page_and_metrics_have_the_same_families(tmp_path: Path) -> None:
+    """The coordinator's; the agent's are compared in tests/client/test_exporting.py."""
     w = await populated()
     w.presence.observe(w.peer("ryo").id, Observed(None, w.now, 1, 1))
-    made = Metrics(w.services, Counters(), per_peer=True)
+    (tmp_path / "kermpany.db").touch()
+    made = Metrics(w.services, Counters(), per_peer=True, database=tmp_path / "kermpany.db")
     made.observe_request("/healthz", "GET", 200, 0.001)
     families = text_string_to_metric_families(made.render().decode())
     rendered = {family.name + ("_total" if family.type == "counter" else "") for family in families}
-    listed = {name for line in rows("metrics.md") for name in quoted(line.split("|")[1]) if "_" in name}
+    lines = section("metrics.md", "## Families of the coordinator").splitlines()
+    listed = {name for line in lines if line.startswith("|") for name in quoted(line.split("|")[1]) if "_" in name}
     assert listed == rendered
 
 

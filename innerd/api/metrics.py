@@ -1,14 +1,18 @@
 """`/metrics`: what the coordinator counts and knows, as Prometheus reads it.
 
-Hot paths count in plain numbers; this module makes families of them when somebody asks. The per-peer series are
-written by hand: at 5,000 peers the library would hold the loop for 90 ms.
+Hot paths count in plain numbers; this module makes text of them when somebody asks. What has many series (requests by
+route, peers) is written by hand: at 5,000 peers the library would hold the loop for 90 ms.
 """
 
+import os
 import platform
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
+from pathlib import Path
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, GCCollector, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,60 +20,123 @@ from inndns.server import BUCKETS, Counters
 from innerd import __version__
 from innerd.api.services import Services
 from innerd.api.telling import MAX_WAITING
-from innerd.domain.network import COORDINATOR
+from innerd.coordinator.feed import Change, Follower
+from innerd.domain.network import COORDINATOR, EMPTY, Network
 
 _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
 class Metrics:
-    """The registry of one coordinator. `dns` is absent where DNS is switched off."""
+    """The page of one coordinator. `dns` is absent where DNS is switched off, `database` where there is none."""
 
-    def __init__(self, services: Services, dns: Counters | None, *, per_peer: bool) -> None:
-        self._services = services
-        self._per_peer = per_peer
-        self._registry = CollectorRegistry()
-        self._http = Histogram(
-            "innerd_http_request_duration_seconds",
-            "Time to answer a request, by route template.",
-            ("route", "method", "code"),
-            buckets=_HTTP_BUCKETS,
-            registry=self._registry,
+    def __init__(
+        self, services: Services, dns: Counters | None, *, per_peer: bool, database: Path | None = None
+    ) -> None:
+        self.projections: dict[str, Callable[[], int]] = {}  # the revision that each follower has taken in
+        self._http = _Timings(
+            "innerd_http_request_duration_seconds", "Time to answer a request, by route template.", _HTTP_BUCKETS
         )
-        self._append = Histogram(
+        self._append = _Timings(
             "innerd_event_append_duration_seconds",
             "Time of one commit of the log, however many commands it holds.",
-            buckets=_COMMIT_BUCKETS,
-            registry=self._registry,
+            _COMMIT_BUCKETS,
         )
-        self._children: dict[tuple[str, str, int], Histogram] = {}
-        self._registry.register(_Coordinator(services))
+        self._append.of("")
+        self._requests: dict[tuple[str, str, int], _Timing] = {}
+        self._parts: dict[str, Callable[[], bytes]] = {
+            "network": _rendered(_Coordinator(services, self.projections)),
+            "requests": lambda: self._append.render() + self._http.render(),
+            "process": _rendered(ProcessCollector(registry=None), GCCollector(CollectorRegistry())),
+        }
+        if database is not None:
+            self._parts["database"] = _rendered(_Database(services, database))
         if dns is not None:
-            self._registry.register(_Dns(dns))
-        ProcessCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+            self._parts["dns"] = _rendered(_Dns(dns))
+        if per_peer:
+            self._parts["peers"] = lambda: _per_peer(services)
 
     def observe_request(self, route: str, method: str, code: int, seconds: float) -> None:
         key = (route, method, code)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._http.labels(*map(str, key))
-        child.observe(seconds)
+        timing = self._requests.get(key)
+        if timing is None:
+            timing = self._requests[key] = self._http.of(f'route="{route}",method="{method}",code="{code}"')
+        timing.observe(seconds)
 
     def observe_commit(self, seconds: float) -> None:
-        self._append.observe(seconds)
+        self._append.of("").observe(seconds)
+
+    def followed(self, name: str, follower: Follower, revision: int) -> Follower:
+        """A follower of the feed, with its revision noted: the one that it began with, then those it took in."""
+        taken = [revision]
+
+        def follow(change: Change) -> None:
+            follower(change)
+            taken[0] = change.after.network.revision
+
+        self.projections[name] = lambda: taken[0]
+        return follow
 
     def render(self) -> bytes:
         """The whole page, in Prometheus' text format."""
-        began = perf_counter()
-        page = generate_latest(self._registry)
-        peers = "".join(_per_peer(self._services)).encode() if self._per_peer else b""
-        last = (
-            "# HELP innerd_metrics_collect_duration_seconds Time to collect this page.\n"
-            "# TYPE innerd_metrics_collect_duration_seconds gauge\n"
-            f'innerd_metrics_collect_duration_seconds{{collector="all"}} {perf_counter() - began:.6f}\n'
-        )
-        return page + peers + last.encode()
+        pages = []
+        took = "innerd_metrics_collect_duration_seconds"
+        last = [f"# HELP {took} Time to collect a part of this page.\n# TYPE {took} gauge\n"]
+        for name, part in self._parts.items():
+            began = perf_counter()
+            pages.append(part())
+            last.append(f'{took}{{collector="{name}"}} {perf_counter() - began:.6f}\n')
+        return b"".join((*pages, "".join(last).encode()))
+
+
+class _Timing:
+    """One histogram: plain numbers, as a request must not wait for a lock of the library."""
+
+    __slots__ = ("counts", "edges", "heads", "seconds")
+
+    def __init__(self, name: str, labels: str, edges: tuple[float, ...]) -> None:
+        self.edges, self.seconds = edges, 0.0
+        self.counts = [0] * (len(edges) + 1)
+        more, alone = (f"{labels},", f"{{{labels}}}") if labels else ("", "")
+        self.heads = [f'{name}_bucket{{{more}le="{edge}"}} ' for edge in (*edges, "+Inf")]
+        self.heads += [f"{name}_count{alone} ", f"{name}_sum{alone} "]
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(self.edges, seconds)] += 1
+        self.seconds += seconds
+
+    def lines(self) -> Iterator[str]:
+        total = 0
+        for head, count in zip(self.heads, self.counts, strict=False):
+            total += count
+            yield f"{head}{total}\n"
+        yield f"{self.heads[-2]}{total}\n{self.heads[-1]}{self.seconds}\n"
+
+
+class _Timings:
+    """A family of histograms, by their labels."""
+
+    def __init__(self, name: str, text: str, edges: tuple[float, ...]) -> None:
+        self._name, self._edges = name, edges
+        self._head = f"# HELP {name} {text}\n# TYPE {name} histogram\n"
+        self._timings: dict[str, _Timing] = {}
+
+    def of(self, labels: str) -> _Timing:
+        timing = self._timings.get(labels)
+        if timing is None:
+            timing = self._timings[labels] = _Timing(self._name, labels, self._edges)
+        return timing
+
+    def render(self) -> bytes:
+        lines = chain.from_iterable(timing.lines() for timing in self._timings.values())
+        return "".join((self._head, *lines)).encode() if self._timings else b""
+
+
+def _rendered(*collectors: Collector) -> Callable[[], bytes]:
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in collectors:
+        registry.register(collector)
+    return lambda: generate_latest(registry)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
@@ -83,8 +150,9 @@ def _labelled(family: Metric, label: str, values: dict[str, int]) -> Metric:
 
 
 class _Coordinator(Collector):
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, projections: dict[str, Callable[[], int]]) -> None:
+        self._services, self._projections = services, projections
+        self._counted = _Counted(EMPTY)
 
     def collect(self) -> Iterable[Metric]:
         services = self._services
@@ -107,6 +175,13 @@ class _Coordinator(Collector):
             "projection",
             writer.feed.errors,
         )
+        yield _labelled(
+            GaugeMetricFamily(
+                "innerd_projection_last_sequence", "The newest event taken in by a follower.", labels=("projection",)
+            ),
+            "projection",
+            {name: revision() for name, revision in self._projections.items()},
+        )
         yield _gauge("innerd_stream_subscribers", "Open event streams.", len(hub.streams.by_peer))
         waiting = sum(stream.pipe.waiting() for stream in hub.streams.by_peer.values())
         yield _gauge("innerd_stream_queue_bytes", "Bytes that wait for stream readers.", waiting)
@@ -124,33 +199,62 @@ class _Coordinator(Collector):
         yield CounterMetricFamily(
             "innerd_wireguard_device_errors", "Failures to bring the device in step.", value=services.device_errors()
         )
-        size, wal = services.store_size()
-        yield _gauge("innerd_sqlite_database_bytes", "Size of the database.", size)
-        yield _gauge("innerd_sqlite_wal_bytes", "Size of its write-ahead log.", wal)
 
     def _peers(self) -> Iterator[Metric]:
-        network, now = self._services.writer.network, self._services.clock()
-        peers = {"active": 0, "invited": 0, "disabled": 0}
-        online = 0
-        for peer in network.peers.values():
-            state = "disabled" if peer.is_disabled else "active" if peer.is_redeemed else "invited"
-            peers[state] += 1
-            online += peer.is_active and self._services.presence.is_online(peer.id, now)
-        peers["retired"] = len(network.retired)
+        view, now = self._services.writer.view, self._services.clock()
+        if self._counted.network is not view.network:
+            self._counted = _Counted(view.network)
+        counted, network = self._counted, view.network
+        active = sum(len(held) for held in view.members.values())
+        peers = {
+            "active": active,
+            "invited": len(counted.expiries),
+            "disabled": counted.disabled,
+            "retired": len(network.retired),
+        }
+        is_online = self._services.presence.is_online
+        online = sum(sum(map(is_online, held, repeat(now))) for held in view.members.values())
         yield _labelled(GaugeMetricFamily("innerd_peers", "Peers by state.", labels=("state",)), "state", peers)
         yield _gauge("innerd_peers_online", "Active peers with a stream or a handshake within 3 minutes.", online)
         yield _gauge("innerd_cidrs", "CIDRs.", len(network.cidrs))
         yield _gauge("innerd_associations", "Associations.", len(network.associations))
-        invitations = {"open": 0, "expired": 0}
-        for peer in network.peers.values():
-            if not peer.is_redeemed:
-                invitations[
-                    "expired" if peer.invite_expires is not None and peer.invite_expires <= now else "open"
-                ] += 1
+        expired = sum(expiry is not None and expiry <= now for expiry in counted.unredeemed)
         yield _labelled(
             GaugeMetricFamily("innerd_invitations", "Invitations not redeemed.", labels=("state",)),
             "state",
-            invitations,
+            {"open": len(counted.unredeemed) - expired, "expired": expired},
+        )
+
+
+class _Counted:
+    """What is counted of a network once, and holds until it is another one."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        waiting = [peer for peer in network.peers.values() if not peer.is_active]
+        self.disabled = sum(peer.is_disabled for peer in waiting)
+        self.expiries = [peer.invite_expires for peer in waiting if not peer.is_disabled]
+        self.unredeemed = [peer.invite_expires for peer in waiting if not peer.is_redeemed]
+
+
+class _Database(Collector):
+    def __init__(self, services: Services, path: Path) -> None:
+        self._services, self._path = services, path
+
+    def collect(self) -> Iterable[Metric]:
+        size, wal = self._services.store_size()
+        yield _gauge("innerd_sqlite_database_bytes", "Size of the database.", size)
+        yield _gauge("innerd_sqlite_wal_bytes", "Size of its write-ahead log.", wal)
+        # With a write-ahead log nothing else writes to the file itself.
+        checkpointed = self._path.stat().st_mtime
+        yield _gauge(
+            "innerd_sqlite_last_checkpoint_timestamp_seconds",
+            "When the write-ahead log was last brought into the database.",
+            checkpointed,
+        )
+        disk = os.statvfs(self._path)
+        yield _gauge(
+            "innerd_sqlite_disk_free_bytes", "Room on the database's file system.", disk.f_bavail * disk.f_frsize
         )
 
 
@@ -191,23 +295,30 @@ _PER_PEER = (
 )
 
 
-def _per_peer(services: Services) -> Iterator[str]:
+def _per_peer(services: Services) -> bytes:
+    """Four families of a series each. Of every line only what differs is made here; `join` does the rest."""
     view, observed = services.writer.view, services.presence.observed
-    lines: tuple[list[str], ...] = ([], [], [], [])
-    for peer in view.network.peers.values():
-        if not peer.is_active or peer.id == COORDINATOR:
-            continue
-        cidr = view.network.cidrs[view.class_of(peer)].name
-        lines[0].append(f'innerd_wireguard_peer_info{{peer="{peer.name}",cidr="{cidr}"}} 1\n')
-        seen = observed.get(peer.id)
-        if seen is None:
-            continue
-        lines[1].append(f'innerd_wireguard_peer_received_bytes_total{{peer="{peer.name}"}} {seen.rx_bytes}\n')
-        lines[2].append(f'innerd_wireguard_peer_sent_bytes_total{{peer="{peer.name}"}} {seen.tx_bytes}\n')
-        if seen.handshake is not None:
-            name = "innerd_wireguard_peer_last_handshake_timestamp_seconds"
-            lines[3].append(f'{name}{{peer="{peer.name}"}} {seen.handshake:.3f}\n')
-    for (name, kind, text), family in zip(_PER_PEER, lines, strict=True):
-        if family:
-            yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
-            yield "".join(family)
+    infos: list[str] = []
+    received: list[str] = []
+    sent: list[str] = []
+    shaken: list[str] = []
+    for class_, held in view.members.items():
+        cidr = view.network.cidrs[class_].name
+        for number, peer in held.items():
+            if number == COORDINATOR:
+                continue
+            name = peer.name
+            infos.append(f'{name}",cidr="{cidr}"}} 1\n')
+            seen = observed.get(number)
+            if seen is None:
+                continue
+            received.append(f'{name}"}} {seen.rx_bytes}\n')
+            sent.append(f'{name}"}} {seen.tx_bytes}\n')
+            if seen.handshake is not None:
+                shaken.append(f'{name}"}} {seen.handshake:.3f}\n')
+    page = ""
+    for (family, kind, text), lines in zip(_PER_PEER, (infos, received, sent, shaken), strict=True):
+        if lines:
+            begin = f'{family}{{peer="'
+            page += f"# HELP {family} {text}\n# TYPE {family} {kind}\n{begin}{begin.join(lines)}"
+    return page.encode()

@@ -126,7 +126,7 @@ class DeviceSync:
         self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
         self._looked_at = float("-inf")
         self._looked = asyncio.Event()  # set, and another one made, at each look
-        self._synced = 0
+        self.synced = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._watch: set[int] = set()
 
@@ -164,7 +164,7 @@ class DeviceSync:
 
     async def settle(self, revision: int) -> None:
         """Return when the device is at a revision, or after three seconds: the change is committed either way."""
-        if self._synced >= revision:
+        if self.synced >= revision:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiters.append((revision, future))
@@ -172,7 +172,7 @@ class DeviceSync:
         try:
             await asyncio.wait_for(future, _SETTLE)
         except TimeoutError:
-            _log.warning("the device is behind", revision=revision, synced=self._synced)
+            _log.warning("the device is behind", revision=revision, synced=self.synced)
 
     async def run(self) -> None:
         # A redeem may have been under way when the coordinator stopped.
@@ -269,7 +269,7 @@ class DeviceSync:
                 self._presence.observe(peer.id, seen)
 
     def _release(self, revision: int) -> None:
-        self._synced = revision
+        self.synced = revision
         ready = [waiter for waiter in self._waiters if waiter[0] <= revision]
         self._waiters = [waiter for waiter in self._waiters if waiter[0] > revision]
         for _, future in ready:

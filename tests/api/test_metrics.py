@@ -1,13 +1,17 @@
 """`/metrics`: who may read it, and what Prometheus makes of it."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from innerd.api.metrics import Metrics
+from innerd.api.metrics import _HTTP_BUCKETS, Metrics
 from innerd.config import MetricsSection, metrics_rule
+from innerd.coordinator.feed import Change
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.log.memory import MemoryStore
@@ -197,3 +201,56 @@ async def test_no_key_and_no_endpoint_is_on_the_page(w: World) -> None:
     assert "203.0.113.9" not in page
     assert not [peer.name for peer in w.writer.network.peers.values() if peer.public_key in page]
     assert str(w.peer("mari").ip) not in page
+
+
+async def test_a_follower_that_fails_stays_behind_until_it_has_taken_in_an_event(w: World) -> None:
+    metrics = switch_on(w)
+    failing = [True]
+
+    def follower(change: Change) -> None:
+        if failing:
+            raise ValueError("a bug")
+
+    began = w.writer.network.revision
+    w.writer.feed.follow("names", metrics.followed("names", follower, began))
+    await w.associate("cats", "ovens")
+    families = await scrape(w)
+    assert value(families, "innerd_projection_last_sequence", projection="names") == began
+    assert value(families, "innerd_event_log_last_sequence") == began + 1
+    assert value(families, "innerd_projection_errors_total", projection="names") == 1
+    failing.clear()
+    await w.do(c.DisablePeer(w.peer("oven").id))
+    assert value(await scrape(w), "innerd_projection_last_sequence", projection="names") == began + 2
+
+
+async def test_histograms_count_what_was_observed_at_or_below_each_edge(w: World) -> None:
+    """What the library counts, of the same observations."""
+    metrics = switch_on(w)
+    library = Histogram("innerd_http_request_duration_seconds", "x", ("route", "method", "code"), buckets=_HTTP_BUCKETS)
+    for seconds in (0.0, 0.001, 0.0011, 0.05, 0.3, 3.0, 3.1, 99.0):
+        metrics.observe_request("/healthz", "GET", 200, seconds)
+        library.labels("/healthz", "GET", "200").observe(seconds)
+    [family] = library.collect()
+    ours = metrics.render().decode()
+    [read] = [f for f in text_string_to_metric_families(ours) if f.name == family.name]
+    expected = {(s.name, *sorted(s.labels.items())): s.value for s in family.samples if "_created" not in s.name}
+    assert {(s.name, *sorted(s.labels.items())): s.value for s in read.samples} == pytest.approx(expected)
+
+
+async def test_the_database_says_its_size_its_last_checkpoint_and_the_room_beside_it(w: World, tmp_path: Path) -> None:
+    database = tmp_path / "kermpany.db"
+    database.write_bytes(b"x" * 100)
+    os.utime(database, (1_790_000_000, 1_790_000_000))
+    w.services.store_size = lambda: (100, 7)
+    page = Metrics(w.services, None, per_peer=True, database=database).render().decode()
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    assert value(families, "innerd_sqlite_database_bytes") == 100
+    assert value(families, "innerd_sqlite_wal_bytes") == 7
+    assert value(families, "innerd_sqlite_last_checkpoint_timestamp_seconds") == 1_790_000_000
+    assert value(families, "innerd_sqlite_disk_free_bytes") > 0
+
+
+async def test_the_page_says_what_each_part_of_it_took(w: World) -> None:
+    switch_on(w)
+    took = (await scrape(w))["innerd_metrics_collect_duration_seconds"]
+    assert {sample.labels["collector"] for sample in took.samples} == {"network", "requests", "process", "peers"}
