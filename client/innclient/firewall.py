@@ -15,7 +15,7 @@ ACCEPT, DROP, RETURN = "accept", "drop", "return"
 _EITHER = "either"  # a statement that is not known may decide anything, or nothing
 _PLACES = (("netdev", "ingress"), ("", "prerouting"), ("", "input"))  # in the order in which a packet comes by
 _SILENT = {"counter", "log", "comment", "meter", "notrack"}  # what decides nothing, and asks nothing
-_MATCHING = {"limit", "quota", "ct count", "mangle", "set", "map"}  # what may be of some packets only
+_MATCHING = {"limit", "quota", "ct count", "set", "map"}  # what may be of some packets only
 
 Key = tuple[str, str, str]  # family, table and chain
 Packet = Mapping[str, object]  # what is known of it: "udp dport", "ct state", "meta iifname" …
@@ -54,7 +54,8 @@ def incoming(protocol: str, port: int, link: str, version: int) -> Packet:
     }
 
 
-_NONE = "none"  # the value of a field that the packet does not have: nothing is equal to it
+_NONE = "none"  # the value of a field that the packet does not have: nothing is equal to it, nor unequal
+_PORTS = ("udp dport", "tcp dport", "th dport")
 
 
 def verdict(rules: list[dict[str, Any]], packet: Packet) -> tuple[set[str], str]:
@@ -76,8 +77,7 @@ def verdict(rules: list[dict[str, Any]], packet: Packet) -> tuple[set[str], str]
             if ACCEPT not in found:
                 return {DROP}, " ".join(key)
             possible = {ACCEPT, DROP}
-        if chain["hook"] == "prerouting" and _may_not_be_tracked(steps, key):
-            packet = {**packet, "ct state": None}
+        packet = {**packet, **dict.fromkeys(_changed(steps, key, set()))}
     return possible, where
 
 
@@ -94,8 +94,18 @@ def _on_the_way(chains: Mapping[Key, dict[str, Any]], packet: Packet) -> Iterato
             yield key, chain
 
 
-def _may_not_be_tracked(steps: Mapping[Key, list[list[Any]]], chain: Key) -> bool:
-    return any("notrack" in expression for rule in steps.get(chain, []) for expression in rule)
+def _changed(steps: Mapping[Key, list[list[Any]]], chain: Key, been: set[Key]) -> Iterator[str]:
+    """What is not certain of a packet any more after a chain, as the chain or those that it calls may change it."""
+    been.add(chain)
+    for expression in (one for rule in steps.get(chain, []) for one in rule if isinstance(one, dict)):
+        (name, content), *_ = expression.items()
+        if name == "notrack":
+            yield "ct state"
+        elif name == "mangle":
+            field = _name(content["key"])
+            yield from _PORTS if field in _PORTS else (field,)
+        elif name in ("jump", "goto") and (called := (*chain[:2], content["target"])) not in been:
+            yield from _changed(steps, called, been)
 
 
 def _walk(
@@ -145,10 +155,12 @@ def _rule(expressions: list[Any], packet: Packet) -> tuple[bool | None, tuple[st
             return matches, (DROP, "")
         elif name in ("jump", "goto"):
             return matches, (name, content["target"])
+        elif name == "mangle" and _name(content["key"]) not in _PORTS:
+            continue
         elif name in _MATCHING:
             matches = None
         elif name not in _SILENT:
-            return matches, (_EITHER, "")  # a map of verdicts, a redirect, a queue …
+            return matches, (_EITHER, "")  # a map of verdicts, another port, a redirect, a queue …
     return matches, None
 
 
@@ -157,6 +169,8 @@ def _match(content: Mapping[str, Any], packet: Packet) -> bool | None:
     protocol, _, field = name.partition(" ")
     if field in ("dport", "sport") and protocol in ("tcp", "udp") and packet["meta l4proto"] != protocol:
         return False
+    if packet.get(name) == _NONE:
+        return False  # no comparison holds of what is not there
     if name not in packet or packet[name] is None:
         return None
     value, right, how = packet[name], content["right"], content["op"]

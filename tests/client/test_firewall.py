@@ -102,6 +102,12 @@ def test_a_side_that_is_not_read_makes_it_uncertain(right: object) -> None:
     assert possible(base(), rule(field("udp", "dport", right), DROPS)) == {ACCEPT, DROP}
 
 
+def test_a_mark_that_is_set_decides_nothing() -> None:
+    mark = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
+    assert possible(base(), rule(mark, DROPS)) == {DROP}
+    assert possible(base("drop"), rule(mark, ACCEPTS)) == {ACCEPT}
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -109,7 +115,7 @@ def test_a_side_that_is_not_read_makes_it_uncertain(right: object) -> None:
         {"quota": {"val": 1, "val_unit": "mbytes"}},
         {"xt": {"type": "match", "name": "multiport"}},
         {"xt": None},
-        {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}},
+        {"mangle": {"key": {"payload": {"protocol": "udp", "field": "dport"}}, "value": 1}},
         {"ct count": {"val": 5}},
         {"nobody knows": 1},
     ],

@@ -231,26 +231,9 @@ HEEDED = {
 }  # fmt: skip
 
 
-_ABSENT = "firewall.py:_match: a field that the packet does not have is not unequal to anything"
-_EARLY = (
-    "firewall.py:verdict: what a chain at prerouting changes counts for the chains after it (dport; notrack by a jump)"
-)
-WRONG = {
-    (4, "not TCP by its head in IPv6"): _ABSENT,
-    (4, "let in unless TCP by its head in IPv6"): _ABSENT,
-    (6, "not TCP by its head in IPv4"): _ABSENT,
-    (6, "let in unless TCP by its head in IPv4"): _ABSENT,
-    **{(v, "the port changed on the way"): _EARLY for v in (4, 6)},
-    **{(v, "not tracked, by a chain that is jumped to"): _EARLY for v in (4, 6)},
-}
-
-
 def cases(table: dict[str, str]) -> list[object]:
-    def marks(case: tuple[int, str]) -> list[pytest.MarkDecorator]:
-        return [pytest.mark.xfail(strict=True, raises=AssertionError, reason=WRONG[case])] if case in WRONG else []
-
     both = [(version, name) for version in (4, 6) for name in table]
-    return [pytest.param(v, table[name], id=f"IPv{v}: {name}", marks=marks((v, name))) for v, name in both]
+    return [pytest.param(v, table[name], id=f"IPv{v}: {name}") for v, name in both]
 
 
 def verdict(loaded: list[dict[str, object]], version: int) -> set[str]:
