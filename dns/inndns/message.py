@@ -21,12 +21,15 @@ _MIN_UDP = 512
 MAX_NAME = 255
 
 _HEADER = Layout(">HHHHHH")
-_TWO = Layout(">HH")
+_read_header, _write_header = _HEADER.unpack_from, _HEADER.pack
+_read_two = Layout(">HH").unpack_from
 _RECORD = Layout(">HHIH")
 
 _QR, _AA, _TC, _RD = 0x8000, 0x0400, 0x0200, 0x0100
 _OPCODE = 0x7800
 _DO = 0x8000
+
+_NO_OPT = (0, 0)
 
 
 class Question(Struct, frozen=True, gc=False):
@@ -62,73 +65,66 @@ def parse(packet: bytes) -> Question | None:
     """The question of a packet, or None for what must get no answer (RFC 1035 4.1; 9619: one question)."""
     if len(packet) < 12:
         return None
-    number, flags, questions, answers, authorities, additional = _HEADER.unpack_from(packet)
+    number, flags, questions, answers, authorities, additional = _read_header(packet)
     if flags & _QR:
         return None
     if flags & _OPCODE:
-        return Question(number, flags, b"", 0, 0, b"", rcode=NOTIMP)  # the body of an unknown opcode is not ours
-    broken = Question(number, flags, b"", 0, 0, b"", rcode=FORMERR)
+        return _failed(number, flags, NOTIMP)  # the body of an unknown opcode is not ours
     if questions != 1 or answers or authorities > 1:
-        return broken
+        return _failed(number, flags, FORMERR)
     end = _name_end(packet, 12)
     if end < 0 or end + 4 > len(packet):
-        return broken
-    qtype, qclass = _TWO.unpack_from(packet, end)
-    name, raw = packet[12:end].lower(), packet[12 : end + 4]
-    if additional == 0 and authorities == 0:
+        return _failed(number, flags, FORMERR)
+    qtype, qclass = _read_two(packet, end)
+    raw, name = packet[12 : end + 4], packet[12:end].lower()
+    if not additional and not authorities:
         return Question(number, flags, name, qtype, qclass, raw)
-    return _with_additional(Question(number, flags, name, qtype, qclass, raw), packet, end + 4, authorities, additional)
+    opt = _opt(packet, end + 4, authorities, additional)
+    if opt is _NO_OPT:
+        return Question(number, flags, name, qtype, qclass, raw)
+    if opt is None:
+        return _failed(number, flags, FORMERR)
+    size, ttl = opt
+    rcode = BADVERS if (ttl >> 16) & 0xFF else NOERROR
+    return Question(number, flags, name, qtype, qclass, raw, True, bool(ttl & _DO), max(_MIN_UDP, size), rcode)
+
+
+def _failed(number: int, flags: int, rcode: int) -> Question:
+    return Question(number, flags, b"", 0, 0, b"", rcode=rcode)
 
 
 def _name_end(packet: bytes, at: int) -> int:
     """The offset behind a plain name: labels up to 63, 255 bytes in all, no pointers; -1 for any other."""
-    limit = min(len(packet), at + MAX_NAME)
-    while at < limit:
-        length = packet[at]
-        if length == 0:
-            return at + 1
-        if length > 63:
-            return -1
-        at += 1 + length
-    return -1
+    name, end = packet[at : at + MAX_NAME], 0
+    try:
+        while length := name[end]:
+            if length > 63:
+                return -1
+            end += length + 1
+    except IndexError:
+        return -1
+    return at + end + 1
 
 
-def _with_additional(question: Question, packet: bytes, at: int, authorities: int, additional: int) -> Question:
-    """Read the records behind the question for the one that matters, OPT (RFC 6891 6.1)."""
-    broken = Question(question.id, question.flags, b"", 0, 0, b"", rcode=FORMERR)
+def _opt(packet: bytes, at: int, authorities: int, additional: int) -> tuple[int, int] | None:
+    """Size and TTL of OPT (RFC 6891 6.1), the one record behind a question that matters; None if any is broken."""
     if authorities + additional > 4:
-        return broken
-    found: tuple[int, int] | None = None
+        return None
+    found = _NO_OPT
     for index in range(authorities + additional):
         is_root = packet[at : at + 1] == b"\0"
-        at = _skip_name(packet, at)
+        at = at + 1 if is_root else _skip_name(packet, at)
         if at < 0 or at + 10 > len(packet):
-            return broken
+            return None
         type_, size, ttl, length = _RECORD.unpack_from(packet, at)
         at += 10 + length
         if at > len(packet):
-            return broken
+            return None
         if type_ == OPT:
-            if found is not None or not is_root or index < authorities:
-                return broken
-            if not _options_fit(packet, at - length, at):
-                return broken
+            if found is not _NO_OPT or not is_root or index < authorities or not _options_fit(packet, at - length, at):
+                return None
             found = (size, ttl)
-    if found is None:
-        return question
-    size, ttl = found
-    return Question(
-        question.id,
-        question.flags,
-        question.name,
-        question.qtype,
-        question.qclass,
-        question.raw,
-        edns=True,
-        do=bool(ttl & _DO),
-        size=max(_MIN_UDP, size),
-        rcode=BADVERS if (ttl >> 16) & 0xFF else NOERROR,
-    )
+    return found
 
 
 def _skip_name(packet: bytes, at: int) -> int:
@@ -150,27 +146,27 @@ def _options_fit(packet: bytes, at: int, end: int) -> bool:
     while at < end:
         if at + 4 > end:
             return False
-        at += 4 + _TWO.unpack_from(packet, at)[1]
+        at += 4 + _read_two(packet, at)[1]
     return at == end
 
 
-def write(question: Question, answer: Answer, *, tcp: bool = False) -> bytes:
+def write(question: Question, answer: Answer, tcp: bool = False) -> bytes:
     """The answer's packet; over UDP cut to what the asker takes, with TC and no records then."""
     flags = _QR | (question.flags & _RD) | (answer.rcode & 15)
     if answer.authoritative:
         flags |= _AA
-    opt = b""
-    if question.edns:
-        opt = b"\0" + _RECORD.pack(OPT, UDP_SIZE, (answer.rcode >> 4) << 24 | (_DO if question.do else 0), 0)
-    size = 12 + len(question.raw) + len(answer.answer) + len(answer.authority) + len(opt)
-    if not tcp and size > min(question.size, UDP_SIZE):
-        head = _HEADER.pack(question.id, flags | _TC, 1, 0, 0, 1 if opt else 0)
-        return head + question.raw + opt
     if not question.raw:
         # NOTIMP keeps its opcode, so that the asker recognises its answer.
-        return _HEADER.pack(question.id, flags | (question.flags & _OPCODE), 0, 0, 0, 0)
-    head = _HEADER.pack(question.id, flags, 1, answer.answers, answer.authorities, 1 if opt else 0)
-    return head + question.raw + answer.answer + answer.authority + opt
+        return _write_header(question.id, flags | (question.flags & _OPCODE), 0, 0, 0, 0)
+    opt = _own_opt(answer.rcode, question.do) if question.edns else b""
+    body = question.raw + answer.answer + answer.authority + opt
+    if not tcp and len(body) > _MIN_UDP - 12 and 12 + len(body) > min(question.size, UDP_SIZE):
+        return _write_header(question.id, flags | _TC, 1, 0, 0, question.edns) + question.raw + opt
+    return _write_header(question.id, flags, 1, answer.answers, answer.authorities, question.edns) + body
+
+
+def _own_opt(rcode: int, do: bool) -> bytes:
+    return b"\0" + _RECORD.pack(OPT, UDP_SIZE, (rcode >> 4) << 24 | (_DO if do else 0), 0)
 
 
 def wire_name(text: str) -> bytes:
@@ -179,6 +175,11 @@ def wire_name(text: str) -> bytes:
     return b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
 
 
+def pointer(offset: int) -> bytes:
+    """A name that is written elsewhere in the message (RFC 1035 4.1.4)."""
+    return (0xC000 | offset).to_bytes(2, "big")
+
+
 def record(type_: int, ttl: int, data: bytes, owner: int = 12) -> bytes:
     """A record whose owner is a pointer to the name at offset `owner` (12: the question's)."""
-    return (0xC000 | owner).to_bytes(2, "big") + _RECORD.pack(type_, IN, ttl, len(data)) + data
+    return pointer(owner) + _RECORD.pack(type_, IN, ttl, len(data)) + data
