@@ -79,8 +79,12 @@ def _rdata(kind: int, value: str, host: str, apex: bytes) -> bytes:
         case m.SRV:
             *numbers, target = value.split(" ")
             return b"".join(int(n).to_bytes(2, "big") for n in numbers) + _target(target, host, apex)
-    text = value.encode()
-    chunks = [text[at : at + _STRING] for at in range(0, len(text), _STRING)]
+    return _strings(value.encode())
+
+
+def _strings(text: bytes) -> bytes:
+    """A text as strings of up to 255 bytes: one at least, and it may be empty (RFC 1035 3.3.14)."""
+    chunks = [text[at : at + _STRING] for at in range(0, max(1, len(text)), _STRING)]
     return b"".join(bytes((len(chunk),)) + chunk for chunk in chunks)
 
 

@@ -73,7 +73,7 @@ def _records(rng: Random, one: Host, names: list[str]) -> Iterator[tuple[str, st
             case 0:
                 yield f"{owner}.@", "CNAME", rng.choice(["@", rng.choice(names), "app.@", "lost.@", "www.example.com."])
             case 1:
-                yield f"{owner}.@", "TXT", rng.choice(["one", "x" * 300, 'quote " and \\'])
+                yield f"{owner}.@", "TXT", rng.choice(["one", "", "x" * 300, 'quote " and \\'])
                 yield f"{owner}.@", kind, str(one.address)
             case 2:
                 yield f"{owner}.@", "SRV", f"0 5 {rng.randrange(65_536)} @"

@@ -24,6 +24,8 @@ RYO = Host(
         ("git", "CNAME", "@"),
         ("away", "CNAME", "www.example.com."),
         ("long.@", "TXT", "x" * 300),
+        ("empty.@", "TXT", ""),
+        ("full.@", "TXT", "x" * 255),
         ("lost.@", "CNAME", "nothing.@"),
     ),
 )
@@ -72,6 +74,8 @@ ANSWERS = {
     "a service": (("_http._tcp.ryo", "SRV"), ["_http._tcp.ryo SRV 0 5 8080 ryo"]),
     "outside": (("away", "A"), ["away CNAME www.example.com."]),
     "a long text": (("long.ryo", "TXT"), [f'long.ryo TXT "{"x" * 255}" "{"x" * 45}"']),
+    "a text of nothing is one empty string": (("empty.ryo", "TXT"), ['empty.ryo TXT ""']),
+    "a text of one full string has no second": (("full.ryo", "TXT"), [f'full.ryo TXT "{"x" * 255}"']),
     "a target that is not there": (("lost.ryo", "A"), ["lost.ryo CNAME nothing.ryo"]),
     "the wildcard by its own name": (("*.web.ryo", "A"), ["*.web.ryo A 10.42.128.1"]),
 }
