@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inndns.zone import reverse_domains
+from inndns.reverse import domains as reverse_domains
 from tests.dns.asking import packet, reply, zone_of
 from tests.dns.oracle import BLOCKS, TYPES, asked_names, check, examples, expected, reverse_apexes, villages
 

@@ -3,7 +3,8 @@
 import dns.message
 import pytest
 
-from inndns.zone import Zone, reverse_domains
+from inndns.reverse import domains as reverse_domains
+from inndns.zone import Zone
 from tests.dns.asking import dig, host, packet, reply, zone_of
 
 

@@ -1,6 +1,9 @@
 """What an asker can't see does not exist for it: not by a record, a node above one, a count or a byte."""
 
+import sys
 from ipaddress import ip_network
+from types import FrameType
+from typing import Any
 
 import dns.name
 import dns.reversename
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inndns import message as m
 from inndns.zone import Host, Zone
 from tests.dns.asking import (
     ADDRESS,
@@ -127,3 +131,37 @@ def test_sight_is_asked_anew_by_the_zone_of_the_next_revision() -> None:
     assert dig("tama.kermpany.wg A", zone=friendly).endswith("10.42.200.9")
     assert dig("9.200.42.10.in-addr.arpa PTR", zone=friendly).endswith("PTR tama.kermpany.wg.")
     assert dig("200.42.10.in-addr.arpa PTR", zone=friendly).startswith("NOERROR")
+
+
+# -- and not by what is done to find it -------------------------------------------------------------------------------
+
+
+def steps(asked: bytes) -> list[tuple[str, int]]:
+    """The lines that the zone runs through to answer ryo."""
+    question, ryo = m.parse(asked), VILLAGE.asker(ADDRESS["ryo"])
+    assert question is not None
+    assert ryo is not None
+    taken: list[tuple[str, int]] = []
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        if not frame.f_globals["__name__"].startswith("inndns."):
+            return None  # the garbage collector's callbacks come at any moment
+        taken.append((frame.f_code.co_name, frame.f_lineno))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        VILLAGE.answer(question, ryo)
+    finally:
+        sys.settrace(before)
+    return taken
+
+
+SAME_WAY = [*HIDDEN_AND_ABSENT, ("tama.kermpany.wg", "yoko.kermpany.wg"), ("x.tama.kermpany.wg", "x.yoko.kermpany.wg")]
+
+
+@pytest.mark.parametrize(("hidden", "absent"), SAME_WAY)
+@pytest.mark.parametrize("type_", ["A", "AAAA", "PTR", "ANY", "TXT"])
+def test_the_invisible_is_looked_for_by_the_same_steps_as_the_absent(hidden: str, absent: str, type_: str) -> None:
+    assert steps(packet(hidden, type_)) == steps(packet(absent, type_)) != []

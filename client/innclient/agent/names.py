@@ -17,7 +17,7 @@ from innclient.agent.view import NameState
 from innclient.config import Paths
 from innclient.failures import Failure
 from innclient.resolver import Mode, Setting, Wish
-from inndns.zone import reverse_domains
+from inndns.reverse import domains as reverse_domains
 from innerd.domain.values import Address, Range
 from innerd.wireguard.device import NoSuchDevice
 from innerd.wireguard.links import index_of
