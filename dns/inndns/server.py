@@ -1,12 +1,11 @@
 """Questions in, answers out: UDP and TCP on sockets that the caller has bound to the WireGuard device.
 
 One event loop serves both. UDP is read in runs of up to 64 datagrams a wake-up, which costs a third less than one
-a time. A TCP connection may hold several questions (RFC 7766), has ten seconds for each, and only so many are
-open at once and per asker. Nobody but enabled peers of the network gets an answer.
+a time, and keeps the loop from its other work for less than a millisecond. Nobody but enabled peers of the network
+gets an answer.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 from time import perf_counter
@@ -14,13 +13,13 @@ from time import perf_counter
 import structlog
 
 from inndns import message as m
+from inndns.connection import Connection
 from inndns.message import Question
 from inndns.zone import Host, Zone
 
 _log = structlog.get_logger("dns")
 
 _RUN = 64
-_IDLE = 10.0  # seconds for one question on a TCP connection
 _MAX_CONNECTIONS = 256
 _MAX_PER_ASKER = 8
 
@@ -63,21 +62,21 @@ class DnsServer:
     ) -> None:
         self.counters = Counters()
         self._zone = zone
-        self._asker = asker or (lambda source: zone().asker(source))
+        self._who = asker or (lambda source: zone().asker(source))
         self._log_queries = log_queries
         self._rate = rate
         self._budgets: dict[str, tuple[float, float]] = {}  # of a source: what is left, and when that was
         self._udp: list[socket.socket] = []
         self._tcp: list[asyncio.Server] = []
-        self._connections: dict[str, int] = {}
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: set[Connection] = set()
 
     async def listen(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Serve on one more pair of sockets, bound by the caller; they are ours from here on."""
         udp.setblocking(False)
-        asyncio.get_running_loop().add_reader(udp.fileno(), self._readable, udp)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(udp.fileno(), self._readable, udp)
         self._udp.append(udp)
-        self._tcp.append(await asyncio.start_server(self._connected, sock=tcp))
+        self._tcp.append(await loop.create_server(self._connection, sock=tcp))
 
     async def close(self) -> None:
         for udp in self._udp:
@@ -86,14 +85,13 @@ class DnsServer:
         for server in self._tcp:
             server.close()
         for connection in self._open:
-            _end(connection)
+            connection.end()
         self._udp, self._tcp = [], []
 
     def respond(self, packet: bytes, source: str, transport: str) -> bytes | None:
         """The answer to a packet from a source address, or None where silence is the answer."""
         began = perf_counter()
-        zone = self._zone()
-        asker = self._asker(source)
+        asker = self._who(source)
         if asker is None:
             self.counters.dropped["unknown_source"] += 1
             return None
@@ -104,8 +102,8 @@ class DnsServer:
         if question is None:
             self.counters.dropped["malformed"] += 1
             return None
-        answer = zone.answer(question, asker)
-        written = m.write(question, answer, tcp=transport == "tcp")
+        answer = self._zone().answer(question, asker)
+        written = m.write(question, answer, transport == "tcp")
         self.counters.count(transport, question, answer.rcode, perf_counter() - began)
         if self._log_queries:
             _log.info("query", peer=asker.name, name=repr(question.name), type=question.qtype, rcode=answer.rcode)
@@ -130,57 +128,24 @@ class DnsServer:
                 return
             answer = self.respond(packet, source[0], "udp")
             if answer is not None:
-                with contextlib.suppress(OSError):
+                try:  # noqa: SIM105 - a context manager costs as much as the look-up
                     udp.sendto(answer, source)
+                except OSError:
+                    pass  # lost, as datagrams are
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = writer.get_extra_info("peername")[0]
-        self._open.add(writer)
-        try:
-            if self._asker(source) is None:  # before it takes anybody's place
-                self.counters.dropped["unknown_source"] += 1
-                return
-            if not self._admit(source):
-                self.counters.dropped["connections"] += 1
-                return
-            try:
-                await self._converse(reader, writer, source)
-            finally:
-                self._leave(source)
-        except (OSError, EOFError, TimeoutError):
-            pass  # gone, or too slow
-        finally:
-            self._open.discard(writer)
-            _end(writer)
+    # -- TCP ----------------------------------------------------------------------------------------------------
 
-    def _admit(self, source: str) -> bool:
-        mine = self._connections.get(source, 0)
-        if mine >= _MAX_PER_ASKER or sum(self._connections.values()) >= _MAX_CONNECTIONS:
+    def _connection(self) -> Connection:
+        return Connection(self.respond, self._admit, self._open.discard)
+
+    def _admit(self, connection: Connection) -> bool:
+        source = connection.source
+        if self._who(source) is None:  # before it takes anybody's place
+            self.counters.dropped["unknown_source"] += 1
             return False
-        self._connections[source] = mine + 1
+        mine = sum(other.source == source for other in self._open)
+        if mine >= _MAX_PER_ASKER or len(self._open) >= _MAX_CONNECTIONS:
+            self.counters.dropped["connections"] += 1
+            return False
+        self._open.add(connection)
         return True
-
-    def _leave(self, source: str) -> None:
-        self._connections[source] -= 1
-        if not self._connections[source]:
-            del self._connections[source]
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str) -> None:
-        while True:
-            async with asyncio.timeout(_IDLE):  # for the whole question: a byte a minute gets nobody anywhere
-                length = int.from_bytes(await reader.readexactly(2), "big")
-                packet = await reader.readexactly(length)
-            answer = self.respond(packet, source, "tcp")
-            if answer is None:
-                return
-            writer.write(len(answer).to_bytes(2, "big") + answer)
-            async with asyncio.timeout(_IDLE):
-                await writer.drain()
-
-
-def _end(writer: asyncio.StreamWriter) -> None:
-    """Close a connection; one whose other end reads nothing at once, as a close would wait for it for ever."""
-    if writer.transport.get_write_buffer_size():
-        writer.transport.abort()
-    else:
-        writer.close()

@@ -134,14 +134,14 @@ async def stuffed(served: Serving, stack: contextlib.ExitStack) -> None:
     known = set(served.server._open)
     await asyncio.get_running_loop().sock_connect(made, (served.address, served.tcp))
     await until(lambda: len(served.server._open - known) == 1)
-    (writer,) = served.server._open - known
+    (connection,) = served.server._open - known
     block, at = (length(len(ASKED)) + ASKED) * 500, 0
 
     def is_full() -> bool:
         nonlocal at
         with contextlib.suppress(BlockingIOError):
             at = (at + made.send(block[at:])) % len(block)
-        return writer.transport.get_write_buffer_size() > 64 * 1024
+        return connection.transport.get_write_buffer_size() > 64 * 1024
 
     await until(is_full)
 
