@@ -7,13 +7,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Coroutine
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.dns.asking import opt, packet, summary, told, with_opt
-from tests.dns.serving import MARI, PATIENCE, RYO, Connection, Serving, serving
+from inndns.connection import Connection as TcpConnection
+from inndns.zone import Host
+from tests.dns.asking import VILLAGE_SEES, opt, packet, summary, told, with_opt, zone_of
+from tests.dns.serving import HOSTS, MARI, PATIENCE, RYO, Connection, Serving, serving
 from tests.dns.test_server_tcp import ASKED, SAID, on_stepped_time, stepped_loop
 
 PLACES = 8  # of one asker; the tests of limits find it out, these need not
@@ -179,6 +182,57 @@ def test_who_reads_no_answer_holds_no_socket_of_the_servers_after_ten_seconds() 
             assert sockets() == before + 2
 
     on_stepped_time(paced(scenario))
+
+
+# -- who asks for much at once ----------------------------------------------------------------------------------------
+
+BIG = Host("big", ip_address("127.42.3.77"), 3, tuple(("@", "TXT", f"{number:03}" + "x" * 900) for number in range(60)))
+MUCH = packet("big.kermpany.wg", "TXT")  # 35 bytes, answered by 54,000
+
+
+def much(served: Serving) -> tuple[int, int]:
+    """What is kept of questions and of answers for the one connection."""
+    (connection,) = served.server._open
+    return len(connection._came), connection.transport.get_write_buffer_size()
+
+
+async def test_long_answers_to_many_short_questions_are_kept_back_until_they_are_taken() -> None:
+    zone = zone_of([*HOSTS, BIG], "127.42.0.0/16", VILLAGE_SEES)
+    async with serving(lambda: zone) as served, served.connection() as connection:
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        connection.send(*[MUCH] * 1_000)
+        most = [0, 0]
+        for _ in range(300):
+            await asyncio.sleep(0)
+            most = [max(pair) for pair in zip(most, much(served), strict=True)] if served.server._open else most
+        assert most[0] <= 2 * 4_096
+        assert 0 < most[1] <= 65_536 + 2 * 55_000
+        connection.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        answers = [await connection.receive() for _ in range(1_000)]
+        assert {len(answer) for answer in answers} == {len(answers[0])}
+        assert len(answers[0]) > 54_000
+
+
+async def test_who_sends_questions_without_end_is_answered_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as served, served.connection() as connection:
+        turns, real = [0], served.server.respond
+
+        def counted(packet: bytes, source: str, transport: str) -> bytes | None:
+            turns[-1] += 1
+            return real(packet, source, transport)
+
+        monkeypatch.setattr(await opened_of(served), "_respond", counted)
+        connection.send(*[ASKED] * 2_000)
+        while sum(turns) < 2_000:
+            await asyncio.sleep(0)
+            turns.append(0)
+        assert max(turns) <= 4_096 // len(ASKED) + 1
+
+
+async def opened_of(served: Serving) -> TcpConnection:
+    await until(lambda: bool(served.server._open))
+    (opened,) = served.server._open
+    return opened
 
 
 async def test_a_long_option_that_means_nothing_is_read_and_not_echoed() -> None:
