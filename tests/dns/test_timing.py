@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow  # timings never fail CI
 HUMANS, CATS = 3, 5
 HALF = 1_000
 ROUNDS = 41
+MOST = 0.1e-6  # seconds
 
 
 def address(net: int, number: int) -> str:
@@ -82,8 +83,9 @@ async def test_who_measures_answers_over_the_network_can_not_tell_hidden_from_ab
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_the_server_itself_takes_no_half_microsecond_more_for_the_hidden(pair: Pair) -> None:
-    """The medians of interleaved runs, of its function alone: without system calls there is hardly any noise."""
+def test_the_server_itself_takes_no_tenth_of_a_microsecond_more_for_the_hidden(pair: Pair) -> None:
+    """The best of interleaved runs, of its function alone: without system calls there is hardly any noise, and what
+    there is only adds."""
     respond = DnsServer(lambda: ZONE).respond
     questions = [[make(number) for number in range(HALF)] for make in pair]
 
@@ -93,10 +95,14 @@ def test_the_server_itself_takes_no_half_microsecond_more_for_the_hidden(pair: P
             respond(one, ASKER, "udp")
         return (perf_counter() - began) / len(sent)
 
-    times: tuple[list[float], list[float]] = [], []
-    order = cycle([[0, 1], [1, 0]])
-    for _ in range(ROUNDS):
-        for which in next(order):
-            times[which].append(run(questions[which]))
-    hidden, absent = (median(each) for each in times)
-    assert abs(hidden - absent) < 0.5e-6, f"{1e6 * hidden:.2f} us and {1e6 * absent:.2f} us"
+    order, difference = cycle([[0, 1], [1, 0]]), 0.0
+    for _ in range(3):  # a busy machine may blur one run
+        times: tuple[list[float], list[float]] = [], []
+        for _ in range(ROUNDS):
+            for which in next(order):
+                times[which].append(run(questions[which]))
+        hidden, absent = (min(each) for each in times)
+        difference = abs(hidden - absent)
+        if difference < MOST:
+            return
+    assert difference < MOST
