@@ -18,6 +18,7 @@ IN = 1
 
 UDP_SIZE = 1232  # ours, and the most that we send over UDP (RFC 9715)
 _MIN_UDP = 512
+_TCP_SIZE = 65_535
 MAX_NAME = 255
 
 _HEADER = Layout(">HHHHHH")
@@ -29,7 +30,9 @@ _QR, _AA, _TC, _RD = 0x8000, 0x0400, 0x0200, 0x0100
 _OPCODE = 0x7800
 _DO = 0x8000
 
-_NO_OPT = (0, 0)
+_NO_OPT = (0, 0)  # known by its identity: an OPT may say that too
+_MAX_RECORDS = 4  # behind a question; and options in OPT: more than anybody has use for
+_MAX_OPTIONS = 32
 
 
 class Question(Struct, frozen=True, gc=False):
@@ -108,7 +111,7 @@ def _name_end(packet: bytes, at: int) -> int:
 
 def _opt(packet: bytes, at: int, authorities: int, additional: int) -> tuple[int, int] | None:
     """Size and TTL of OPT (RFC 6891 6.1), the one record behind a question that matters; None if any is broken."""
-    if authorities + additional > 4:
+    if authorities + additional > _MAX_RECORDS:
         return None
     found = _NO_OPT
     for index in range(authorities + additional):
@@ -143,15 +146,15 @@ def _skip_name(packet: bytes, at: int) -> int:
 
 
 def _options_fit(packet: bytes, at: int, end: int) -> bool:
-    while at < end:
+    for _ in range(_MAX_OPTIONS):
         if at + 4 > end:
-            return False
+            break
         at += 4 + _read_two(packet, at)[1]
     return at == end
 
 
 def write(question: Question, answer: Answer, tcp: bool = False) -> bytes:
-    """The answer's packet; over UDP cut to what the asker takes, with TC and no records then."""
+    """The answer's packet; cut to what the asker takes, with TC and no records then."""
     flags = _QR | (question.flags & _RD) | (answer.rcode & 15)
     if answer.authoritative:
         flags |= _AA
@@ -160,7 +163,8 @@ def write(question: Question, answer: Answer, tcp: bool = False) -> bytes:
         return _write_header(question.id, flags | (question.flags & _OPCODE), 0, 0, 0, 0)
     opt = _own_opt(answer.rcode, question.do) if question.edns else b""
     body = question.raw + answer.answer + answer.authority + opt
-    if not tcp and len(body) > _MIN_UDP - 12 and 12 + len(body) > min(question.size, UDP_SIZE):
+    size = 12 + len(body)
+    if size > _MIN_UDP and size > (_TCP_SIZE if tcp else min(question.size, UDP_SIZE)):
         return _write_header(question.id, flags | _TC, 1, 0, 0, question.edns) + question.raw + opt
     return _write_header(question.id, flags, 1, answer.answers, answer.authorities, question.edns) + body
 

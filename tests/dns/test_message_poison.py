@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.dns.asking import ID, RD, packet, reply, summary
+from tests.dns.asking import ID, RD, opt, packet, reply, summary, with_opt
 
 # What the largest legal message costs: five names of 127 labels are walked, and nothing twice.
 MOST_LINES = 5 * 127 * 5
@@ -73,6 +73,8 @@ POISONS = {
     "65-kB-in-owners-of-4-records": in_additional(65_000, 4),
     "1231-bytes-of-records": in_additional(1_231, 50),
     "65-kB-of-records": in_additional(65_000, 2_700),
+    "1231-bytes-of-options": with_opt(opt(options=b"\xfd\xe9\0\0" * 295)),
+    "65-kB-of-options": with_opt(opt(options=b"\xfd\xe9\0\0" * 16_000)),
     "65535-records-of-nothing": packet(counts=(1, 0, 0, 65_535), tail=b"\0" * 65_000),
 }
 

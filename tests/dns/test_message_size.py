@@ -37,6 +37,13 @@ def test_over_tcp_nothing_is_cut(size: int | None) -> None:
     assert len(written(size, 9_000, tcp=True)) == 9_000
 
 
+@pytest.mark.parametrize("size", LIMITS)
+def test_what_no_message_can_hold_is_cut_over_tcp_too(size: int | None) -> None:
+    assert len(written(size, 65_535, tcp=True)) == 65_535
+    answer = written(size, 65_536, tcp=True)
+    assert summary(answer) == "NOERROR qr aa tc rd " + ("1/0/0/0" if size is None else "1/0/0/1 opt")
+
+
 def roomy() -> Zone:
     """A zone with a name so long that its SOA does not fit into 512 bytes."""
     return zone_of(VILLAGE_HOSTS, suffix=".".join(["s" * 63] * 3 + ["tail"]))
