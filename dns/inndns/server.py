@@ -19,7 +19,7 @@ from inndns.zone import Host, Zone
 
 _log = structlog.get_logger("dns")
 
-_RUN = 64
+_RUN = 64  # datagrams
 _MAX_CONNECTIONS = 256
 _MAX_PER_ASKER = 8
 
