@@ -189,14 +189,15 @@ class Zone(Struct, frozen=True, kw_only=True):
 
     def _match(self, view: View, name: bytes) -> Node | None:
         """The node of a name, or of the wildcard that covers it: the nearest name above it that exists decides
-        (RFC 4592)."""
-        node, rest = self._node_for(view, name), name[name[0] + 1 :]
-        while node is None and rest:
-            is_label = len(rest) == rest[0] + 1
-            is_host = is_label and self.names.get(rest + self.apex.name, _NO_LEAF).host.class_ in view
-            if is_host or self._node_for(view, rest) is not None:
-                return self._node_for(view, b"\x01*" + rest)
-            rest = rest[rest[0] + 1 :]
+        (RFC 4592). Sought from the top: below what does not exist nothing does, however long the name is."""
+        node, above = None, b""
+        for at in reversed(_label_starts(name)):
+            here = name[at:]
+            node = self._node_for(view, here)
+            is_host = at > 0 and not above and self.names.get(here + self.apex.name, _NO_LEAF).host.class_ in view
+            if node is None and not is_host:
+                return self._node_for(view, b"\x01*" + above) if above else None
+            above = here
         return node
 
     def _node_for(self, view: View, name: bytes) -> Node | None:
@@ -302,3 +303,11 @@ def _is_below(name: bytes, apex: bytes) -> bool:
     while at < edge:
         at += name[at] + 1
     return at == edge
+
+
+def _label_starts(name: bytes) -> list[int]:
+    starts, at = [], 0
+    while at < len(name):
+        starts.append(at)
+        at += name[at] + 1
+    return starts
