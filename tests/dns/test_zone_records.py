@@ -9,6 +9,8 @@ import pytest
 
 from inndns import message as m
 from inndns.zone import Host, Zone, empty
+from tests.dns.asking import packet
+from tests.dns.test_zone_visibility import steps
 
 RYO = Host(
     "ryo",
@@ -114,6 +116,15 @@ def test_who_does_not_see_a_peer_sees_none_of_its_records(name: str, kind: str) 
     assert seen.rcode() == dns.rcode.NXDOMAIN
     assert seen.to_wire()[2:] == absent.to_wire()[2:]
     assert asked("secret", "A", by="10.42.64.1").rcode() == dns.rcode.NOERROR
+
+
+@pytest.mark.parametrize("name", ["secret", "deep.down.{}", "down.{}", "{}", "x.deep.down.{}"])
+@pytest.mark.parametrize("kind", ["A", "TXT", "CNAME", "ANY"])
+def test_its_records_are_looked_for_by_the_same_steps_as_absent_ones(name: str, kind: str) -> None:
+    served = zone()
+    hidden, absent = name.format("mari"), name.format("yoko").replace("secret", "public")
+    one, other = (packet(f"{each}.kermpany.wg", kind) for each in (hidden, absent))
+    assert steps(one, served, "10.42.128.1") == steps(other, served, "10.42.128.1") != []
 
 
 def test_records_come_and_go_with_their_host() -> None:

@@ -136,11 +136,12 @@ def test_sight_is_asked_anew_by_the_zone_of_the_next_revision() -> None:
 # -- and not by what is done to find it -------------------------------------------------------------------------------
 
 
-def steps(asked: bytes) -> list[tuple[str, int]]:
-    """The lines that the zone runs through to answer ryo."""
-    question, ryo = m.parse(asked), VILLAGE.asker(ADDRESS["ryo"])
+def steps(asked: bytes, zone: Zone = VILLAGE, source: str = ADDRESS["ryo"]) -> list[tuple[str, int]]:
+    """The lines that a zone runs through to answer."""
+    question, asker = m.parse(asked), zone.asker(source)
     assert question is not None
-    assert ryo is not None
+    assert asker is not None
+    zone.answer(question, asker)  # what is seen is worked out once
     taken: list[tuple[str, int]] = []
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
@@ -152,7 +153,7 @@ def steps(asked: bytes) -> list[tuple[str, int]]:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        VILLAGE.answer(question, ryo)
+        zone.answer(question, asker)
     finally:
         sys.settrace(before)
     return taken
