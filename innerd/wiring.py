@@ -281,11 +281,13 @@ class Coordinator:
     async def _bind(self) -> None:
         """The sockets on the WireGuard address, bound to the device: anew when the device is another one."""
         port = self._opened.config.listen_port
-        if self._tunnel is not None:
-            _log.warning("the interface was made anew: listening anew", interface=self._interface)
-            await self._opened.hub.end_all("interface_remade")  # their sockets lead nowhere
-            await self._tunnel.stop()
+        before = self._tunnel
         self._tunnel = Listener(self._app, bound(self._interface, self._address, port, socket.SOCK_STREAM))
+        if before is not None:
+            _log.warning("the interface was made anew: listening anew", interface=self._interface)
+            self._opened.hub.end_all("interface_remade")
+            # Their sockets lead nowhere, and nobody waits for what is still in them.
+            self._tasks.append(asyncio.create_task(before.stop()))
         await self._tunnel.start()
         if self._opened.config.dns.enabled:
             await self._dns.close()

@@ -272,7 +272,7 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
         hosts, private_keys = Path(loaded.config.agent.hosts_path), (loaded.values.private_key,)
     try:
         _take_down(settings, paths, hosts, private_keys)
-    except DeviceError as error:
+    except (DeviceError, Failure) as error:  # of ours, or of the agent's
         if error.code != "interface_taken":
             raise
         _say(f"{error.message}")  # somebody else's: the network goes all the same

@@ -59,7 +59,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
         yield unknown("interface", error.message)
         return
     values = loaded.values
-    towards = resolve(values.external)
+    towards = next(iter(resolve(values.external)), None)
     backend, up = tunnel.backend, f"inn up -d {name} (or: systemctl start inn@{name})"
     private_key, address = values.private_key, str(values.address)
     yield from tried("interface", checks.interface, backend, name, ownership.PEER, private_key, address, up)

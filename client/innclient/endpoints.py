@@ -151,12 +151,13 @@ def _reloaded(settings: Settings, paths: Paths, loaded: Loaded, *, is_other_port
     from innclient.agent.door import ask as ask_agent
     from innclient.agent.run import holding
     from innclient.flags import keeper_of
+    from innerd.wireguard.ownership import PEER, claim
 
     if ask_agent(paths.socket, "reload", bool) is not None:
         return
     tunnel = tunnel_of(settings, paths.interface)
     with holding(paths):
-        if tunnel.is_up():
+        if claim(tunnel.backend, paths.interface, PEER, (loaded.values.private_key,)):
             if is_other_port:
                 tunnel.listen(loaded.values.listen_port)
             run(_reapplied(keeper_of(settings, paths.interface, {})))

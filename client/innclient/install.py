@@ -10,6 +10,7 @@ Run again, `inn install` goes on where it was.
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 
@@ -144,20 +145,20 @@ async def _redeem(
     *,
     again: bool,
 ) -> None:
-    endpoint = await asyncio.to_thread(resolve, values.external)
-    if endpoint is None:
+    endpoints = await asyncio.to_thread(resolve, values.external)
+    if not endpoints:
         raise unreachable(
             f"the coordinator's name can't be resolved: {values.external}", "check this host's DNS", "name_unresolved"
         )
 
     def meet(key: str, attempts: int = _ATTEMPTS) -> bool:
-        for _ in range(attempts):
+        for _, endpoint in zip(range(max(attempts, len(endpoints))), itertools.cycle(endpoints), strict=False):
             tunnel.meet(key, values.server_key, values.internal_address, endpoint)
             if tunnel.has_met(values.server_key, _ATTEMPT):
                 return True
         return False
 
-    await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing, endpoint=endpoint)
+    await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing, endpoint=endpoints[0])
     if await asyncio.to_thread(meet, values.private_key):
         say("redeeming the invitation")
         lost = await _post_redeem(values, new_key)
@@ -169,7 +170,7 @@ async def _redeem(
     # The temporary key is dead: it expired, was void, or we redeemed it before and the answer was lost.
     if again and await asyncio.to_thread(meet, new_key) and await _is_in(values):
         return
-    raise _dead(values, await asyncio.to_thread(probe, endpoint))
+    raise _dead(values, await asyncio.to_thread(probe, endpoints[0]))
 
 
 def _dead(values: Parsed, presence: Presence) -> Failure:

@@ -135,15 +135,15 @@ class Hub:
             for wait in late:
                 wait.cancel()
 
-    async def end_all(self, reason: str) -> None:
+    def end_all(self, reason: str) -> None:
         for stream in list(self.streams.by_peer.values()):
             self.streams.end(stream, reason)
-        await self.farewells()
 
     async def shut_down(self) -> None:
         """End all streams, and open no more."""
         self.stopping.set()
-        await self.end_all("shutting_down")
+        self.end_all("shutting_down")
+        await self.farewells()
 
     def is_behind(self, peer: int, revision: int) -> bool:
         """Whether a peer has a stream, and is still to be told what happened up to a revision."""

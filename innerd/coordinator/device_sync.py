@@ -204,9 +204,7 @@ class DeviceSync:
         if index == self._index and (found := edits(before, self.device)):
             _log.warning("the device was changed by somebody else: put right", what=found)
         network = self._network()  # after the look: what was committed meanwhile counts
-        if self._index not in (0, index):
-            await self.remade()
-        self._index = index
+        was_remade = self._index not in (0, index)
         self._looked_at = time.monotonic()
         self._watch = {n for n in self._watch if self._transits(network, n)}
         changes = plan(self.device, self._wanted(network))
@@ -217,6 +215,9 @@ class DeviceSync:
         self._looked.set()
         self._looked = asyncio.Event()
         self._release(network.revision)
+        if was_remade:
+            await self.remade()
+        self._index = index  # last: what failed is done again
 
     async def catch_up(self) -> None:
         """Bring the entries of changed peers in step, believing the rest of the device to be as it was."""

@@ -193,6 +193,26 @@ def endpoint_address(endpoint: Endpoint) -> Address | None:
         return None
 
 
+def version_of(endpoint: Endpoint) -> int:
+    """4 or 6: by what IP an endpoint is reached. A domain counts as 4 until it is looked up."""
+    address = endpoint_address(endpoint)
+    return 4 if address is None else address.version
+
+
+# RFC 1918, RFC 6598 (carriers), RFC 3927, RFC 4193, RFC 4291 2.5.6.
+_PRIVATE = [
+    ip_network(block)
+    for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
+    + ("fc00::/7", "fe80::/10")
+]
+
+
+def is_private(endpoint: Endpoint) -> bool:
+    """Whether an endpoint has an address that means something on its own site only."""
+    address = endpoint_address(endpoint)
+    return address is not None and any(address in block for block in _PRIVATE if block.version == address.version)
+
+
 def can_be_tried(endpoint: Endpoint, overlay: Range | None) -> bool:
     """Whether WireGuard of a peer may listen here: a unicast address that is not this host's own, link-local or of the
     tunnel itself, and a port. What peers say of themselves is input of an attacker: others send packets there."""

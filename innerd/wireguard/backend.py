@@ -52,6 +52,10 @@ class Backend(Protocol):
 
     def delete(self, interface: str) -> None: ...
 
+    def await_end(self, interface: str) -> None:
+        """Return when what had this name, and is gone, has let go of its port too."""
+        ...
+
 
 def choose(name: BackendName, interface: str) -> Backend:
     """The backend asked for; for `auto` the one that the interface has, else the kernel's if it has WireGuard."""

@@ -65,6 +65,9 @@ class OnLinks:
     def index(self, interface: str) -> int:
         return index_of(interface)
 
+    def await_end(self, interface: str) -> None:
+        """The kernel's port goes with the link."""
+
     def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> list[str]:
         return configure(interface, address, prefix, mtu, routing=routing)
 

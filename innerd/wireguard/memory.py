@@ -31,6 +31,9 @@ class MemoryBackend:
         self.get(interface)
         return self._indexes[interface]
 
+    def await_end(self, interface: str) -> None:
+        """There is no port."""
+
     def create(self, interface: str) -> None:
         if interface not in self.devices:
             self.devices[interface] = Device()

@@ -20,6 +20,7 @@ def claim(backend: Backend, interface: str, who: str, private_keys: Iterable[str
         if other.exists(interface):
             release(other, interface, who, keys)
     if not backend.exists(interface):
+        backend.await_end(interface)
         return False
     _refuse_foreign(backend, interface, who, keys)
     if not backend.owner(interface):

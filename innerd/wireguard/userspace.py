@@ -66,7 +66,7 @@ class UserspaceBackend(links.OnLinks):
                 "this kernel has no WireGuard and there is no wireguard-go",
                 "install one: apt install wireguard (kernel module) or wireguard-go (userspace)",
             )
-        self._await_end(interface)
+        self.await_end(interface)
         if links.number_of(interface) is not None:
             raise DeviceError(
                 "interface_taken", f"another interface is named {interface}", "choose another name, or remove that one"
@@ -99,11 +99,11 @@ class UserspaceBackend(links.OnLinks):
     def delete(self, interface: str) -> None:
         if self.exists(interface):
             links.delete(interface)
-        self._await_end(interface)
+        self.await_end(interface)
         if links.number_of(interface) is None:  # else somebody else's
             self._socket(interface).unlink(missing_ok=True)
 
-    def _await_end(self, interface: str) -> None:
+    def await_end(self, interface: str) -> None:
         """A daemon whose link is gone ends by itself, and takes the socket's file away when it does, whosever it is by
         then: so nobody may make another before."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:

@@ -253,9 +253,10 @@ async def test_domains_without_number_keep_no_tick_from_its_work(
     anything else: with 100,000 of them nothing is put right and nothing written again. MAX_CANDIDATES is 10."""
     looked_up = []
 
-    def resolve(endpoint: str) -> None:
+    def resolve(endpoint: str) -> list[str]:
         looked_up.append(endpoint)
         time.sleep(0.001)
+        return []
 
     monkeypatch.setattr(finding, "resolve", resolve)
     texts = [f"a{n}.example:1" for n in range(20_000)]

@@ -180,6 +180,39 @@ def test_a_better_way_within_a_moment_is_taken() -> None:
     assert traversal.tick(0.67) == [Found(2, near)]
 
 
+def test_a_way_that_was_found_and_does_not_carry_is_looked_for_anew_after_a_moment() -> None:
+    one, other = machine(1, None), machine(2, None)
+    met(one, other)
+    candidates = candidates_of(told_of(other), [])
+    assert one.traversal.begin(2, candidates, 8.0), "the session is over"
+    one.traversal.meet(2, 9, 8.0, candidates, 8.0)
+    (found,) = [a for a in one.traversal.hear(answer_to(one, 8.6), other.address, 8.6) if isinstance(a, Found)] or [
+        a for a in one.traversal.tick(8.7) if isinstance(a, Found)
+    ]
+    assert found.endpoint == other.address
+    assert not one.traversal.begin(2, candidates, 9.0), "it has just been found"
+    assert one.traversal.begin(2, candidates, 11.0)
+
+
+def answer_to(one: Machine, now: float) -> Probe:
+    """The other's answer to the first probe that arrives."""
+    ping = next(a for a in one.traversal.tick(now) if isinstance(a, Send) and a.ttl is None)
+    return Probe(PONG, ping.probe.epoch, ping.peer, ping.probe.nonce)
+
+
+def test_what_is_learned_of_a_peer_meanwhile_is_tried_too_and_not_without_end() -> None:
+    traversal = Traversal(1, 100)
+    assert traversal.begin(2, candidates_of([Endpoint("198.51.100.2:1")], []), 0.0)
+    traversal.meet(2, 7, 0.25, candidates_of([Endpoint("198.51.100.2:1")], []), 0.0)
+    later = [Endpoint(f"198.51.100.3:{port}") for port in range(1, 50)]
+    traversal.learn(2, candidates_of(later[:1], []))
+    tried = {a.endpoint for a in traversal.tick(0.9) if isinstance(a, Send)}
+    assert tried == {"198.51.100.2:1", "198.51.100.3:1"}
+    for n in range(5):
+        traversal.learn(2, candidates_of(later[n * 10 :], []))
+    assert len({a.endpoint for a in traversal.tick(2.0) if isinstance(a, Send)}) == 14
+
+
 def test_an_answer_to_nothing_that_was_asked_finds_nothing() -> None:
     traversal = Traversal(1, 100)
     traversal.meet(2, 7, 0.0, candidates_of([Endpoint("198.51.100.2:1")], []), 0.0)

@@ -256,8 +256,7 @@ async def test_an_interface_that_somebody_else_made_anew_is_noticed() -> None:
     world.backend.delete(INTERFACE)
     world.backend.create(INTERFACE)
     await sync.sync()
-    assert remade == [0]
-    assert len(ips(world)) == 4
+    assert remade == [4], "its peers are on it first: tunnels don't wait for sockets"
 
 
 async def test_a_failure_to_bind_anew_is_tried_again_at_the_next_look() -> None:

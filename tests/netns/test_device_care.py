@@ -119,9 +119,6 @@ def test_after_a_killed_daemon_traffic_is_back_in_two_seconds(pair: Kermpany) ->
 
 
 @pytest.mark.parametrize("where", [AGENT, COORDINATOR])
-@pytest.mark.xfail(
-    strict=True, reason="tunnel.py, wiring.py: bring_up asks for the port before the old daemon has ended"
-)
 def test_a_daemon_that_is_slow_to_end_is_waited_for_and_no_longer(pair: Kermpany, where: str) -> None:
     """When the link is deleted, its daemon has the port for a moment yet: that must not cost a whole look."""
     host = pair.hosts[where]

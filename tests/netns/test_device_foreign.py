@@ -87,7 +87,6 @@ def stands_firm(foreign: Foreign, log: str) -> None:
     assert foreign.is_untouched(), (foreign.made, foreign.look())
 
 
-@pytest.mark.xfail(strict=True, reason="applier.py:apply writes to whatever bears the name: our key makes it ours")
 def test_an_agent_leaves_it_alone_and_recovers_when_it_is_gone(pair: Kermpany) -> None:
     mari = pair.hosts["mari"]
     foreign = Foreign(mari, "inn up -d")
@@ -137,7 +136,6 @@ def test_every_verb_of_inn_leaves_it_alone(pair: Kermpany) -> None:
     steps.agent(mari)
 
 
-@pytest.mark.xfail(strict=True, reason="endpoints.py:_reloaded gives its port to whatever bears the name")
 def test_set_listen_port_leaves_it_alone(pair: Kermpany) -> None:
     mari = pair.hosts["mari"]
     mari.run("inn", "down", NETWORK)
@@ -177,11 +175,8 @@ def test_serve_leaves_it_alone(pair: Kermpany) -> None:
     steps.agent(pair.hosts["mari"])
 
 
-ENDS = pytest.mark.xfail(strict=True, reason="cli.py:uninstall: what an agent refuses is a Failure, no DeviceError")
-
-
 @pytest.mark.parametrize(
-    "has_agent", [pytest.param(True, id="with the agent", marks=ENDS), pytest.param(False, id="without an agent")]
+    "has_agent", [pytest.param(True, id="with the agent"), pytest.param(False, id="without an agent")]
 )
 def test_uninstall_takes_the_network_and_leaves_it_alone(pair: Kermpany, has_agent: bool) -> None:
     name = f"leaves{int(has_agent)}"

@@ -277,7 +277,6 @@ def test_who_begins_anew_comes_to_the_endpoint_that_was_said(pair: Kermpany) -> 
         steps.reaches(ryo, pair.name(MARI), 30)
 
 
-@pytest.mark.xfail(strict=True, reason="core.py:_forget_memories keeps what is remembered, if it was told at all")
 def test_what_was_said_counts_more_than_what_is_remembered(pair: Kermpany) -> None:
     mari, ryo = pair.hosts[MARI], pair.hosts["ryo"]
     mari.run(*PORT, "--listen-port", "52023", "--yes")

@@ -114,9 +114,6 @@ def test_a_machine_that_comes_to_the_lan_of_a_peer_is_a_neighbour_and_none_when_
         wait_for(partial(is_reached_by, expected), f"the path to be {expected}", 60)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a second ask within three seconds is dropped (meetings.py), and silence is noticed after forty"
-)
 def test_a_machine_that_moves_again_at_once_is_reached_again(sites: Sites) -> None:
     homes = [sites.net.home(f"hotel-{number}", "easy") for number in (1, 2)]  # no router knows them yet
     with pinging(sites) as pings:

@@ -70,7 +70,9 @@ class Core:
         self.overrides = overrides
         self.trials: dict[int, Trial] = {}
         self.held: Callable[[int], bool] = lambda number: False  # peers that the device must not try by itself
+        self.begins: Callable[[int], bool | None] = lambda number: None  # who sends first; None: a matter of keys
         self.stays = stays  # as the agent, or for one cycle
+        self._misled: set[int] = set()  # peers that were tried from memory, though they have overrides elsewhere
         self._restored = False  # greeted by a log that begins anew; its snapshot may be of an earlier revision
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
         self.applied: int | None = None  # the revision of it that the coordinator knows of
@@ -115,12 +117,19 @@ class Core:
 
     def _forget_memories(self) -> None:
         """What was tried from memory, before anybody told us where peers are, is not waited for."""
-        known = self.presence
+        known, tried = self.presence, self.trials
         self.trials = {
             number: trial
-            for number, trial in self.trials.items()
-            if trial.endpoint is None or (number in known and trial.endpoint in known[number].endpoints)
+            for number, trial in tried.items()
+            if trial.endpoint is None or (number in known and trial.endpoint in self._said(number, known[number]))
         }
+        peers = self.netmap.peers
+        self._misled = {n for n in tried.keys() - self.trials.keys() if n in peers and peers[n].endpoint is not None}
+
+    def _said(self, number: int, known: Presence) -> Iterable[Endpoint]:
+        """Where a peer is said to be: at its override, if it has one, whatever else is known."""
+        peer = self.netmap.peers.get(number)
+        return known.endpoints if peer is None or peer.endpoint is None else (peer.endpoint,)
 
     def _compare(self, before: Netmap, taken: Taken, now: float) -> None:
         """Note what is other than before: keys for the device, words for people."""
@@ -190,15 +199,20 @@ class Core:
         head_start = HEAD_START if self.stays else 0.0
         tried = self.trials
         free = [peer for peer in believed if not self.held(peer.id)]
-        trials = next_trials(tried, self.me.public_key, free, presence, device, now, head_start)
+        trials = next_trials(tried, self.me.public_key, free, presence, device, now, head_start, self.begins)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers}
         self.trials = kept | trials
+        due = {number: trial for number, trial in trials.items() if trial != tried.get(number)}
+        for number in self._misled & {peer.id for peer in free}:  # even if it answers where it was
+            if number in presence and presence[number].endpoints:
+                due[number] = Trial(now, 0, presence[number].endpoints[0])
+        self._misled = set()
         return wanted(
             private_key=self.me.private_key,
             me=self.netmap.me,
             server=server,
             peers=believed,
-            trials={number: trial for number, trial in trials.items() if trial != tried.get(number)},
+            trials=due,
             overrides=self.overrides,
             device=device,
             now=now,

@@ -25,7 +25,7 @@ class Finder:
         self._loaded = loaded
         self._resolved: dict[Endpoint, Endpoint | None] = {}
         self._server_name: Endpoint | None = None  # what was resolved last, and to what, and when
-        self._server_endpoint: Endpoint | None = None
+        self._server_endpoints: list[Endpoint] = []  # of the name: the one that is in use first
         self._resolved_at = 0.0
 
     def reload(self, loaded: Loaded) -> None:
@@ -47,7 +47,9 @@ class Finder:
     async def look_up(self, told: Iterable[Endpoint]) -> None:
         """Look the domains among endpoints and overrides up."""
         domains = {e for e in (*told, *self._loaded.overrides.values()) if endpoint_address(e) is None}
-        self._resolved = {domain: await asyncio.to_thread(resolve, domain) for domain in sorted(domains)}
+        self._resolved = {
+            domain: next(iter(await asyncio.to_thread(resolve, domain)), None) for domain in sorted(domains)
+        }
 
     def address_of(self, endpoint: Endpoint) -> Endpoint | None:
         return endpoint if endpoint_address(endpoint) is not None else self._resolved.get(endpoint)
@@ -64,9 +66,16 @@ class Finder:
         values = self._loaded.values
         told = netmap.peers.get(COORDINATOR)
         endpoint = (told.endpoint if told else None) or values.external
-        before = self._server_endpoint
-        if before is None or endpoint != self._server_name or not 0 <= now - self._resolved_at <= _RESOLVE:
+        before = self._server_endpoints
+        if not before or endpoint != self._server_name or not 0 <= now - self._resolved_at <= _RESOLVE:
             self._resolved_at, self._server_name = now, endpoint
-            self._server_endpoint = resolve(endpoint) or before
-        moved = before is not None and self._server_endpoint not in (None, before)
-        return Server(values.server_key, values.internal_address, self._server_endpoint, moved)
+            found = resolve(endpoint) or before
+            # What is in use stays so while the name has it: name servers give addresses in any order.
+            self._server_endpoints = sorted(found, key=lambda at: at not in before[:1])
+        using = next(iter(self._server_endpoints), None)
+        return Server(values.server_key, values.internal_address, using, moved=before[:1] not in ([], [using]))
+
+    def try_another(self) -> None:
+        """The coordinator is silent where it was tried: at its name's next address from now on, if it has more."""
+        first, self._server_endpoints = self._server_endpoints[:1], self._server_endpoints[1:]
+        self._server_endpoints += first

@@ -81,7 +81,7 @@ class Keeper:
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self.ways = Ways(self)
         self.names = NameKeeper(choices.names, paths, me.ip)
-        self.core.held = self.ways.holds
+        self.core.held, self.core.begins = self.ways.holds, self.ways.begins
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
         url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
         self.http = stream.client(url, values.server_key, str(values.address.ip))
@@ -148,8 +148,8 @@ class Keeper:
         if loaded.values.listen_port != before.values.listen_port:
             async with self._applying:
                 self.applier.device = None
-                await asyncio.to_thread(self.tunnel.listen, loaded.values.listen_port)
-            self.ways.port_changed()
+                with self.ways.without_probes():
+                    await asyncio.to_thread(self.tunnel.listen, loaded.values.listen_port)
         await self._look_up()
         await self.apply()
         if self.connected_since is not None:
@@ -316,6 +316,7 @@ class Keeper:
         off its device for a while), and WireGuard alone takes 15 s to find out."""
         with contextlib.suppress(DeviceError):
             async with self._applying:
+                self._finder.try_another()
                 await self.applier.renew()
             await self.apply()
 

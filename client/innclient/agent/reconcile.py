@@ -4,7 +4,7 @@ Keys, allowed IPs and keepalive are ours; endpoints are WireGuard's own business
 a peer that is silent the next of its known endpoints is tried.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, only
 
 SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
 TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
-HEAD_START = 1.0  # seconds in which the peer with the higher key should have reached the other
+HEAD_START = 0.6  # seconds in which the peer that begins should have reached the other: a way by satellite and back
 
 
 class Server(Struct, frozen=True):
@@ -48,12 +48,13 @@ def next_trials(
     device: Device,
     now: float,
     head_start: float = HEAD_START,
+    begins: Callable[[int], bool | None] = lambda number: None,
 ) -> dict[int, Trial]:
     """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
 
     Two peers hear of each other at the same moment. If both began at once, their handshakes would cross, each would
-    drop the other's answer, and WireGuard would try again only after 5 s. So the one with the higher key begins, and
-    the other follows after a head start, in case a NAT lets nobody in.
+    drop the other's answer, and WireGuard would try again only after 5 s. So one begins, and the other
+    follows after a head start, in case a NAT lets nobody in: who `begins` says, else the one with the higher key.
 
     An endpoint is set once a turn and then left alone, as the peer may be trying us at the same moment and
     WireGuard has learned the better one from its packet.
@@ -66,7 +67,8 @@ def next_trials(
         before = trials.get(peer.id)
         if before is not None and now < before.since - head_start:
             before = None  # the clock went back: begin anew
-        since = before.since if before is not None else now if me > peer.public_key else now + head_start
+        first = me > peer.public_key if (said := begins(peer.id)) is None else said
+        since = before.since if before is not None else now if first else now + head_start
         turn = max(-1, int((now - since) // TRY))
         if before is None or turn != before.turn:
             endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None

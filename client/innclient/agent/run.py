@@ -107,7 +107,7 @@ async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    begun = [asyncio.Event() for _ in keepers]
+    begun: list[asyncio.Future[bool]] = [loop.create_future() for _ in keepers]
     tasks = [asyncio.create_task(_keep(keeper, up)) for keeper, up in zip(keepers, begun, strict=True)]
     greeting = asyncio.create_task(_when_all(begun, ready))
     watched = asyncio.create_task(keep_watched())
@@ -135,14 +135,14 @@ async def _ended(*tasks: asyncio.Task[Any]) -> list[Any]:
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _when_all(begun: list[asyncio.Event], ready: Callable[[], Awaitable[None]]) -> None:
-    for up in begun:
-        await up.wait()
-    await ready()
+async def _when_all(begun: list[asyncio.Future[bool]], ready: Callable[[], Awaitable[None]]) -> None:
+    """Who is up though none of its interfaces is, is not ready: it ends with what was in the way."""
+    if any(await asyncio.gather(*begun)):
+        await ready()
 
 
-async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
-    """One interface until it is taken down through its socket; `begun` is set when it is up, or can't be."""
+async def _keep(keeper: Keeper, begun: asyncio.Future[bool]) -> None:
+    """One interface until it is taken down through its socket; `begun` says whether it came up."""
     down = asyncio.Event()
     finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -177,8 +177,10 @@ async def _keep(keeper: Keeper, begun: asyncio.Event) -> None:
         try:
             await keeper.bring_up()
             await door.open()
-        finally:
-            begun.set()
+        except BaseException:
+            begun.set_result(False)
+            raise
+        begun.set_result(True)
         running, exporting = asyncio.create_task(keeper.run()), asyncio.create_task(export(keeper))
         downed = asyncio.create_task(down.wait())
         try:

@@ -22,6 +22,7 @@ BETTER = 0.05  # seconds in which a better way may still be found
 OVER = 6.0  # seconds after go_at
 MOST, MOST_REFLEXIVE = 10, 4  # endpoints of a peer, and such as its probes came from beside them
 MOST_SESSIONS = 64
+SETTLES = 2.0  # seconds after which a way that was found and does not carry is looked for anew
 
 
 class Candidate(Struct, frozen=True):
@@ -80,6 +81,11 @@ class _Session(Struct):
     answered: list[tuple[int, Endpoint]] = field(default_factory=list)  # rank and endpoint
     decide_at: float | None = None
     found: Endpoint | None = None
+    found_at: float = 0.0
+
+    def has_settled(self, now: float) -> bool:
+        """Whether a way was found so long ago that it should carry by now."""
+        return self.found is not None and now - self.found_at > SETTLES
 
 
 class Traversal:
@@ -100,10 +106,21 @@ class Traversal:
     def begin(self, peer: int, candidates: tuple[Candidate, ...], now: float) -> bool:
         """Look for a way to a peer: among neighbours at once, by others when the moment is known. Whether there is
         room for one more."""
-        if peer in self._sessions or len(self._sessions) >= MOST_SESSIONS:
+        known = self._sessions.get(peer)
+        has_room = len(self._sessions) < MOST_SESSIONS if known is None else known.has_settled(now)
+        if not has_room:
             return False
         self._sessions[peer] = _Session(0, list(candidates), now, None)
         return True
+
+    def learn(self, peer: int, candidates: tuple[Candidate, ...]) -> None:
+        """More is known of where a peer may be: a session that runs tries that too, from its next probes on."""
+        session = self._sessions.get(peer)
+        if session is None or session.found is not None:
+            return
+        known = {candidate.endpoint for candidate in session.candidates}
+        room = MOST + MOST_REFLEXIVE - len(session.candidates)
+        session.candidates += [c for c in candidates if c.endpoint not in known][: max(0, room)]
 
     def meet(self, peer: int, epoch: int, go_at: float, candidates: tuple[Candidate, ...], now: float) -> bool:
         """The coordinator named the moment."""
@@ -149,7 +166,7 @@ class Traversal:
 
     def _due(self, peer: int, session: _Session, now: float) -> list[Action]:
         if session.decide_at is not None and session.found is None and now >= session.decide_at:
-            session.found = min(session.answered)[1]
+            session.found, session.found_at = min(session.answered)[1], now
             return [Found(peer, session.found)]
         actions: list[Action] = []
         if session.found is None:

@@ -13,16 +13,16 @@ from msgspec import Struct
 
 from innclient.agent import stream
 from innclient.agent.prober import Prober
-from innclient.agent.reconcile import is_silent
+from innclient.agent.reconcile import HEAD_START, is_silent
 from innclient.agent.state import COORDINATOR, KnownPeer, Presence
 from innclient.agent.traversal import Action, Candidate, Found, GaveUp, Send, Traversal, candidates_of, path_kind
 from innclient.agent.view import Path
-from innerd.domain.values import Endpoint, PublicKey, Range, endpoint_address
+from innerd.domain.values import Endpoint, PublicKey, Range, endpoint_address, is_private, version_of
 from innerd.wire.ours import ConnectTo
 from innerd.wire.probe import decode, encode, probe_key, sender_of
 from innerd.wire.stream import Connect, Hello
 from innerd.wireguard import links
-from innerd.wireguard.device import Device, DeviceError
+from innerd.wireguard.device import Device, DeviceError, DevicePeer
 from innerd.wireguard.keys import shared_secret
 
 if TYPE_CHECKING:
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("agent")
 
 _PAUSES = (5.0, 10.0, 30.0, 60.0)  # seconds between attempts that failed; the last for ever
+_ALONE = HEAD_START + 0.2  # seconds
 _FOLLOWS = 0.5  # seconds that the peer with the lower key waits for the other's handshake
 _DEAF = 40.0  # seconds without a byte from a peer: keepalives come every 25
+_UNANSWERED = 12.0  # seconds without a byte from a peer that was sent data: it answers within 10
+_A_KEEPALIVE = 32  # bytes: nobody answers these
 _TURNS = 4  # attempts that fail until the device has another turn
 _OPENS_AGAIN = 30.0  # seconds until it is looked whether the device has another port
 _MOST_ASKS = 4  # at a time
@@ -46,15 +49,40 @@ class Way(Struct, kw_only=True):
     tried: list[Endpoint] = []
     failures: int = 0
     failed_at: float = 0.0
+    seen: Endpoint | None = None  # by the coordinator
+    doubted: bool = False  # one of us is somewhere else now, and nothing was heard since
     rx: int = 0
+    tx: int = 0
     heard_at: float = 0.0
+    asked_at: float | None = None  # data was sent, and nothing came since
+
+    def note(self, entry: DevicePeer, now: float) -> None:
+        """What the device says of it at this moment."""
+        if entry.endpoint != self.endpoint:
+            self.endpoint, self.since = entry.endpoint, now
+        if entry.rx_bytes != self.rx or not self.heard_at:
+            self.heard(now)
+        elif entry.tx_bytes - self.tx > _A_KEEPALIVE and self.asked_at is None:
+            self.asked_at = now
+        self.rx, self.tx = entry.rx_bytes, entry.tx_bytes
+
+    def heard(self, now: float) -> None:
+        self.heard_at, self.asked_at, self.doubted = now, None, False
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether nothing comes, though there was a way."""
+        if self.doubted or (self.asked_at is not None and now - self.asked_at > _UNANSWERED):
+            return True
+        return self.heard_at > 0 and now - self.heard_at > _DEAF
 
 
 class Ways:
     def __init__(self, keeper: "Keeper") -> None:
         self.known: dict[int, Way] = {}
         self.networks: list[Range] = []  # of this host's links
+        self._is_between_ports = False
         self._may_probe = True  # until the system refuses
+        self._seen: Endpoint | None = None  # where the coordinator sees us
         self._keeper = keeper
         self._traversal = Traversal(0, secrets.randbits(63))
         self._prober: Prober | None = None
@@ -70,20 +98,41 @@ class Ways:
     def _presence(self, number: int) -> Presence | None:
         return self._keeper.core.presence.get(number)
 
-    def is_open(self, number: int) -> bool | None:
-        """Whether a peer is seen where it says that it is: no NAT is in front of it. None where that is not known."""
+    def is_open(self, number: int, version: int = 4) -> bool | None:
+        """Whether a peer can be reached where it says that it is: no NAT is in front of it. None where that is not
+        known. The two families (`version` 4 or 6) are two matters: where the coordinator sees a peer says nothing of
+        the other, and its own addresses must tell."""
         known, peer = self._presence(number), self._keeper.netmap.peers.get(number)
         if peer is not None and peer.endpoint is not None:
             return True  # somebody says so
-        if known is None or not known.seen or not known.own:
+        if known is None or not known.seen:
             return None
-        return known.seen in known.own
+        own = [endpoint for endpoint in known.own if version_of(endpoint) == version]
+        if not own:
+            return None
+        return known.seen in own if version_of(known.seen) == version else not all(map(is_private, own))
+
+    def _family(self, number: int) -> int:
+        """By what IP a peer and we can meet: 6 where both have it, as no NAT is in the way there."""
+        both = [self._presence(n) for n in (number, self._keeper.netmap.me)]
+        return 6 if all(known and any(map(_is_global6, known.endpoints)) for known in both) else 4
+
+    def _openness(self, number: int) -> tuple[bool | None, bool | None]:
+        """Ours and a peer's, as far as it matters between us."""
+        version = self._family(number)
+        return self.is_open(self._keeper.netmap.me, version), self.is_open(number, version)
+
+    def begins(self, number: int) -> bool | None:
+        """Whether we send a peer the first packet, where that is not a matter of keys: who is behind a NAT does, as
+        a NAT may remember a stranger's packet, and give the peer's own packets another port because of it."""
+        mine, theirs = self._openness(number)
+        return None if mine is None or theirs is None or mine == theirs else theirs
 
     def holds(self, number: int) -> bool:
         """Whether the device should not try a peer by itself: between two NATs an unannounced packet does harm, and a
         traversal is going to find the way. Where that failed, the device has its turn now and then: innernet's clients
         answer no probes."""
-        mine, theirs, known = self.is_open(self._keeper.netmap.me), self.is_open(number), self._presence(number)
+        (mine, theirs), known = self._openness(number), self._presence(number)
         if mine or theirs or known is None or not known.online:
             return False
         if not self._keeper.core.stays:  # one cycle: the agent that follows finds the way, if nothing is in it
@@ -95,7 +144,8 @@ class Ways:
 
     def kind(self, number: int, endpoint: Endpoint | None) -> str:
         known = self._presence(number)
-        mine = self.is_open(self._keeper.netmap.me) is not False
+        version = 4 if endpoint is None else version_of(endpoint)
+        mine = self.is_open(self._keeper.netmap.me, version) is not False
         theirs = () if known is None else known.own
         if number == COORDINATOR and endpoint is not None:
             mine, theirs = True, (endpoint,)  # it is where it says, or nobody would be here
@@ -128,7 +178,7 @@ class Ways:
         return f"{way.failures} attempts failed, the last {time.time() - way.failed_at:.0f} s ago: {self._nats(number)}"
 
     def _nats(self, number: int) -> str:
-        mine, theirs = self.is_open(self._keeper.netmap.me), self.is_open(number)
+        mine, theirs = self._openness(number)
         if self._prober is None:
             return "without CAP_NET_RAW no way between two NATs is found"
         if mine is False and theirs is False:
@@ -158,16 +208,35 @@ class Ways:
         """Look at peers (None: at all), and for ways to those that are there but silent, or stuck."""
         if not self._keeper.choices.making.try_endpoints:
             return
+        moved = self._has_moved(numbers)
         for peer in self._there(numbers):
             entry = device.peers.get(peer.public_key)
             way = self.known.setdefault(peer.id, Way(since=now))
             if entry is not None:
-                self._note(way, entry.endpoint, entry.rx_bytes, now)
-            silent = is_silent(entry, now)
-            if silent or self._is_stuck(way, now):
+                way.note(entry, now)
+            self._compare(peer.id, way, moved=moved)
+            if is_silent(entry, now) or way.is_stuck(now):
                 self._begin(peer, way, now)
             elif way.failures:
                 way.failures = 0
+
+    def _has_moved(self, numbers: set[int] | None) -> bool:
+        """Whether the coordinator sees us somewhere else: of ways through a NAT that forgot us nobody tells."""
+        me = self._keeper.netmap.me
+        known = self._presence(me)
+        if known is None or known.seen is None or (numbers is not None and me not in numbers):
+            return False
+        before, self._seen = self._seen, known.seen
+        return before is not None and before != known.seen
+
+    def _compare(self, number: int, way: Way, *, moved: bool) -> None:
+        """A way through a NAT is in doubt when one of its ends is seen somewhere else."""
+        known = self._presence(number)
+        before, way.seen = way.seen, known.seen if known is not None else None
+        was_seen = before is not None and way.seen is not None
+        if (moved or (was_seen and before != way.seen)) and self.kind(number, way.endpoint) == "punched":
+            way.doubted = True
+        self._traversal.learn(number, self._candidates(number))
 
     def _there(self, numbers: set[int] | None) -> Iterator[KnownPeer]:
         """The others, of some peers (None: of all), that are online."""
@@ -175,16 +244,6 @@ class Ways:
             known = self._presence(peer.id)
             if peer.id not in (COORDINATOR, self._keeper.netmap.me) and known is not None and known.online:
                 yield peer
-
-    def _note(self, way: Way, endpoint: Endpoint | None, rx: int, now: float) -> None:
-        if endpoint != way.endpoint:
-            way.endpoint, way.since = endpoint, now
-        if rx != way.rx or not way.heard_at:
-            way.rx, way.heard_at = rx, now
-
-    def _is_stuck(self, way: Way, now: float) -> bool:
-        """Whether nothing comes, though there was a way."""
-        return way.heard_at > 0 and now - way.heard_at > _DEAF
 
     def _begin(self, peer: KnownPeer, way: Way, now: float) -> None:
         pause = _PAUSES[min(way.failures, len(_PAUSES)) - 1] if way.failures else 0.0
@@ -205,7 +264,7 @@ class Ways:
         async def ask() -> None:
             async with self._room:
                 if not self.holds(number):
-                    await asyncio.sleep(1.0)  # the device tries it by itself, and mostly that is enough
+                    await asyncio.sleep(_ALONE)  # the device tries it by itself, and mostly that is enough
                 if self._traversal.is_trying(number):
                     await stream.post(self._keeper.http, "/v1/user/connect", ConnectTo(peer=number))
 
@@ -213,10 +272,16 @@ class Ways:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    def port_changed(self) -> None:
-        """The device listens on another port: probes must leave from there."""
-        self._opened_at = float("-inf")
-        self._wake.set()
+    @contextlib.contextmanager
+    def without_probes(self) -> Iterator[None]:
+        """While the device gets another port: what is answered from the old one, others would take for a way."""
+        self._close()
+        self._is_between_ports = True
+        try:
+            yield
+        finally:
+            self._is_between_ports = False
+            self._wake.set()
 
     async def moved(self) -> None:
         """This host has other addresses: tell those that we spoke with, look for ways to who can't hear it."""
@@ -226,7 +291,9 @@ class Ways:
         await asyncio.to_thread(self._keeper.tunnel.greet, spoken_with)
         self._traversal.forget()
         for peer in self._there(None):
-            self._begin(peer, self.known.setdefault(peer.id, Way(since=now)), now)
+            way = self.known.setdefault(peer.id, Way(since=now))
+            way.doubted = True
+            self._begin(peer, way, now)
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -244,18 +311,22 @@ class Ways:
                         await self._wake.wait()
                 self._wake.clear()
         finally:
-            if self._prober is not None:
-                self._prober.close()
+            self._close()
+
+    def _close(self) -> None:
+        if self._prober is not None:
+            self._prober.close()
+            self._prober = None
 
     async def _open(self) -> None:
         """The raw sockets, for the port that the device has now."""
         self._opened_at = time.monotonic()
         device = await asyncio.to_thread(self._keeper.tunnel.get)
-        if not device.listen_port or (self._prober is not None and self._prober.port == device.listen_port):
+        if not device.listen_port or self._is_between_ports:
             return
-        if self._prober is not None:
-            self._prober.close()
-            self._prober = None
+        if self._prober is not None and self._prober.port == device.listen_port:
+            return
+        self._close()
         try:
             self._prober = Prober(device.listen_port, self._heard)
             self._may_probe = True
@@ -298,7 +369,8 @@ class Ways:
         """Set the way on the device. Both find it at the same moment: the one with the lower key waits for the other's
         handshake, as two that cross cost five seconds."""
         way = self.known.setdefault(found.peer, Way(since=time.time()))
-        way.failures, way.heard_at = 0, time.time()
+        way.failures = 0
+        way.heard(time.time())
         peers = self._keeper.core.believed({found.peer})
         if not peers:
             return
@@ -308,3 +380,7 @@ class Ways:
         with contextlib.suppress(DeviceError):
             await self._keeper.place(peer, found.endpoint)
         _log.info("a way was found", peer=peer.name, endpoint=found.endpoint)
+
+
+def _is_global6(endpoint: Endpoint) -> bool:
+    return version_of(endpoint) == 6 and not is_private(endpoint)
