@@ -86,9 +86,9 @@ def test_every_global_flag_is_in_commands() -> None:
     assert "--version" in table
 
 
-def test_every_exit_status_is_in_commands() -> None:
+def test_every_exit_status_is_in_its_page() -> None:
     numbers = {value for name, value in vars(failures).items() if name.isupper() and isinstance(value, int)}
-    table = section("commands.md", "## Exit status")
+    table = section("exit-status.md", "## Exit status")
     assert {int(number) for number in re.findall(r"^\| (\d+) \|", table, re.M)} == {0, *numbers}
 
 
@@ -115,14 +115,14 @@ def branches(value: ast.expr) -> list[ast.expr]:
     return [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
 
 
-def test_every_error_code_is_in_commands_and_no_other() -> None:
+def test_every_error_code_is_in_its_page_and_no_other() -> None:
     sources = [path for top in ("innerd", "client/innclient", "dns/inndns") for path in (ROOT / top).rglob("*.py")]
     listed = {code for line in codes_by_status() for code in quoted(line.split("|")[2])} - {"inn install"}
     assert listed == {*CODES, *(code for source in sources for code in codes_said(source))}
 
 
 def codes_by_status() -> list[str]:
-    return re.findall(r"^\| \d.*$", section("commands.md", "### Codes by exit status"), re.M)
+    return re.findall(r"^\| \d.*$", section("exit-status.md", "### Codes by exit status"), re.M)
 
 
 @pytest.mark.parametrize("code", sorted(CODES))

@@ -105,7 +105,12 @@ def _problem(what: problems.Problem) -> Response[bytes]:
 
 def create_app(services: Services) -> Door:
     """The ASGI app of a coordinator."""
-    app = Litestar(
+    return Door(routes(services), services)
+
+
+def routes(services: Services | None) -> Litestar:
+    """What is behind the door. Without services it answers nothing, but can be described."""
+    return Litestar(
         route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES, *looking.ROUTES],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _bug},
@@ -113,4 +118,3 @@ def create_app(services: Services) -> Door:
         logging_config=None,
         signature_types=[Services],
     )
-    return Door(app, services)

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Host:
         self.name = name
         self.address = f"10.99.0.{number}"
         self.address6 = f"fd99::{number:x}"
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[subprocess.Popen[Any]] = []
         self._unshare = subprocess.Popen(
             [*_UNSHARE, "bash", "-c", _PRIVATE, "host", name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
@@ -101,6 +101,19 @@ class Host:
         self._children.append(child)
         return child
 
+    def shell(self) -> subprocess.Popen[str]:
+        """A shell on pipes: what is written to it is typed, and what it and its commands say comes out of one."""
+        child = subprocess.Popen(
+            self._enter(["bash", "--norc", "--noprofile"]),
+            env=self._environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._children.append(child)
+        return child
+
     def path(self, path: str) -> Path:
         """A file of the host, as this process can open it."""
         return Path(f"/proc/{self.pid}/root{path}")
@@ -113,7 +126,8 @@ class Host:
         self._unshare.kill()  # --kill-child: the host's init goes with it, and all its processes
         self._unshare.wait()
         for child in self._children:
-            child.wait()
+            with child:  # closes its pipes, too
+                pass
 
 
 class Lab:
