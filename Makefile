@@ -12,6 +12,7 @@
 #   make lock       pin the packages anew, with hashes and without URLs
 #   make build      a wheel
 #   make deb        the Debian package, in dist/
+#   make docs       the documentation as a site, in build/site
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -19,7 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: demo observe test test-fast test-slow check lint bench netlab sim interop lock build deb setup debian clean
+.PHONY: demo observe test test-fast test-slow check lint bench netlab sim interop lock build deb docs setup debian clean
 
 setup: debian $(STAMP)
 
@@ -70,6 +71,10 @@ SEED ?=
 
 sim: setup
 	@$(BIN)/python -m tests.mesh $(PEERS) $(MINUTES) $(SEED)
+
+docs: setup
+	$(BIN)/python deploy/site/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f deploy/site/mkdocs.yml
 
 interop: setup
 	@.ci/innernet

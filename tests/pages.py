@@ -22,7 +22,8 @@ _TERMINAL = {"console"}
 _SYNOPSIS = "[GLOBAL FLAGS]"
 # A line of another block that begins with one of these is a command that no test would run.
 _COMMANDS = re.compile(
-    r"^(?:[\w-]*[#$] |# )?(?:sudo )?(?:inn|innerd|make|apt(?:-get)?|systemctl|journalctl|curl|dig|ping|cp|mv|rm|ls|cat|install|mkdir|touch|chmod|"
+    r"^(?:[\w-]*[#$] |# )?(?:sudo )?(?:inn|innerd|make|apt(?:-get)?|systemctl|journalctl|curl|dig|ping|cp|mv|"
+    r"rm|ls|cat|install|mkdir|touch|chmod|"
     r"umask|wg|ip|nft|iptables|scp|ssh|podman|docker|pipx|pip|uv|python3?|sqlite3|datasette|litestream|promtool|"
     r"resolvectl|getent|dpkg|git|echo|tail|grep|kill)(?: |$)"
 )

@@ -47,12 +47,12 @@ STORIES = {
 
 # Commands that are not typed, by what they begin with: why not, and what tries them instead.
 UNTYPED = {
-    r"(\w+=\w+ )?make ": "in a checkout: .ci/run runs check and test, tests/packaging the rest but for bench and netlab",
+    r"(\w+=\w+ )?make ": "in a checkout: .ci/run runs check and test, tests/packaging most of the rest",
     r"scp dist/": "from a checkout, where nothing was made",
-    r"(.* && |\w+=\w+ )?apt ": "the package is built for it: tests/packaging/test_life.py installs, upgrades and purges",
+    r"(.* && |\w+=\w+ )?apt ": "the package is built for it: tests/packaging/test_life.py does all of it",
     r"pipx |python3 -m venv|/opt/innerd/bin/pip|ln -s /opt": "would change this machine: tests/packaging/test_wheel.py",
     r"podman ": "never tried, for want of a place to build images in; said on the page",
-    r"litestream |(install|cp|systemctl) .*litestream": "no package registry has it; the page says with which it was tried",
+    r"litestream |(install|cp|systemctl) .*litestream": "no package registry has it; said on the page",
     r"cp kermpany.toml|innerd .*/var/backups/innerd/": "go on from what Litestream brought",
     r"promtool ": "needs a Prometheus: tests/deploy/test_alerts.py runs it on these files",
     r"(cp|install) .*grafana|systemctl restart grafana-server": "no package registry has Grafana; said on the page",
