@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from ipaddress import ip_network
+from itertools import pairwise
 from pathlib import Path
 
 import uvloop
@@ -58,8 +59,9 @@ async def serve() -> None:
         await store.close()
 
 
-async def scrape() -> list[float]:
-    """Seconds that a metrics page takes, which the loop waits for: series of each peer, requests of forty routes."""
+async def scrape() -> tuple[list[float], list[float]]:
+    """Seconds that a metrics page takes, and the longest that the loop waits for a part of one: series of each peer,
+    requests of forty routes."""
     made = await world()
     await made.add_cidr("humans", "127.42.128.0/17")
     await crowded(made, "humans", "127.42.128.0", PEERS)
@@ -69,18 +71,21 @@ async def scrape() -> list[float]:
     for route in range(40):
         for code in (200, 401, 404):
             metrics.observe_request(f"/v1/admin/{route}", "GET", code, 0.01)
-    spans = []
+    spans, waits = [], []
     for _ in range(30):
-        began = time.perf_counter()
-        metrics.render()
-        spans.append(time.perf_counter() - began)
-    return spans
+        pieces = [time.perf_counter()]
+        for _piece in metrics.pieces():
+            pieces.append(time.perf_counter())
+        spans.append(pieces[-1] - pieces[0])
+        waits.append(max(after - before for before, after in pairwise(pieces)))
+    return spans, waits
 
 
 def run() -> None:
     title(f"A scrape of {PEERS:,} peers (four series each) and 120 request histograms")
-    spans = asyncio.run(scrape())
-    figure("the page, and how long the loop waits", f"{1000 * quantile(spans, 0.5):.1f} ms", "<= 5 ms")
+    spans, waits = asyncio.run(scrape())
+    figure("the page", f"{1000 * quantile(spans, 0.5):.1f} ms", "<= 20 ms")
+    figure("how long the loop waits for a part of it", f"{1000 * quantile(waits, 0.5):.1f} ms", "<= 5 ms")
     title(f"HTTP on loopback ({flood.CLIENTS} clients, each command proved and durable)")
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.http"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -231,9 +231,9 @@ class Coordinator:
         services.is_redeeming = sync.is_redeeming
         services.device_errors = lambda: sync.errors
         services.may_read_metrics = lambda peer: rule.allows(peer, opened.writer.view)
-        services.render_metrics = metrics.render
+        services.render_metrics = metrics.page
         services.observe_request = metrics.observe_request
-        services.store_size = opened.store.size
+        services.store_size, services.store_busy = opened.store.size, lambda: opened.store.busy
         opened.writer.observe_commit = metrics.observe_commit
         # In the order in which a change must be known: names and streams first, so that farewells are under way
         # when the device lets go of keys.
@@ -370,7 +370,7 @@ class MetricsOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/metrics"
-        body = self._services.render_metrics() if found else b""
+        body = await self._services.render_metrics() if found else b""
         headers = [
             (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
             (b"content-length", str(len(body)).encode()),

@@ -55,7 +55,7 @@ async def metrics(request: Asgi, services: Wired) -> Response[bytes]:
         peer = peer_at(services, client[0])
         if not peer.is_active or services.is_redeeming(peer) or not services.may_read_metrics(peer):
             raise Refused("unauthorized", "this peer may not read metrics", "see [metrics] allow in the configuration")
-    return Response(services.render_metrics(), media_type="text/plain; version=0.0.4")
+    return Response(await services.render_metrics(), media_type="text/plain; version=0.0.4")
 
 
 @get("/openapi.json", operation_id="OpenApi", summary="This description", include_in_schema=False)

@@ -4,6 +4,7 @@ Hot paths count in plain numbers; this module makes text of them when somebody a
 route, peers) is written by hand: at 5,000 peers the library would hold the loop for 90 ms.
 """
 
+import asyncio
 import os
 import platform
 from bisect import bisect_left
@@ -77,16 +78,27 @@ class Metrics:
         self.projections[name] = lambda: taken[0]
         return follow
 
+    async def page(self) -> bytes:
+        """The whole page, in Prometheus' text format; a part at a time, as others have their turns in between."""
+        pieces = []
+        for piece in self.pieces():
+            pieces.append(piece)
+            await asyncio.sleep(0)
+        return b"".join(pieces)
+
     def render(self) -> bytes:
-        """The whole page, in Prometheus' text format."""
-        pages = []
+        """The same at once."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """The page, part by part."""
         took = "innerd_metrics_collect_duration_seconds"
         last = [f"# HELP {took} Time to collect a part of this page.\n# TYPE {took} gauge\n"]
         for name, part in self._parts.items():
             began = perf_counter()
-            pages.append(part())
+            yield part()
             last.append(f'{took}{{collector="{name}"}} {perf_counter() - began:.6f}\n')
-        return b"".join((*pages, "".join(last).encode()))
+        yield "".join(last).encode()
 
 
 class _Timing:
@@ -245,6 +257,9 @@ class _Database(Collector):
         size, wal = self._services.store_size()
         yield _gauge("innerd_sqlite_database_bytes", "Size of the database.", size)
         yield _gauge("innerd_sqlite_wal_bytes", "Size of its write-ahead log.", wal)
+        yield CounterMetricFamily(
+            "innerd_sqlite_busy", "Commits that another program's lock kept out.", value=self._services.store_busy()
+        )
         # With a write-ahead log nothing else writes to the file itself.
         checkpointed = self._path.stat().st_mtime
         yield _gauge(

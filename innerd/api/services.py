@@ -19,6 +19,11 @@ async def _no_device(revision: int) -> None:
     """There is no device to wait for."""
 
 
+async def _no_metrics() -> bytes:
+    """Nothing is counted."""
+    return b""
+
+
 class Services(Struct, kw_only=True):
     writer: Writer
     presence: Presence
@@ -33,9 +38,10 @@ class Services(Struct, kw_only=True):
     settle: Callable[[int], Awaitable[None]] = _no_device
     is_redeeming: Callable[[Peer], bool] = lambda peer: False
     may_read_metrics: Callable[[Peer], bool] = lambda peer: peer.is_admin
-    render_metrics: Callable[[], bytes] = lambda: b""
+    render_metrics: Callable[[], Awaitable[bytes]] = _no_metrics
     observe_request: Callable[[str, str, int, float], None] = lambda route, method, code, seconds: None
     store_size: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    store_busy: Callable[[], int] = lambda: 0
     own_address: Address | None = None
     device_errors: Callable[[], int] = lambda: 0
     started: float = field(default_factory=time.time)

@@ -39,6 +39,7 @@ class SqliteStore:
         self._database = database
         self._reader = reader  # sees what is committed, and never keeps the writer waiting
         self._lock = lock
+        self.busy = 0  # transactions that another program's lock kept out
         self._writing = asyncio.Lock()  # one transaction at a time: the connection has only one
 
     @classmethod
@@ -85,6 +86,7 @@ class SqliteStore:
             except BaseException as error:
                 await self._roll_back()
                 if isinstance(error, sqlite3.Error):
+                    self.busy += error.sqlite_errorcode == sqlite3.SQLITE_BUSY
                     raise StoreError(f"{self.path}: {error}") from error
                 raise
             try:

@@ -56,7 +56,10 @@ async def test_a_web_page_is_refused_on_the_socket_too(local: httpx2.AsyncClient
 
 
 async def test_metrics_are_for_local_users(w: World, local: httpx2.AsyncClient) -> None:
-    w.services.render_metrics = lambda: b"innerd_up 1\n"
+    async def page() -> bytes:
+        return b"innerd_up 1\n"
+
+    w.services.render_metrics = page
     assert (await local.get("/metrics")).text == "innerd_up 1\n"
 
 

@@ -1,5 +1,6 @@
 """`/metrics`: who may read it, and what Prometheus makes of it."""
 
+import asyncio
 import os
 import re
 from pathlib import Path
@@ -26,10 +27,27 @@ def switch_on(w: World, *, allow: list[str] | None = None, per_peer: bool = True
     rule = metrics_rule(MetricsSection() if allow is None else MetricsSection(allow=allow))
     metrics = Metrics(w.services, None, per_peer=per_peer)
     w.services.may_read_metrics = lambda peer: rule.allows(peer, w.writer.view)
-    w.services.render_metrics = metrics.render
+    w.services.render_metrics = metrics.page
     w.services.observe_request = metrics.observe_request
     w.writer.observe_commit = metrics.observe_commit
     return metrics
+
+
+async def test_others_have_turns_while_a_page_is_made(w: World) -> None:
+    metrics, turns = switch_on(w), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    page = await metrics.page()
+    task.cancel()
+    assert turns >= 4
+    assert page.endswith(b"\n")
+    assert page.count(b"# TYPE innerd_") > 20
 
 
 async def scrape(w: World, who: str | None = "ryo") -> dict[str, Any]:
