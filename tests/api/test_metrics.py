@@ -47,7 +47,7 @@ async def test_others_have_turns_while_a_page_is_made(w: World) -> None:
     task.cancel()
     assert turns >= 4
     assert page.endswith(b"\n")
-    assert page.count(b"# TYPE innerd_") > 20
+    assert page.count(b"# TYPE innerd_") >= 20
 
 
 async def scrape(w: World, who: str | None = "ryo") -> dict[str, Any]:
