@@ -158,7 +158,7 @@ def place_completions(stage: Path) -> None:
 
 def place_documents(stage: Path, site: Path, version: str, moment: int) -> None:
     documents = stage / "usr/share/doc/innerd"
-    for page in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
+    for page in [*(ROOT / "docs").glob("*.md"), ROOT / "docs/openapi.json", ROOT / "README.md"]:
         write(documents / page.name, page.read_text(encoding="utf-8"))
     packed_text(documents / "changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
     packed_text(documents / "changelog.Debian.gz", changelog(version, moment).encode())
