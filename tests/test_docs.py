@@ -185,6 +185,21 @@ async def test_the_metrics_page_and_metrics_have_the_same_families(tmp_path: Pat
     assert listed == rendered
 
 
+INLINE = re.compile(r"`(innerd?|inn) ([a-z][a-z-]+)([^`]*)`")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_command_within_a_sentence_is_one(path: Path) -> None:
+    """Its verb is there, and takes the flags that are named."""
+    for program, verb, rest in INLINE.findall(path.read_text(encoding="utf-8")):
+        known = GROUPS[program].commands
+        if f"{program} {verb}{rest}" == "innerd admin proof v1":
+            continue  # a word of the protocol
+        assert verb in known, f"{program} {verb}"
+        flags = {flag for option in (*known[verb].params, *global_flags()) for flag in option.opts} | {"--help"}
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= flags, f"{program} {verb}{rest}"
+
+
 def anchors(path: Path) -> set[str]:
     heads = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
