@@ -74,7 +74,7 @@ sim: setup
 
 docs: setup
 	$(BIN)/python deploy/site/generate.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f deploy/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f deploy/site/mkdocs.yml
 
 interop: setup
 	@.ci/innernet
