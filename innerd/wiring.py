@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from innclient import hostsfile
 from innclient.failures import INTERNAL, SYSTEM, TRUST, USAGE, Failure, not_found
-from innclient.notify import keep_watched, notify
+from innclient.notify import keep_told, keep_watched, notify
 from inndns.server import DnsServer
 from innerd.api.app import create_app
 from innerd.api.asgi import Receive, Scope, Send
@@ -37,6 +37,7 @@ from innerd.coordinator.writer import ANSWERS_KEPT, Writer
 from innerd.domain.commands import ExpireInvitations
 from innerd.domain.errors import Refused
 from innerd.domain.values import endpoint_of
+from innerd.headline import headline, keep_trying
 from innerd.listener import Listener, control_socket
 from innerd.log.codec import UnknownEvent, Who
 from innerd.log.sqlite import SqliteStore, StoreLocked
@@ -275,6 +276,9 @@ class Coordinator:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
         for run in (self._sync.run, self._watch, self._opened.hub.teller.run, self._keep_house, self._keep_hosts):
             self._tasks.append(asyncio.create_task(run()))
+        writer, presence = self._opened.writer, self._opened.presence
+        for beside in (keep_trying(writer), keep_told(lambda: headline(writer, presence, self._sync))):
+            self._tasks.append(asyncio.create_task(beside))
         self._hosts_stirred.set()
         spare_the_collector()
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from innclient import asking, firewall
 from innclient.failures import SYSTEM, printable
 from innerd.domain.values import Address
+from innerd.wire import proof
 from innerd.wireguard import links, ownership
 from innerd.wireguard.backend import CAP_NET_ADMIN, CAP_NET_RAW, Backend, has_capability
 from innerd.wireguard.device import DeviceError
@@ -246,7 +247,7 @@ def mtu(name: str, towards: Address | None, overlay: Address) -> Iterator[Findin
 
 def clock(ahead: float | None) -> Iterator[Finding]:
     """`ahead`: this host's clock less the coordinator's, in seconds; None where that is not known."""
-    if ahead is not None and abs(ahead) > 30:
+    if ahead is not None and abs(ahead) > proof.WINDOW:
         text = f"this host's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the coordinator's"
         yield failed(
             "clock", f"{text}: proofs of administrators are refused", "switch time synchronisation on (chrony)"

@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Callable
+
+_TOLD = 2.0  # seconds
 
 
 def notify(state: str) -> None:
@@ -35,3 +38,13 @@ async def keep_watched() -> None:
     while True:
         notify("WATCHDOG=1")
         await asyncio.sleep(span / 2)
+
+
+async def keep_told(say: Callable[[], str]) -> None:
+    """Say how things are, in the line that `systemctl status` shows, whenever it is another one; until cancelled."""
+    said = ""
+    while True:
+        if (now := say()) != said:
+            notify(f"STATUS={now}")
+            said = now
+        await asyncio.sleep(_TOLD)

@@ -127,6 +127,7 @@ class DeviceSync:
         self._looked_at = float("-inf")
         self._looked = asyncio.Event()  # set, and another one made, at each look
         self.synced = 0
+        self.trouble: str | None = None  # of the device, at the last try
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._watch: set[int] = set()
 
@@ -180,9 +181,10 @@ class DeviceSync:
         while True:
             try:
                 await (self.sync() if self._until_look() <= 0 else self.catch_up())
-                pause = max(0.0, self._until_look())
+                pause, self.trouble = max(0.0, self._until_look()), None
             except DeviceError as error:
                 self.errors += 1
+                self.trouble = error.message
                 self._looked_at = float("-inf")  # what is there is not known any more
                 pause = _POLL
                 _log.error("device", interface=self.interface, error=error.message, code=error.code)

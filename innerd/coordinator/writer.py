@@ -11,6 +11,7 @@ end, and replay decides.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from hashlib import sha256
@@ -117,7 +118,7 @@ class Writer:
         self._queue: list[_Waiting] = []
         self._turns: dict[tuple[str, str], _Turn] = {}
         self._committer: asyncio.Task[None] | None = None
-        self._broken = False
+        self.trouble: str | None = None  # why the log could not be written when that was tried last
         self._committing = False
         self._storing = asyncio.Lock()
 
@@ -174,7 +175,7 @@ class Writer:
     async def _submit(
         self, command: Command, who: Who, asked: Asked | None, expect: int | None, render: Render, allowed: Allowed
     ) -> Reply:
-        if self._broken:
+        if self.trouble is not None:
             await self._probe()
         allowed(self._head.view.network)
         if expect is not None and expect != self._head.view.network.revision:
@@ -264,7 +265,7 @@ class Writer:
         # What was queued meanwhile was decided on a head that never came to be.
         failed, self._queue = batch + self._queue, []
         self._head = self._committed
-        self._broken = True
+        self.trouble = answer.message
         for waiting in failed:
             if not waiting.done.done():
                 waiting.done.set_exception(answer)
@@ -309,7 +310,13 @@ class Writer:
         except StoreUncertain as error:
             self._fatal(str(error))
             raise _unavailable(error) from error
-        self._broken = False
+        self.trouble = None
+
+    async def try_again(self) -> None:
+        """See whether the log can be written by now, if it could not be."""
+        if self.trouble is not None:
+            with contextlib.suppress(Refused):
+                await self._probe()
 
     async def _first_answer(self, actor: str, asked: Asked) -> Reply | None:
         try:

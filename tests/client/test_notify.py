@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from innclient.notify import keep_watched, watched
+from innclient import notify
+from innclient.notify import keep_told, keep_watched, watched
 
 
 @pytest.fixture
@@ -52,3 +53,14 @@ async def test_who_is_not_watched_says_nothing(
     await keep_watched()
     with pytest.raises(BlockingIOError):
         told.recv(100)
+
+
+async def test_the_state_is_told_when_it_is_another_one(told: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "_TOLD", 0.001)
+    states = iter(["connected", "connected", "connected", "no connection"])
+    telling = asyncio.create_task(keep_told(lambda: next(states, "no connection")))
+    loop = asyncio.get_running_loop()
+    assert [await loop.sock_recv(told, 100) for _ in range(2)] == [b"STATUS=connected", b"STATUS=no connection"]
+    telling.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await telling

@@ -110,3 +110,40 @@ journalctl -u innerd@kermpany -u inn@away --no-pager | grep -iE 'error|denied|no
         "/run/inn/away.sock": "666",
     }
     assert said.splitlines()[-1].startswith("666"), "something was refused to a service"
+
+
+def test_a_log_of_a_newer_release_is_left_alone_and_said() -> None:
+    said = booted(f"""
+install {deb()}; new
+python3 -c 'import sqlite3; sqlite3.connect("/var/lib/innerd/kermpany.db").execute("PRAGMA user_version = 99")'
+before=$(sha256sum /var/lib/innerd/kermpany.db)
+{_STATUS}
+[ "$before" = "$(sha256sum /var/lib/innerd/kermpany.db)" ] && echo untouched
+""")
+    assert re.search(r"Status: .*written by a newer release \(schema 99", said), said
+    assert "NRestarts=0\n" in said
+    assert said.endswith("untouched\n")
+
+
+def test_a_full_disk_is_said_while_it_serves_and_until_there_is_room() -> None:
+    said = booted(f"""
+install {deb()}; new
+aside=$(mktemp -d); cp -a /var/lib/innerd/. $aside; mount -t tmpfs -o size=2m tmpfs /var/lib/innerd
+chmod 700 /var/lib/innerd; cp -a $aside/. /var/lib/innerd
+systemctl start innerd@kermpany
+dd if=/dev/zero of=/var/lib/innerd/filler bs=4k 2> /dev/null || true
+for n in $(seq 300); do
+  innerd add-cidr kermpany --name c$n --cidr 10.42.$n.0/24 --parent kermpany > /dev/null 2> /tmp/why || break
+done
+cat /tmp/why
+await says 'LOG CAN.T BE WRITTEN' systemctl status --no-pager -l innerd@kermpany
+systemctl status --no-pager -l innerd@kermpany
+rm /var/lib/innerd/filler
+await says 'Status: "revision' systemctl status --no-pager -l innerd@kermpany
+await innerd add-cidr kermpany --name after --cidr 10.42.250.0/24 --parent kermpany
+innerd verify kermpany | head -1
+""")
+    assert "[store_unavailable]" in said
+    assert 'Status: "revision ' in said
+    assert "THE LOG CAN'T BE WRITTEN, nothing can be changed: " in said
+    assert "none of them changed" in said

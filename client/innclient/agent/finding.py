@@ -62,10 +62,12 @@ class Finder:
         }
 
     def server(self, netmap: Netmap, now: float) -> Server:
-        """The coordinator, at the endpoint that the network tells, else the one of the config. Blocks on a name."""
+        """The coordinator: at its override on this machine, else where the network tells, else where the config does.
+        Blocks on a name."""
         values = self._loaded.values
         told = netmap.peers.get(COORDINATOR)
-        endpoint = (told.endpoint if told else None) or values.external
+        override = self._loaded.overrides.get(values.internal_address)
+        endpoint = override or (told.endpoint if told else None) or values.external
         before = self._server_endpoints
         if not before or endpoint != self._server_name or not 0 <= now - self._resolved_at <= _RESOLVE:
             self._resolved_at, self._server_name = now, endpoint

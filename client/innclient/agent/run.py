@@ -22,8 +22,9 @@ from innclient.agent.view import NetworkView, StatusView, network_view
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
-from innclient.notify import keep_watched
+from innclient.notify import keep_told, keep_watched
 from innclient.probe import pings
+from innerd.wire import proof
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.keys import public_key
 
@@ -111,6 +112,7 @@ async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> 
     tasks = [asyncio.create_task(_keep(keeper, up)) for keeper, up in zip(keepers, begun, strict=True)]
     greeting = asyncio.create_task(_when_all(begun, ready))
     watched = asyncio.create_task(keep_watched())
+    told = asyncio.create_task(keep_told(lambda: "; ".join(map(headline, keepers))))
     stopped: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     pending: set[asyncio.Task[Any]] = {*tasks}
     try:
@@ -121,9 +123,9 @@ async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> 
                 if task.exception() is not None and pending:
                     _log.error("an interface is given up", error=str(task.exception()))
     except asyncio.CancelledError:
-        await _ended(*tasks, stopped, greeting, watched)
+        await _ended(*tasks, stopped, greeting, watched, told)
         raise
-    for outcome in await _ended(*tasks, stopped, greeting, watched):
+    for outcome in await _ended(*tasks, stopped, greeting, watched, told):
         if isinstance(outcome, Exception):
             raise outcome
 
@@ -133,6 +135,23 @@ async def _ended(*tasks: asyncio.Task[Any]) -> list[Any]:
     for task in tasks:
         task.cancel()
     return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def headline(keeper: Keeper) -> str:
+    """How an interface is, in a few words; what is wrong stands behind them."""
+    state = "connected" if keeper.connected_since is not None else f"no connection: {keeper.trouble or 'connecting'}"
+    parts = [f"{keeper.paths.interface}: {state}, revision {keeper.netmap.revision}"]
+    wrong = {
+        "ANOTHER LOG THAN WAS SEEN": keeper.forked,
+        "THE DEVICE IS NOT AS IT SHOULD BE": keeper.device_error,
+        "THE DISK CAN'T BE WRITTEN": keeper.shelf.broken or keeper.journal.broken,
+        "OTHER KEYS ARE REFUSED": ", ".join(broken.name for broken in keeper.pins.broken.values()),
+    }
+    parts += [f"{what}: {why}" for what, why in wrong.items() if why]
+    skew = abs(keeper.ways.ahead) if keeper.connected_since is not None else 0
+    if skew > proof.WINDOW:
+        parts.append(f"THE CLOCK is {skew:.0f} s off the coordinator's: proofs of administrators are refused")
+    return ", ".join(parts)
 
 
 async def _when_all(begun: list[asyncio.Future[bool]], ready: Callable[[], Awaitable[None]]) -> None:

@@ -88,7 +88,7 @@ class Ways:
         self._prober: Prober | None = None
         self._opened_at = 0.0
         self._keys: dict[PublicKey, bytes] = {}
-        self._ahead = 0.0  # the coordinator's clock less ours
+        self.ahead = 0.0  # the coordinator's clock less ours
         self._wake = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_MOST_ASKS)
@@ -191,7 +191,7 @@ class Ways:
     # -- what happens -------------------------------------------------------------------------------------------
 
     def greeted(self, hello: Hello) -> None:
-        self._ahead = hello.time - time.time()
+        self.ahead = hello.time - time.time()
         self._traversal.me = hello.peer
 
     def connect(self, told: Connect) -> None:
@@ -200,7 +200,7 @@ class Ways:
         if self._prober is None or peer is None or peer not in self._keeper.core.believed({told.peer}):
             return
         now = time.monotonic()
-        go_at = now + (told.go_at - self._ahead - time.time())
+        go_at = now + (told.go_at - self.ahead - time.time())
         if self._traversal.meet(told.peer, told.epoch, go_at, self._candidates(told.peer), now):
             self._wake.set()
 

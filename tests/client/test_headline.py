@@ -1,0 +1,58 @@
+"""How an agent is, in the line that `systemctl status` shows: all that is wrong stands in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from innclient.agent.keeper import Keeper
+from innclient.agent.pins import Broken, Pins
+from innclient.agent.run import headline
+from tests.client.support import keeper_at
+from tests.world import key
+
+
+def connected(keeper: Keeper) -> None:
+    keeper.connected_since = 1.0
+
+
+def is_late(keeper: Keeper) -> None:
+    keeper.connected_since, keeper.ways.ahead = 1.0, -3600.4
+
+
+def has_other_keys(keeper: Keeper) -> None:
+    mari = Broken(peer=4, name="mari", ip="10.42.0.4", pinned=key("mari"), offered=key("eve"), since=1.0)
+    keeper.core.pins = Pins({}, {mari.ip: mari})
+
+
+def has_no_disk(keeper: Keeper) -> None:
+    keeper.journal.broken = "No space left on device"
+
+
+def has_no_device(keeper: Keeper) -> None:
+    keeper.device_error = "it is left alone"
+
+
+def saw_another_log(keeper: Keeper) -> None:
+    keeper.forked = "the log was rewound"
+
+
+@pytest.mark.parametrize(
+    ("ailment", "says"),
+    [
+        (lambda keeper: None, "no connection: connecting, revision 0"),
+        (connected, "connected, revision 0"),
+        (is_late, "THE CLOCK is 3600 s off the coordinator's: proofs of administrators are refused"),
+        (has_other_keys, "OTHER KEYS ARE REFUSED: mari"),
+        (has_no_disk, "THE DISK CAN'T BE WRITTEN: No space left on device"),
+        (has_no_device, "THE DEVICE IS NOT AS IT SHOULD BE: it is left alone"),
+        (saw_another_log, "ANOTHER LOG THAN WAS SEEN: the log was rewound"),
+    ],
+)
+async def test_what_is_said(ailment: Callable[[Keeper], None], says: str, tmp_path: Path) -> None:
+    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
+    ailment(keeper)
+    said = headline(keeper)
+    assert said.startswith("kermpany: ")
+    assert said.endswith(says)
+    await keeper.http.aclose()
