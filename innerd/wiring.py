@@ -31,7 +31,7 @@ from innerd.api.services import Services
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
-from innerd.coordinator.names import Names
+from innerd.coordinator.names import Names, with_addresses
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import ANSWERS_KEPT, Writer
 from innerd.domain.commands import ExpireInvitations
@@ -350,8 +350,7 @@ class Coordinator:
             await self._hosts_stirred.wait()
             self._hosts_stirred.clear()
             network = self._opened.writer.network
-            active = [peer for peer in network.peers.values() if peer.is_active]
-            block = hostsfile.lines_of(((peer.ip, peer.name) for peer in active), suffix)
+            block = hostsfile.lines_of(with_addresses(network), suffix)
             try:
                 await asyncio.to_thread(hostsfile.update, path, self._interface, block)
                 self._hosts_at = network.revision

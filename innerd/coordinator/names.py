@@ -1,11 +1,13 @@
 """The network's names as a zone that follows the feed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from inndns.zone import Host, Zone, empty
 from innerd.coordinator.feed import Change
 from innerd.domain.cidrs import INFRA_NAME
-from innerd.domain.network import COORDINATOR, Peer
+from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.records import addresses
+from innerd.domain.values import Address
 from innerd.domain.visibility import View, structural, touched
 
 
@@ -44,9 +46,19 @@ class Names:
         )
 
 
+def with_addresses(network: Network) -> Iterator[tuple[Address, str]]:
+    """What a hosts file can have of a network's names."""
+    for peer in network.peers.values():
+        if peer.is_active:
+            yield from addresses(peer.name, peer.ip, _records(peer), network.root.range)
+
+
+def _records(peer: Peer) -> tuple[tuple[str, str, str], ...]:
+    return tuple((record.owner, record.rrtype, record.value) for record in peer.records)
+
+
 def _host(view: View, number: int) -> Host | None:
     peer: Peer | None = view.network.peers.get(number)
     if peer is None or not peer.is_active:
         return None
-    records = tuple((record.owner, record.rrtype, record.value) for record in peer.records)
-    return Host(peer.name, peer.ip, None if peer.id == COORDINATOR else view.class_of(peer), records)
+    return Host(peer.name, peer.ip, None if peer.id == COORDINATOR else view.class_of(peer), _records(peer))

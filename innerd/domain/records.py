@@ -5,14 +5,15 @@ A record's owner is kept relative to its peer: `@` is the peer's name, `app.@` a
 label without `@` is an alias beside the peers' names. So renaming a peer renames what lies below it.
 """
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.errors import Refused
 from innerd.domain.network import Network, Peer, Record
-from innerd.domain.values import parse_address, shown
+from innerd.domain.values import Address, Range, parse_address, shown
 
 TYPES = ("A", "AAAA", "CNAME", "TXT", "SRV")
 MOST = 64  # of one peer
@@ -43,6 +44,24 @@ def shown_value(record: Record, peer: str) -> str:
 def names_of(peer: Peer) -> Iterator[str]:
     """The names that a peer's records make exist."""
     return (full(record.owner, peer.name) for record in peer.records)
+
+
+def addresses(
+    peer: str, ip: Address, records: Iterable[tuple[str, str, str]], block: Range | None
+) -> Iterator[tuple[Address, str]]:
+    """The names of a peer that have an address, for a hosts file: its own, and of its records (owner, type, value) what
+    such a file can hold. It knows no wildcards, and addresses outside the network (`block`) are not for it."""
+    found = {peer: [ip]}
+    kept = [(full(owner, peer), rrtype, value) for owner, rrtype, value in records if not owner.startswith("*")]
+    for name, rrtype, value in kept:
+        if rrtype in ("A", "AAAA"):
+            with contextlib.suppress(Refused):
+                address = parse_address(value)
+                found.setdefault(name, []).extend([address] if block is None or address in block else [])
+    for name, rrtype, value in kept:
+        if rrtype == "CNAME":
+            found.setdefault(name, found.get(full(value, peer), []))
+    return ((address, name) for name, held in found.items() for address in dict.fromkeys(held))
 
 
 def add_record(network: Network, command: c.AddRecord) -> Events:

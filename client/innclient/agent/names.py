@@ -4,11 +4,12 @@ them; or in the hosts file, where that can't be told."""
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from innclient import hostsfile, resolver
 from innclient.agent.state import KnownPeer, Netmap
@@ -18,6 +19,7 @@ from innclient.config import Paths
 from innclient.failures import Failure
 from innclient.resolver import Mode, Setting, Wish
 from inndns.reverse import domains as reverse_domains
+from innerd.domain.records import addresses
 from innerd.domain.values import Address, Range
 from innerd.wireguard.device import NoSuchDevice
 from innerd.wireguard.links import index_of
@@ -132,7 +134,8 @@ class NameKeeper:
             return
         suffix = names.ending(netmap)
         wanted = always or self.mode == "hosts" or names.suffix is not None or names.dns == "none"
-        block = hostsfile.lines_of(((peer.ip, peer.name) for peer in believed(None)), suffix) if wanted else []
+        named = (addresses(p.name, p.ip, map(astuple, p.records), netmap.block) for p in believed(None) if wanted)
+        block = hostsfile.lines_of(chain.from_iterable(named), suffix)
         try:
             await asyncio.to_thread(hostsfile.update, names.path, self._paths.interface, block)
         except (Failure, OSError) as error:
