@@ -92,7 +92,8 @@ def wireguard(interface: str, wanted: str) -> Iterator[Finding]:
         if used == "kernel" or chosen == "kernel" or not has_userspace:
             yield failed("wireguard", missing, fix)
         else:
-            yield warning("wireguard", f"{missing}: wireguard-go is slower", fix)
+            faster = "apt install wireguard (a kernel from 5.6 on has it), if it should be faster"
+            yield warning("wireguard", f"{missing}: wireguard-go is slower", faster)
     if chosen == "userspace" and program is None:
         yield failed("wireguard", "there is no wireguard-go", "apt install wireguard-go")
     if chosen == "userspace" and tun is not None:

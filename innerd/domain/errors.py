@@ -47,6 +47,8 @@ CODES: dict[str, Kind] = {
     "peer_redeemed": "refused",
     "peer_not_redeemed": "refused",
     "peer_disabled": "refused",
+    # between releases
+    "protocol_unknown": "refused",
     # nobody there
     "peer_not_found": "not_found",
     "cidr_not_found": "not_found",

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from innclient.agent.state import LogForked, Netmap, Presence, emptied, greet, take_delta, take_presence, take_snapshot
+from innerd.domain.errors import Refused
 from innerd.wire.innernet import CidrJson
 from innerd.wire.stream import Cursor, DeltaJson, PeerPresence
 from tests.client.told import COORDINATOR, HUMANS, ID, MARI, ME, ROOT, hello, netmap, peer_json, snapshot
@@ -165,3 +166,10 @@ def test_whole_presence_forgets_who_is_not_in_it_and_changes_do_not() -> None:
 def test_endpoints_that_cannot_be_read_are_left_out_of_presence() -> None:
     after = take_presence({}, [told(4, "nonsense", "192.0.2.4:1", "\x1b[0m:1", "192.0.2.5:99999")], whole=True)
     assert after[4].endpoints == ("192.0.2.4:1",)
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_a_stream_of_another_protocol_is_refused_before_anything_is_believed(protocol: int) -> None:
+    with pytest.raises(Refused, match=f"protocol {protocol}, this release knows 1") as refused:
+        greet(Netmap(), hello(protocol=protocol, network_id="b" * 32))
+    assert refused.value.code == "protocol_unknown"

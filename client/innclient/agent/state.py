@@ -28,6 +28,7 @@ from innerd.domain.values import (
     parse_public_key,
     parse_range,
 )
+from innerd.wire import PROTOCOL
 from innerd.wire.innernet import CidrJson, PeerJson, RecordJson
 from innerd.wire.stream import Cursor, DeltaJson, Hello, PeerPresence, Snapshot
 
@@ -100,7 +101,12 @@ class LogForked(Exception):
 
 def greet(netmap: Netmap, hello: Hello) -> Netmap:
     """Take a hello. Raises LogForked where the log is not a continuation of what we saw (a restore raises the
-    generation, which is announced and no alarm)."""
+    generation, which is announced and no alarm), Refused where what follows could not be read."""
+    if hello.protocol != PROTOCOL:
+        known_one = f"this release knows {PROTOCOL}"
+        raise Refused(
+            "protocol_unknown", f"the coordinator speaks protocol {hello.protocol}, {known_one}", "upgrade inn"
+        )
     known = netmap.revision > 0
     if known and hello.network_id != netmap.network_id:
         raise LogForked(f"this is another network ({hello.network_id}) than the one that was joined")
