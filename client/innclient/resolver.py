@@ -18,7 +18,8 @@ from innclient import files
 
 Mode = Literal["resolved", "networkmanager", "resolvconf", "hosts", "none"]
 Wish = Literal["auto", "resolved", "resolvconf", "hosts", "none"]
-_TIMEOUT = 10.0  # seconds
+# Seconds. openresolv restarts Debian's dnsmasq, which calls openresolv, which waits 10 s for its own lock.
+_TIMEOUT = 20.0
 _RESOLVED_STUBS = ("127.0.0.53", "127.0.0.54")
 _DNSMASQ = Path("/etc/NetworkManager/dnsmasq.d")
 _LINKS = Path("/run/systemd/resolve/netif")  # what resolved remembers of links

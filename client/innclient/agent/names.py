@@ -99,10 +99,15 @@ class NameKeeper:
         if self._setting is not None and time.monotonic() - self._looked_at < pause:
             return
         self._looked_at = time.monotonic()
-        await asyncio.to_thread(self._tell, self.stub.address, domains_of(netmap))
+        mode = names.dns if names.dns != "auto" else await asyncio.to_thread(resolver.usual)
+        address: str | None = self.stub.address
+        if mode == "resolvconf":  # openresolv takes a server on the loopback for a resolver of everything
+            address = await self.stub.listen_on_tunnel()
+        if address is None:
+            mode, address = "hosts", self.stub.address
+        await asyncio.to_thread(self._tell, mode, address, domains_of(netmap))
 
-    def _tell(self, address: str, domains: tuple[str, ...]) -> None:
-        mode: Mode = resolver.usual() if self._names.dns == "auto" else self._names.dns
+    def _tell(self, mode: Mode, address: str, domains: tuple[str, ...]) -> None:
         wanted = Setting(mode=mode, interface=self._paths.interface, server=address, domains=domains)
         try:
             if (

@@ -35,6 +35,7 @@ class Stub:
         self._asker = Host("localhost", ip_address("127.0.0.1"), None)
         self.zone: Zone | None = None
         self._server: DnsServer | None = None
+        self._is_on_tunnel = False
 
     def update(self, netmap: Netmap, believed: Iterable[KnownPeer], numbers: set[int] | None) -> None:
         """Take in what was told of some peers (None: of all). Costs what these cost."""
@@ -72,10 +73,17 @@ class Stub:
         if self._server is None:
             _log.warning("names are not answered on this host", why=self.trouble)
         elif on_tunnel:
+            await self.listen_on_tunnel()
+
+    async def listen_on_tunnel(self) -> str | None:
+        """Serve on the tunnel's address too; that, or None where it can't be had."""
+        if self._server is not None and not self._is_on_tunnel:
             try:
-                await server.listen(*_sockets(str(self._own)))
+                await self._server.listen(*_sockets(str(self._own)))
+                self._is_on_tunnel = True
             except OSError as error:
                 _log.warning("names are not answered on the tunnel's address", why=error.strerror)
+        return str(self._own) if self._is_on_tunnel else None
 
     def _may_ask(self, source: str) -> Host | None:
         """This host and what runs on it. Never another peer: it sees other names than we do."""
@@ -91,7 +99,7 @@ class Stub:
     async def close(self) -> None:
         if self._server is not None:
             await self._server.close()
-            self._server, self.address = None, None
+            self._server, self.address, self._is_on_tunnel = None, None, False
 
 
 def _host(peer: KnownPeer) -> Host:
