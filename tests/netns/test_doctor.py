@@ -58,7 +58,7 @@ def is_well(made: Kermpany, *names: str) -> bool:
 
 
 def checked(host: Host, *command: str) -> tuple[int, list[dict[str, Any]]]:
-    """The exit status and the findings, which text and JSON tell alike. They are asked for one after the other, and much
+    """The exit status and the findings, which text and JSON tell alike. They are asked for in turn, and much
     happens meanwhile: what is being repaired is asked for again."""
     for _ in range(3):
         done, text = host.ask(*command, "--json"), host.ask(*command)
