@@ -236,7 +236,8 @@ class Ways:
         was_seen = before is not None and way.seen is not None
         if (moved or (was_seen and before != way.seen)) and self.kind(number, way.endpoint) == "punched":
             way.doubted = True
-        self._traversal.learn(number, self._candidates(number))
+        if self._traversal.is_trying(number):
+            self._traversal.learn(number, self._candidates(number))
 
     def _there(self, numbers: set[int] | None) -> Iterator[KnownPeer]:
         """The others, of some peers (None: of all), that are online."""
