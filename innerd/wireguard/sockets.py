@@ -11,6 +11,12 @@ _USER_TIMEOUT = 20_000  # milliseconds until a peer that acknowledges nothing is
 _SEND_BUFFER = 131_072
 
 
+_FIXES = {
+    errno.EADDRINUSE: "stop what holds it (ss -lnptu shows all)",
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or the sysctl net.ipv4.ip_unprivileged_port_start=0",
+}
+
+
 def bound(interface: str, address: Address, port: int, kind: socket.SocketKind) -> socket.socket:
     """A socket bound to an address and, before that, to the interface. TCP sockets listen. Raises DeviceError."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
@@ -35,7 +41,7 @@ def bound(interface: str, address: Address, port: int, kind: socket.SocketKind) 
             code,
             f"can't listen on {what} {address} port {port} of {interface}: {error.strerror}"
             + (f" (by {by})" if by else ""),
-            "stop what holds it (ss -lnptu shows all)" if code == "port_in_use" else None,
+            _FIXES.get(error.errno or 0),
         ) from error
     return bound_socket
 
