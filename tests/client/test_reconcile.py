@@ -196,3 +196,17 @@ def test_a_peer_of_which_no_endpoint_is_known_is_not_tried() -> None:
 def test_a_clock_that_goes_back_does_not_stop_the_trials(me: PublicKey) -> None:
     seen = trials_over([0, 1, -500, -499, -494, -489], TWO, me=me)
     assert {ONE, OTHER} <= set(seen[2:])
+
+
+def test_the_peer_that_begins_leaves_the_other_a_moment_to_hear_of_it() -> None:
+    """A handshake that comes before its peer is on the device is dropped, and WireGuard tries again after 5 s."""
+    trials = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, moment=0.05)
+    assert trials[4] == Trial(NOW + 0.05, -1, None)
+    assert next_trials(trials, HIGH, [MARI], TWO, NOTHING, NOW + 0.06, moment=0.05)[4].endpoint == ONE
+
+
+@pytest.mark.parametrize(("begins", "endpoint"), [(True, ONE), (False, None), (None, None)])
+def test_who_begins_is_a_matter_of_keys_only_where_nothing_else_decides(
+    begins: bool | None, endpoint: Endpoint | None
+) -> None:
+    assert next_trials({}, LOW, [MARI], TWO, NOTHING, NOW, begins=lambda number: begins)[4].endpoint == endpoint

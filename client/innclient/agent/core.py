@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient.agent.pins import Pins, check, seeded
-from innclient.agent.reconcile import HEAD_START, Server, Trial, entry_of, next_trials, wanted
+from innclient.agent.reconcile import HEAD_START, MOMENT, Server, Trial, entry_of, next_trials, wanted
 from innclient.agent.state import (
     KnownPeer,
     Netmap,
@@ -196,10 +196,10 @@ class Core:
     ) -> Wanted:
         believed = self.believed(numbers)
         # Who does not stay can't wait for the other to begin.
-        head_start = HEAD_START if self.stays else 0.0
+        head_start, moment = (HEAD_START, MOMENT) if self.stays else (0.0, 0.0)
         tried = self.trials
         free = [peer for peer in believed if not self.held(peer.id)]
-        trials = next_trials(tried, self.me.public_key, free, presence, device, now, head_start, self.begins)
+        trials = next_trials(tried, self.me.public_key, free, presence, device, now, head_start, moment, self.begins)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers}
         self.trials = kept | trials
         due = {number: trial for number, trial in trials.items() if trial != tried.get(number)}
@@ -226,9 +226,9 @@ class Core:
         return changes, applied(device, changes)
 
     @property
-    def waits(self) -> bool:
-        """Whether a peer should begin that may not be able to."""
-        return any(trial.turn < 0 for trial in self.trials.values())
+    def due(self) -> float | None:
+        """When the first turn of a peer comes whose turn it is not yet."""
+        return min((trial.since for trial in self.trials.values() if trial.turn < 0), default=None)
 
     def receipt(self) -> Applied | None:
         """What must be reported of what the device matches; None where the coordinator knows it."""

@@ -22,7 +22,6 @@ from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
 from innclient.agent.names import NameKeeper, Names
 from innclient.agent.pins import Broken, Pins, trusted
-from innclient.agent.reconcile import HEAD_START
 from innclient.agent.reporting import Reporter
 from innclient.agent.state import KnownPeer, LogForked, Netmap
 from innclient.agent.tunnel import Tunnel
@@ -76,7 +75,7 @@ class Keeper:
         self._finder = Finder(loaded, disk.load_last(paths))
         self.applier = Applier(self.core, tunnel, self._finder, choices.making, self._repaired)
         self._applying = asyncio.Lock()
-        self._waiting = asyncio.Event()  # for a peer that should begin, and may not be able to
+        self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
         self._hurry = asyncio.Event()  # reconnect now
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self.ways = Ways(self)
@@ -121,7 +120,7 @@ class Keeper:
             await asyncio.to_thread(self.applier.apply, taken)
             if taken is None or taken.names_changed:
                 await self._tell_names(None if taken is None else taken.peers)
-        if self.core.waits:
+        if self.core.due is not None:
             self._waiting.set()
         if self.core.stays and self.applier.device is not None and self.connected_since is not None:
             self.ways.consider(self.applier.device, time.time(), None if taken is None else taken.peers)
@@ -361,11 +360,7 @@ class Keeper:
     async def _tick(self) -> None:
         """Put right what others changed on the device, and try the next endpoint of peers that are silent."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK):  # not wait_for: on Python 3.11 it swallows cancellations
-                    await self._waiting.wait()
-                self._waiting.clear()
-                await asyncio.sleep(HEAD_START)
+            await self._until_next()
             try:
                 await self._look_up()
                 if not await asyncio.to_thread(self.tunnel.is_same):
@@ -382,6 +377,16 @@ class Keeper:
             except (DeviceError, Failure, OSError) as error:
                 self.device_error = str(error)
                 self._log.error("device", error=str(error))
+                await asyncio.sleep(_AGAIN)
+
+    async def _until_next(self) -> None:
+        """Wait for a tick, or for a peer's first turn before it."""
+        ends = time.monotonic() + _TICK
+        while (left := min(ends - time.monotonic(), (self.core.due or float("inf")) - time.time())) > 0:
+            with contextlib.suppress(TimeoutError):  # and not wait_for: on Python 3.11 it swallows cancellations
+                async with asyncio.timeout(left):
+                    await self._waiting.wait()
+            self._waiting.clear()
 
     # -- trust --------------------------------------------------------------------------------------------------
 

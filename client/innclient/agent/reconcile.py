@@ -13,6 +13,7 @@ from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
 from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, only
 
 SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
+MOMENT = 0.05  # seconds until a peer begins: the other should know of it by then, or it drops its packet
 TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
 HEAD_START = 0.6  # seconds in which the peer that begins should have reached the other: a way by satellite and back
 
@@ -48,13 +49,15 @@ def next_trials(
     device: Device,
     now: float,
     head_start: float = HEAD_START,
+    moment: float = 0.0,
     begins: Callable[[int], bool | None] = lambda number: None,
 ) -> dict[int, Trial]:
     """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
 
     Two peers hear of each other at the same moment. If both began at once, their handshakes would cross, each would
-    drop the other's answer, and WireGuard would try again only after 5 s. So one begins, and the other
-    follows after a head start, in case a NAT lets nobody in: who `begins` says, else the one with the higher key.
+    drop the other's answer, and WireGuard would try again only after 5 s. So one begins, after a moment
+    in which the other hears of it too; that one follows after a head start, in case a NAT lets nobody in. Who begins is
+    what `begins` says, else it is the one with the higher key.
 
     An endpoint is set once a turn and then left alone, as the peer may be trying us at the same moment and
     WireGuard has learned the better one from its packet.
@@ -68,7 +71,7 @@ def next_trials(
         if before is not None and now < before.since - head_start:
             before = None  # the clock went back: begin anew
         first = me > peer.public_key if (said := begins(peer.id)) is None else said
-        since = before.since if before is not None else now if first else now + head_start
+        since = before.since if before is not None else now + (moment if first else head_start)
         turn = max(-1, int((now - since) // TRY))
         if before is None or turn != before.turn:
             endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None
