@@ -156,8 +156,7 @@ class Keeper:
             await self._report_candidates()
 
     async def place(self, peer: KnownPeer, endpoint: Endpoint) -> None:
-        """Reach a peer at an endpoint from now on, if it is not reached there already, and still one that may be: much
-        can have happened since the way to it was looked for. Raises DeviceError."""
+        """Reach a peer at an endpoint from now on, if it is still one: much can have happened. Raises DeviceError."""
         async with self._applying:
             if peer.public_key not in (known.public_key for known in self.core.believed({peer.id})):
                 return
