@@ -156,7 +156,7 @@ def headline(keeper: Keeper) -> str:
 
 async def _when_all(begun: list[asyncio.Future[bool]], ready: Callable[[], Awaitable[None]]) -> None:
     """Who is up though none of its interfaces is, is not ready: it ends with what was in the way."""
-    if any(await asyncio.gather(*begun)):
+    if any(await asyncio.gather(*map(asyncio.shield, begun))):  # who gives up waiting takes nobody's word away
         await ready()
 
 
