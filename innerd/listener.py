@@ -7,25 +7,25 @@ would stand, as the kernel says it (SO_PEERCRED).
 import asyncio
 import contextlib
 import os
-import resource
 import socket
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from time import thread_time
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from innclient import files
-from innerd.api.asgi import PIPE
+from innerd.api.asgi import PIPE, SEAT
 from innerd.api.compat import MAX_BODY
 from innerd.api.sessions import LOCAL
+from innerd.api.sources import Source, Sources
 from innerd.api.stream import Connection
 from innerd.wireguard.device import DeviceError
 
-_MOST_A_SOURCE = 32  # connections
+_MOST_AHEAD = 8  # requests sent ahead on a connection
 _HEAD_SECONDS = 10.0  # for the head of a request, from its first byte or the connection's beginning
 _HEAD_BYTES = 16 * 1024
 _READ = 256 * 1024  # what one read may bring beside
@@ -35,38 +35,68 @@ _TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
 
 
 class TunnelProtocol(HttpToolsProtocol):
-    """HTTP over the tunnel, for peers that may be hostile: so many connections a source and in all, so many bytes and
-    so much time for the head of a request. uvicorn bounds none of these."""
+    """HTTP over the tunnel, for peers that may be hostile: a seat where its source has one left, so many bytes and so
+    much time for the head of a request, so many requests sent ahead. uvicorn bounds none of these."""
 
-    open: ClassVar[Counter[str]] = Counter()  # connections, by source
+    def __init__(self, sources: Sources, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_proven = False
+        self._sources = sources
+        self._source: Source | None = None
+        self._is_held = False
+        self._head = self._message = 0
+        self._stream: Connection | None = None
+        self._deadline: asyncio.TimerHandle = self.loop.call_later(_HEAD_SECONDS, self.drop)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._source = self.client[0] if self.client else ""
-        self._head = self._message = 0
-        self._stream: Connection | None = None
-        self.open[self._source] += 1
-        self._deadline = self.loop.call_later(_HEAD_SECONDS, transport.abort)
-        if self.open[self._source] > _MOST_A_SOURCE or self.open.total() > most_connections():
+        self._source = self._sources.seat(self, self.client) if self.client else None
+        if self._source is None:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
-        self.open[self._source] -= 1
-        if not self.open[self._source]:
-            del self.open[self._source]
+        if self._source is not None:
+            self._sources.unseat(self, self._source)
         if self._stream is not None:
-            self._stream.gone()
+            self._stream.lost()
         super().connection_lost(exc)
+        # What points at each other here would wait for the collector, thousands at a time.
+        self._stream = self._source = None
+        self.scope = self.cycle = None  # type: ignore[assignment]
+
+    def drop(self) -> None:
+        self.transport.abort()
+
+    def hold(self, held: bool) -> None:
+        if self.transport.is_closing() or held == self._is_held:
+            return
+        if held and self._is_between_requests():
+            self._is_held = True
+            self.transport.pause_reading()
+        elif not held:
+            self._is_held = False
+            self.transport.resume_reading()
+
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._source is not None and self._source.is_held:
+            self.hold(True)
 
     def data_received(self, data: bytes) -> None:
+        began = thread_time()
         self._message += len(data)
         if self._message > _HEAD_BYTES + MAX_BODY + _READ:  # chunks and trailers without end
-            self.transport.abort()
+            self.drop()
             return
         super().data_received(data)
         if not self._deadline.cancelled():  # still in the head
             self._count(len(data))
+        if self._source is not None:
+            self._source.charge(thread_time() - began)
 
     def _count(self, length: int) -> None:
         self._head += length
@@ -90,7 +120,10 @@ class TunnelProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._deadline.cancel()
         self.scope[PIPE] = self._connect  # type: ignore[literal-required]
+        self.scope[SEAT] = self  # type: ignore[literal-required]
         super().on_headers_complete()
+        if len(self.pipeline) > _MOST_AHEAD:
+            self.drop()
 
     def _connect(self) -> Connection:
         """The way to write a stream's frames; it hears when they have left, and when the client is gone."""
@@ -101,11 +134,6 @@ class TunnelProtocol(HttpToolsProtocol):
         super().resume_writing()
         if self._stream is not None:
             self._stream.drained()
-
-
-def most_connections() -> int:
-    """Three quarters of the files that this process may open: the log, the device and root's own socket need some."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
 
 
 class LocalProtocol(HttpToolsProtocol):
@@ -119,9 +147,10 @@ class LocalProtocol(HttpToolsProtocol):
 
 
 class Listener(uvicorn.Server):
-    """A uvicorn server on one listening socket. Signals and lifespan are the composition root's."""
+    """A uvicorn server on one listening socket. Signals and lifespan are the composition root's. `sources` is what its
+    app counts by too, if it does."""
 
-    def __init__(self, app: Any, listening: socket.socket) -> None:
+    def __init__(self, app: Any, listening: socket.socket, sources: Sources | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -139,6 +168,7 @@ class Listener(uvicorn.Server):
             )
         )
         self._listening = listening
+        self._sources = sources or Sources()
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
@@ -165,8 +195,15 @@ class Listener(uvicorn.Server):
                     await self._stop.wait()
 
     def _protocol(self) -> asyncio.Protocol:
-        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        return make(config=self.config, server_state=self.server_state, app_state={}, _loop=asyncio.get_running_loop())
+        options = {
+            "config": self.config,
+            "server_state": self.server_state,
+            "app_state": {},
+            "_loop": asyncio.get_running_loop(),
+        }
+        if self._listening.family == socket.AF_UNIX:
+            return LocalProtocol(**options)  # type: ignore[arg-type]
+        return TunnelProtocol(self._sources, **options)
 
     async def start(self) -> None:
         """Return when it listens."""

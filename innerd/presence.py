@@ -37,6 +37,8 @@ class Presence:
         self.observed: dict[int, Observed] = {}
         self.candidates: dict[int, tuple[Endpoint, ...]] = {}
         self.receipts: dict[int, Receipt] = {}
+        self.proven: set[int] = set()  # peers that have shown a proof of their key: they run `inn`
+        self.shown: dict[int, int] = {}  # the newest revision that a peer was told of, or brought along itself
         self.told: dict[int, int] = {}  # the revision of the last frame that a streaming peer was sent
         self.streaming: set[int] = set()
         self.versions: dict[int, int] = {}  # how often what is told of a peer has changed
@@ -97,9 +99,17 @@ class Presence:
 
     def forget(self, peer: int) -> None:
         """The peer is gone for good."""
-        for known in (self.observed, self.candidates, self.receipts, self.told, self._learned, self.versions):
+        for known in (
+            self.observed,
+            self.candidates,
+            self.receipts,
+            self.told,
+            self.shown,
+            self._learned,
+            self.versions,
+        ):
             known.pop(peer, None)
-        for held in (self.streaming, self._online, self._changed):
+        for held in (self.proven, self.streaming, self._online, self._changed):
             held.discard(peer)
         self.moved(peer)
 

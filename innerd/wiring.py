@@ -286,7 +286,8 @@ class Coordinator:
         """The sockets on the WireGuard address, bound to the device: anew when the device is another one."""
         port = self._opened.config.listen_port
         before = self._tunnel
-        self._tunnel = Listener(self._app, bound(self._interface, self._address, port, socket.SOCK_STREAM))
+        listening = bound(self._interface, self._address, port, socket.SOCK_STREAM)
+        self._tunnel = Listener(self._app, listening, self._opened.services.sources)
         if before is not None:
             _log.warning("the interface was made anew: listening anew", interface=self._interface)
             self._opened.hub.end_all("interface_remade")

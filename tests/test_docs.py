@@ -19,7 +19,7 @@ import innerd.config
 from innclient import failures
 from innclient.options import global_flags
 from inndns.server import Counters
-from innerd.api.compat import _OPEN
+from innerd.api.compat import OPEN
 from innerd.api.metrics import Metrics
 from innerd.domain.errors import CODES
 from innerd.presence import Observed
@@ -159,7 +159,7 @@ async def test_every_route_is_in_api_and_no_other() -> None:
     """Read off the app as its door does; what the door never lets through (the framework's own pages) is no route."""
     templates = (await populated()).app._routes._templates
     routes = {(method, parts) for method, found in templates.items() for parts in found}
-    reachable = {f"{method} /{'/'.join(parts)}" for method, parts in routes if parts[0] == "v1" or parts[0] in _OPEN}
+    reachable = {f"{method} /{'/'.join(parts)}" for method, parts in routes if parts[0] == "v1" or parts[0] in OPEN}
     listed = {line.split("`")[1] for line in rows("api.md") if re.match(r"\| `[A-Z]+ /", line)}
     assert listed == reachable | {"GET /v1/user/events"}
 

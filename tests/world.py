@@ -8,9 +8,10 @@ Peers ask from their own addresses. Without sockets (`World.client`) that is the
 import asyncio
 import contextlib
 import os
+import re
 import socket
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -32,6 +33,7 @@ from innerd.listener import Listener
 from innerd.log.codec import Who
 from innerd.log.memory import MemoryStore
 from innerd.presence import Presence
+from innerd.wire import proof
 from innerd.wire.stream import Cursor
 from innerd.wireguard import keys
 from innerd.wireguard.memory import MemoryBackend
@@ -74,6 +76,24 @@ class Pipe:
         return data
 
 
+OURS = re.compile(r"/v1/(user/(applied|connect|events)|why)\b")  # what needs a proof of the peer's key
+
+
+class Proving(httpx2.Auth):
+    """Makes the proof that `inn` makes, where a peer needs one."""
+
+    requires_request_body = True
+
+    def __init__(self, world: "World", who: str) -> None:
+        self._world, self._who = world, who
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        target = request.url.raw_path.decode()
+        if OURS.match(target) and proof.HEADER not in request.headers:
+            request.headers[proof.HEADER] = self._world.proof(self._who, request.method, target, request.content)
+        yield request
+
+
 class World:
     """One network with its coordinator. Commands are submitted as the local root; `now` is the clock."""
 
@@ -81,6 +101,8 @@ class World:
         self.store = store
         self.now = BEGINNING
         self.fatal: list[str] = []
+        self._nonces = 0
+        self._holders: dict[str, str] = {}  # public key -> whose private key it belongs to
         self.backend = MemoryBackend()
         self.presence = Presence(lambda: self.now)
         self.writer: Writer
@@ -183,15 +205,32 @@ class World:
         """A peer that has redeemed its invitation for `key(name)`, long enough ago that nothing is in transition."""
         peer = await self.invite(name, cidr, ip=ip, admin=admin)
         await self.do(c.Redeem(peer.id, key(name)), Who(f"peer:{peer.id}", str(peer.ip)))
+        self._holders[key(name)] = name
         return self.peer(name)
 
     async def associate(self, one: str, other: str) -> None:
         await self.do(c.AddAssociation(self.cidr_id(one), self.cidr_id(other)))
 
+    def holder(self, who: str) -> str | None:
+        """The name by which a peer's key was made: peers are renamed, keys are not. None for who is no peer."""
+        peer = self.writer.network.peer_named(who)
+        if peer is None:
+            return None
+        return self._holders.get(peer.public_key, who if peer.public_key == key(who) else None)
+
+    def proof(self, who: str, method: str, target: str, body: bytes = b"") -> str:
+        """The proof of a peer's key for a request without conditions."""
+        self._nonces += 1
+        shared = keys.shared_secret(private_key(self.holder(who) or who), key("coordinator"))
+        request = proof.Request(method=method, target=target, host=self.services.internal_endpoint, body=body)
+        derived = proof.derive_key(shared, self.writer.network.id)
+        return proof.prove(derived, request, int(self.now), f"nonce-{self._nonces:08}")
+
     # -- asking -------------------------------------------------------------------------------------------------
 
     def client(self, who: str | None, **headers: str) -> httpx2.AsyncClient:
         """Requests of a peer by name (with the server-key header), of a bare address, or (None) of local root."""
+        peer = None
         if who is None:
             source, known = "local:0", {}
         else:
@@ -202,6 +241,7 @@ class World:
             transport=httpx2.ASGITransport(self.app, client=(source, 40_000)),
             base_url=f"http://{self.services.internal_endpoint}",
             headers=known | headers,
+            auth=None if who is None or peer is None else Proving(self, who),
         )
 
     @contextlib.asynccontextmanager
@@ -211,7 +251,7 @@ class World:
         listening.setblocking(False)
         port: int = listening.getsockname()[1]
         self.services.internal_endpoint = endpoint_of(str(self._own_address()), port)
-        listener = Listener(self.app, listening)
+        listener = Listener(self.app, listening, self.services.sources)
         await listener.start()
         telling = asyncio.create_task(self.hub.teller.run())
         try:
@@ -228,6 +268,7 @@ class World:
             transport=httpx2.AsyncHTTPTransport(local_address=str(self.peer(name).ip), trust_env=False),
             base_url=f"http://{endpoint_of(str(self._own_address()), port)}",
             headers={"X-Innernet-Server-Key": key("coordinator")},
+            auth=Proving(self, name),
             trust_env=False,
         )
 

@@ -1,5 +1,6 @@
 """The app: the routes, how errors come out, the OpenAPI description; `create_app` puts the door in front."""
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -60,7 +61,13 @@ async def metrics(request: Asgi, services: Wired) -> Response[bytes]:
 
 @get("/openapi.json", operation_id="OpenApi", summary="This description", include_in_schema=False)
 async def openapi(request: Asgi) -> Response[bytes]:
-    return Response(describe(request.app), media_type="application/json")
+    return Response(_described(request.app), media_type="application/json")
+
+
+@cache
+def _described(app: Litestar) -> bytes:
+    """Made once: it takes the time of many requests."""
+    return describe(app)
 
 
 def describe(app: Litestar) -> bytes:

@@ -18,3 +18,11 @@ async def disconnected(receive: Receive) -> None:
 
 SESSION = "innerd.session"
 PIPE = "innerd.pipe"  # makes the way past the framework that streams write to
+SEAT = "innerd.seat"  # the connection, as `sources` knows it
+VISIT = "innerd.visit"  # the request in progress, as `sources` counts it
+
+
+def only_waits(scope: Scope) -> None:
+    """From here on a request just waits: it is none of the few of its source that may be in progress."""
+    if (visit := scope.get(VISIT)) is not None:
+        visit.leave()

@@ -1,85 +1,50 @@
-"""The door in front of the routes: innernet's path rules, the guards, who is asking.
+"""The door in front of the routes: what a source may cost, innernet's path rules, the guards, who is asking.
 
-1. The path is split at `/`, leading slashes are dropped, nothing is percent-decoded. What is not below `v1`
-   (but for our three open routes) is 404, whoever asks.
-2. A request with `Origin` or `Referer`, or with another `Host`, comes from a browser: 403.
-3. Below `v1` authentication comes before routing: an unknown path is 401 to a stranger, 404 to a peer; the admin
+1. Before anything is looked at, the source that asks must have budget left, and it must be its turn (`sources`).
+2. What is not below `v1` (but for our three open routes) is 404, whoever asks (`paths`).
+3. A request with `Origin` or `Referer`, or without this `Host`, comes from a browser: 403.
+4. Below `v1` authentication comes before routing: an unknown path is 401 to a stranger, 404 to a peer; the admin
    check comes before admin sub-routes.
-4. Trailing components are ignored once a route matched; ids are what Rust reads as i64; a wrong method is 404.
-5. A body needs a Content-Length and at most 64 KiB (innernet: 16), else 400, before it is read.
+5. A body needs a Content-Length and a bounded size, else 400, before it is read.
+6. What acts for a peer, or commands the network, needs the proof of the peer's key (`sessions`).
 """
 
 import asyncio
-import re
 from collections.abc import Iterable
 from time import perf_counter
 
 from litestar import Litestar
 
-from innerd.api.asgi import SESSION, App, Message, Receive, Scope, Send
+from innerd.api.asgi import SEAT, SESSION, VISIT, App, Message, Receive, Scope, Send
 from innerd.api.follow import serve_follow
-from innerd.api.limits import Buckets
+from innerd.api.paths import Routes, parts_of
 from innerd.api.services import Services
-from innerd.api.sessions import Headers, ProofCheck, Session, identify, unauthorized
+from innerd.api.sessions import LOCAL, Headers, ProofCheck, Session, identify, unauthorized
+from innerd.api.sources import Metered, Turns, Visit
 from innerd.api.stream import serve_stream
 from innerd.domain.errors import Refused
 from innerd.wire import problems
-from innerd.wire.proof import Request
+from innerd.wire.proof import HEADER, Request
 
 MAX_BODY = 64 * 1024
+_USER_BODY = 16 * 1024  # innernet's bound, for peers' own routes but for receipts, which may name many peers
+_RECEIPT_BODY = 32 * 1024
 _BODY = 10.0  # seconds for a body to come in
 _ROUTE = "innerd.route"  # in the scope: the route's template, for metrics
 _STREAM = "/v1/user/events"
 
-_BURST, _RATE = 2000, 200.0  # requests of a peer that is no administrator: at once, and a second after that
-_OPEN = {"metrics", "healthz", "openapi.json"}
-_I64 = re.compile(r"[+-]?0*[0-9]{1,19}")
+OPEN = {"metrics", "healthz", "openapi.json"}
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 _FOR_USERS = {"state", "endpoint", "candidates", "applied", "connect", "events"}
+_PROVEN = {"applied", "connect", "events"}  # they act for the peer, and are ours alone
+_INNERNETS = {"endpoint", "candidates"}  # they act for the peer too, but innernet's clients have no proof
+_PROOF = HEADER.lower().encode()
 
-Template = tuple[str, ...]
-_ID = "{id}"
-
-
-class Routes:
-    """The known routes as templates, read off the app, so that they are written down once."""
-
-    def __init__(self, app: Litestar) -> None:
-        self._templates: dict[str, set[Template]] = {}
-        for route in app.routes:
-            template = tuple(_ID if "{" in part else part for part in route.path.strip("/").split("/"))
-            for method in set(getattr(route, "methods", ())) - {"OPTIONS", "HEAD"}:
-                self._templates.setdefault(str(method), set()).add(template)
-        every = {template for templates in self._templates.values() for template in templates}
-        self._with_ids = {template[:-1] for template in every if template[-1] == _ID}
-
-    def resolve(self, method: str, parts: list[str]) -> tuple[str, str] | None:
-        """The route template and the canonical path of a request, or None (404)."""
-        templates = self._templates.get(method, set())
-        for length in range(len(parts), 0, -1):
-            head = parts[:length]
-            for template in templates:
-                if (path := _fill(template, head)) is not None:
-                    return "/" + "/".join(template), path
-            if tuple(head[:-1]) in self._with_ids:
-                return None  # an id stood here, and nothing takes it
-        return None
-
-
-def _fill(template: Template, parts: list[str]) -> str | None:
-    if len(template) != len(parts):
-        return None
-    filled = []
-    for expected, given in zip(template, parts, strict=True):
-        if expected != _ID:
-            if expected != given:
-                return None
-            filled.append(given)
-            continue
-        if not _I64.fullmatch(given) or not -(2**63) <= int(given) < 2**63:
-            return None
-        filled.append(str(int(given)))
-    return "/" + "/".join(filled)
+# Nothing of ours is for a browser to show, or to guess the type of.
+_NOT_TO_BE_SHOWN = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 
 
 class Door:
@@ -90,17 +55,28 @@ class Door:
         self._services = services
         self._routes = Routes(app)
         self._proofs = ProofCheck(services)
-        self._requests = Buckets("answers", _BURST, _RATE, services.clock)
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if scope["client"] is None or _is_local(scope):
+            await self._serve(scope, receive, send)
+            return
+        visit = scope[VISIT] = Visit(self._services.sources.of(scope["client"]))
+        try:
+            await Metered(self._serve(scope, receive, send), visit.charge)
+        finally:
+            visit.leave()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, method, status = perf_counter(), scope["method"], 0
 
         async def counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], *_NOT_TO_BE_SHOWN]
             await send(message)
 
         scope[_ROUTE] = "none"
@@ -113,13 +89,10 @@ class Door:
                 self._services.observe_request(scope[_ROUTE], method, status, perf_counter() - began)
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parts = scope["path"].lstrip("/").split("/") if not scope.get("raw_path") else _raw_parts(scope)
-        headers: Headers = {}
-        for name, value in scope["headers"]:
-            if name == b"host" and name in headers:
-                raise Refused("wrong_host", "there are two Host headers")
-            headers.setdefault(name, value)  # of several the first counts
-        if parts[0] in _OPEN and len(parts) == 1 and scope["method"] == "GET":
+        headers = _headers(scope)
+        await self._await_turn(scope, headers)
+        parts = parts_of(scope)
+        if parts[0] in OPEN and len(parts) == 1 and scope["method"] == "GET":
             self._guard(scope, headers)
             scope[SESSION] = None
             scope[_ROUTE] = "/" + parts[0]
@@ -132,39 +105,29 @@ class Door:
         self._allow(session, parts)
         body = b""
         if scope["method"] in _WITH_BODY:
-            body = await _read_body(scope, headers, receive)
+            body = await _read_body(_most(parts), headers, receive)
             # It may have been long on its way: who asks must still be who began to ask.
             now = identify(self._services, scope["client"], headers)
             session.still(self._services.writer.network, admin=parts[1:2] == ["admin"])
             self._allow(now, parts)
-        privileged = parts[1:2] in (["admin"], ["network"]) or (parts[1:2] == ["why"] and session.admin_capable())
-        if session.peer is not None and not session.admin_capable():
-            self._requests.take(session.peer.id)
-        if privileged and session.peer is not None:
-            self._proofs.check(session.peer, headers.get(b"x-innerd-proof"), _bound(scope, headers, body))
-        if parts[1:3] == ["admin", "events"] and scope["method"] == "GET" and _follows(scope):
-            scope[_ROUTE] = _STREAM
-            await serve_follow(self._services, session, scope, receive, send)
+        self._prove(session, parts, scope, headers, body)
+        await self._dispatch(session, parts, scope, headers, body, receive, send)
+
+    async def _await_turn(self, scope: Scope, headers: Headers) -> None:
+        visit: Visit | None = scope.get(VISIT)
+        if visit is None:
             return
-        found = self._routes.resolve(scope["method"], parts)
-        if found is None:
-            if parts[1:3] == ["user", "events"] and scope["method"] == "GET":
-                scope[_ROUTE] = _STREAM
-                await serve_stream(self._services.hub, session.peer, scope, headers, send)
-                return
-            raise Refused("not_found", "there is no such route")
-        scope[SESSION] = session
-        scope[_ROUTE], path = found
-        await self._forward(scope, path, body, receive, send)
+        if _PROOF not in headers:  # with one, it may be an administrator, who has no budget
+            visit.source.require_budget()
+        await self._turns.take(visit.source)
 
     def _guard(self, scope: Scope, headers: Headers) -> None:
         """Browsers give themselves away: no page may command the network from behind a peer's address."""
         if b"origin" in headers or b"referer" in headers:
             raise Refused("foreign_origin", "requests from web pages are refused")
-        host = headers.get(b"host")
-        local = scope["client"] is not None and scope["client"][0].startswith("local:")
-        if host is not None and not local and host.decode("latin-1") != self._services.internal_endpoint:
-            raise Refused("wrong_host", "the Host header names another server")
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not _is_local(scope) and host != self._services.internal_endpoint:
+            raise Refused("wrong_host", "the Host header names another server" if host else "there is no Host header")
 
     def _allow(self, session: Session, parts: list[str]) -> None:
         area, route = (*parts, "", "")[1:3]
@@ -180,6 +143,67 @@ class Door:
                 raise unauthorized("this route is for peers")
             raise unauthorized("this peer has not redeemed its invitation", "not_redeemed")
 
+    def _prove(self, session: Session, parts: list[str], scope: Scope, headers: Headers, body: bytes) -> None:
+        """The proof of the peer's key, where one is given or needed. Raises Refused."""
+        peer = session.peer
+        if peer is None:
+            return
+        header, visit = headers.get(_PROOF), scope.get(VISIT)
+        is_proven = header is not None and session.user_capable()
+        if header is not None and is_proven:
+            self._proofs.check(peer, header, _bound(scope, headers, body))
+            self._services.presence.proven.add(peer.id)
+            if (seat := scope.get(SEAT)) is not None:
+                seat.is_proven = True
+        elif self._needs_proof(session, parts):
+            raise unauthorized(
+                f"requests that act for a peer, or for the network, must carry {HEADER}",
+                "proof_required",
+                "use inn, which makes it"
+                + (
+                    '; or set admin-proof = "optional" on the coordinator for innernet\'s client'
+                    if parts[1:2] == ["admin"]
+                    else ""
+                ),
+            )
+        if visit is not None and is_proven and session.admin_capable():
+            visit.excuse()
+        elif visit is not None and header is not None:
+            visit.source.require_budget()
+
+    def _needs_proof(self, session: Session, parts: list[str]) -> bool:
+        area, route = (*parts, "", "")[1:3]
+        if area in ("admin", "network") or (area == "why" and session.admin_capable()):
+            return self._services.proof_required
+        if area == "user" and route in _INNERNETS:
+            return session.peer is not None and session.peer.id in self._services.presence.proven
+        return area == "why" or (area == "user" and route in _PROVEN)
+
+    async def _dispatch(
+        self,
+        session: Session,
+        parts: list[str],
+        scope: Scope,
+        headers: Headers,
+        body: bytes,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        if parts[1:3] == ["admin", "events"] and scope["method"] == "GET" and _follows(scope):
+            scope[_ROUTE] = _STREAM
+            await serve_follow(self._services, session, scope, receive, send)
+            return
+        found = self._routes.resolve(scope["method"], parts)
+        if found is None:
+            if parts[1:3] == ["user", "events"] and scope["method"] == "GET":
+                scope[_ROUTE] = _STREAM
+                await serve_stream(self._services.hub, session.peer, scope, headers, send)
+                return
+            raise Refused("not_found", "there is no such route")
+        scope[SESSION] = session
+        scope[_ROUTE], path = found
+        await self._forward(scope, path, body, receive, send)
+
     async def _forward(self, scope: Scope, path: str, body: bytes, receive: Receive, send: Send) -> None:
         scope["path"], scope["raw_path"] = path, path.encode()
         sent = False
@@ -192,6 +216,19 @@ class Door:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, _bare(send))
+
+
+def _is_local(scope: Scope) -> bool:
+    return scope["client"] is not None and scope["client"][0].startswith(LOCAL)
+
+
+def _headers(scope: Scope) -> Headers:
+    headers: Headers = {}
+    for name, value in scope["headers"]:
+        if name == b"host" and name in headers:
+            raise Refused("wrong_host", "there are two Host headers")
+        headers.setdefault(name, value)  # of several the first counts
+    return headers
 
 
 def _bare(send: Send) -> Send:
@@ -209,11 +246,6 @@ def _bare(send: Send) -> Send:
 
 def _follows(scope: Scope) -> bool:
     return b"follow=true" in scope["query_string"].split(b"&")
-
-
-def _raw_parts(scope: Scope) -> list[str]:
-    raw: bytes = scope["raw_path"]
-    return raw.partition(b"?")[0].decode("latin-1").lstrip("/").split("/")
 
 
 def _bound(scope: Scope, headers: Headers, body: bytes) -> Request:
@@ -235,12 +267,19 @@ def _bound(scope: Scope, headers: Headers, body: bytes) -> Request:
     )
 
 
-async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
+def _most(parts: list[str]) -> int:
+    """The bytes that a body may have: what peers say of themselves is short."""
+    if parts[1:2] != ["user"]:
+        return MAX_BODY
+    return _RECEIPT_BODY if parts[2:3] == ["applied"] else _USER_BODY
+
+
+async def _read_body(most: int, headers: Headers, receive: Receive) -> bytes:
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" in headers or not length.isdigit():
         raise Refused("length_required", "a body needs a Content-Length")
-    if int(length) > MAX_BODY:
-        raise Refused("body_too_large", f"the body has {int(length)} bytes, but {MAX_BODY} are the limit")
+    if len(length) > 9 or int(length) > most:
+        raise Refused("body_too_large", f"the body has {length.decode()[:20]} bytes, but {most} are the limit")
     try:
         async with asyncio.timeout(_BODY):
             return await _whole_body(receive)

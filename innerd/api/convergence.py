@@ -90,7 +90,8 @@ class Convergence:
             state = "current" if self._has(peer.id, revision) else "behind"
             concerned = told >= revision or self._hub.is_behind(peer.id, revision)
         else:
-            state = "polling" if receipt is None and self._presence.is_online(peer.id, self._clock()) else "offline"
+            polls = peer.id not in self._presence.proven and self._presence.is_online(peer.id, self._clock())
+            state = "polling" if polls else "offline"
             concerned = self._writer.feed.concern.last(view.class_of(peer)) >= revision
         return ours.PeerConvergence(
             id=peer.id,

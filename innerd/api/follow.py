@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from innerd.api.asgi import Receive, Scope, Send, disconnected
+from innerd.api.asgi import Receive, Scope, Send, disconnected, only_waits
 from innerd.api.reports import audit_query, audit_record
 from innerd.api.services import Services
 from innerd.api.sessions import Session
@@ -34,6 +34,7 @@ async def serve_follow(services: Services, session: Session, scope: Scope, recei
             "headers": [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")],
         }
     )
+    only_waits(scope)
     sender = asyncio.create_task(_send(services, session, asked, send))
     gone = asyncio.create_task(disconnected(receive))
     stopping = asyncio.create_task(services.hub.stopping.wait())

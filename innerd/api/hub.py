@@ -108,6 +108,8 @@ class Hub:
         """Nothing for a client that is at the head, a delta for one that we remember, else a snapshot."""
         stream.cursor = cursor.revision if cursor is not None else 0
         if cursor is not None and cursor.generation == view.network.generation:
+            self._presence.shown[stream.peer] = min(cursor.revision, view.network.revision)
+        if cursor is not None and cursor.generation == view.network.generation:
             if cursor.revision == view.network.revision:
                 return
             if self._writer.feed.concern.last(stream.class_) <= cursor.revision < view.network.revision:

@@ -4,6 +4,7 @@ import msgspec
 from litestar import Response, get
 
 from innerd import __version__
+from innerd.api.asgi import only_waits
 from innerd.api.carry import Asgi, json, session_of
 from innerd.api.convergence import MOST
 from innerd.api.reports import actor_name, audit_page
@@ -119,6 +120,8 @@ async def convergence(request: Asgi, services: Wired) -> Response[bytes]:
     revision, seconds = _revision(asked.get("revision"), head), _seconds(asked.get("wait"))
     if seconds and not services.is_serving:
         raise Refused("not_serving", "nobody serves this network: no peer is connected", "start it: innerd serve")
+    if seconds:
+        only_waits(request.scope)  # type: ignore[arg-type]
     waited = await services.convergence.wait(revision, seconds) if seconds else 0.0
     peers = services.convergence.at(revision)
     found = ours.Convergence(revision=services.writer.network.revision, asked=revision, waited=waited, peers=peers)

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from innerd.api.convergence import Convergence
 from innerd.api.hub import Hub
+from innerd.api.sources import Sources
 from innerd.coordinator.writer import Writer
 from innerd.domain.network import Peer
 from innerd.domain.values import Address, PublicKey
@@ -43,6 +44,7 @@ class Services(Struct, kw_only=True):
     store_size: Callable[[], tuple[int, int]] = lambda: (0, 0)
     store_busy: Callable[[], int] = lambda: 0
     own_address: Address | None = None
+    sources: Sources = field(default_factory=Sources)
     device_errors: Callable[[], int] = lambda: 0
     started: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.time

@@ -14,9 +14,10 @@ from innerd.api.services import Services
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.log.codec import Who
-from innerd.wire.proof import HEADER, NonceMemory, Request, check, derive_key
+from innerd.wire.proof import MOST_NONCES, NonceMemory, Request, check, derive_key
 
 LOCAL = "local:"  # what the control socket writes before the uid, in place of an address
+_ADMINS_NONCES = 500_000  # bulk work is proved request by request
 OWN_PROCESS = -1  # in place of a process id: a verb runs the API itself, as nobody serves
 
 Headers = dict[bytes, bytes]
@@ -101,26 +102,19 @@ def _user(client: str) -> str:
 
 
 class ProofCheck:
-    """Checks admin proofs; remembers nonces and derived keys."""
+    """Checks proofs; remembers nonces and derived keys."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._nonces = NonceMemory()
+        self._nonces = NonceMemory(since=services.clock())
         self._keys: dict[str, bytes] = {}
 
-    def check(self, peer: Peer, header: bytes | None, request: Request) -> None:
-        """Raises Refused `proof_required` or `proof_invalid`."""
-        if header is None:
-            if self._services.proof_required:
-                raise unauthorized(
-                    f"admin requests of this network must carry {HEADER}",
-                    "proof_required",
-                    'use inn, or set admin-proof = "optional" on the coordinator for innernet\'s client',
-                )
-            return
+    def check(self, peer: Peer, header: bytes, request: Request) -> None:
+        """Raises Refused `proof_invalid`, or `rate_limited` where a peer makes more than can be remembered."""
         key = self._keys.get(peer.public_key)
         if key is None:
             network_id = self._services.writer.network.id
             key = derive_key(self._services.shared_secret(peer.public_key), network_id)
             self._keys[peer.public_key] = key
-        check(header.decode("latin-1"), key, request, peer.id, self._services.clock(), self._nonces)
+        most = _ADMINS_NONCES if peer.is_admin else MOST_NONCES
+        check(header.decode("latin-1"), key, request, peer.id, self._services.clock(), self._nonces, most)

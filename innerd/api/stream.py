@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from innerd.api.asgi import PIPE, Scope, Send
+from innerd.api.asgi import PIPE, Scope, Send, only_waits
 from innerd.api.hub import Hub
 from innerd.api.streams import Stream
 from innerd.domain.errors import Refused
@@ -19,8 +19,8 @@ class Connection:
     frame is shared by thousands. What comes before the response has begun waits for it."""
 
     def __init__(self, transport: asyncio.WriteTransport) -> None:
-        self.drained: Callable[[], None] = lambda: None
-        self.gone: Callable[[], None] = lambda: None
+        self.drained: Callable[[], None] = _nothing
+        self.gone: Callable[[], None] = _nothing
         self._transport = transport
         self._early: list[bytes] | None = []
 
@@ -44,6 +44,19 @@ class Connection:
     def abort(self) -> None:
         self._transport.abort()
 
+    def lost(self) -> None:
+        """The connection is no more."""
+        self.gone()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """The stream is over: it and its pipe point at each other, and only the collector would part them."""
+        self.drained = self.gone = _nothing
+
+
+def _nothing() -> None:
+    """Nobody listens."""
+
 
 async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[bytes, bytes], send: Send) -> None:
     """One stream, from its greeting to its end."""
@@ -58,6 +71,7 @@ async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[
     if pipe.is_closing():  # it went while the log was read
         stream.finished.set()
     try:
+        only_waits(scope)
         if not await _begin(pipe, stream, send):
             return
         await stream.finished.wait()
@@ -65,6 +79,7 @@ async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[
             await _finish(pipe, send)
     finally:
         hub.closed(stream)
+        pipe.let_go()
 
 
 async def _begin(pipe: Connection, stream: Stream, send: Send) -> bool:

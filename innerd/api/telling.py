@@ -181,6 +181,7 @@ class Teller:
         """Write a frame that moves the cursor to now."""
         self._streams.write(stream, data)
         stream.cursor, stream.moved = self._writer.network.revision, stream.wrote
+        self._presence.shown[stream.peer] = stream.cursor
 
     # -- soft state ---------------------------------------------------------------------------------------------
 

@@ -1,15 +1,19 @@
 """The routes of peers: innernet's `/v1/user/*`, and the receipt."""
 
+import structlog
 from litestar import Response, get, post, put
 
 from innerd import __version__
 from innerd.api.carry import Asgi, body_of, carry_out, empty, json, peer_of
 from innerd.api.services import Wired
 from innerd.domain.commands import OverrideEndpoint, Redeem
+from innerd.domain.errors import Refused
 from innerd.domain.values import parse_public_key
 from innerd.presence import Receipt
 from innerd.wire import ours
 from innerd.wire.innernet import EndpointContents, RedeemContents, candidates_of
+
+_log = structlog.get_logger("api")
 
 
 @get("/v1/user/state", operation_id="UserState", summary="What the peer may see, itself included")
@@ -81,9 +85,12 @@ async def candidates(request: Asgi, services: Wired) -> Response[bytes]:
 )
 async def applied(request: Asgi, services: Wired) -> Response[bytes]:
     receipt = await body_of(request, ours.Applied)
-    revision = min(receipt.revision, services.writer.network.revision)
+    shown = services.presence.shown.get(peer_of(request).id, 0)
+    if receipt.revision > shown:
+        _log.warning("a receipt is ahead of what its peer was told", peer=peer_of(request).name, shown=shown)
+        raise Refused("receipt_ahead", f"revision {receipt.revision} was not told to this peer, only up to {shown}")
     refused = tuple((told.peer, told.reason) for told in receipt.refused)
-    services.presence.report_applied(peer_of(request).id, Receipt(revision, services.clock(), refused))
+    services.presence.report_applied(peer_of(request).id, Receipt(receipt.revision, services.clock(), refused))
     return empty(204)
 
 

@@ -70,6 +70,7 @@ CODES: dict[str, Kind] = {
     # the request as a whole
     "idempotency_mismatch": "conflict",
     "revision_mismatch": "conflict",
+    "receipt_ahead": "conflict",
     "store_unavailable": "unavailable",
     "rate_limited": "too_often",
     "not_serving": "unavailable",

@@ -182,11 +182,14 @@ def cidrs_json(network: Network) -> list[CidrJson]:
 def decode(body: bytes, type_: Any) -> Any:
     """A request body as a shape. Raises Refused with the path of what is wrong."""
     try:
-        decoded = msgspec.json.decode(body, type=type_)
-        json.loads(body, object_pairs_hook=_each_once)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        read = json.loads(body.decode(), object_pairs_hook=_each_once, parse_constant=_no_number)
+        return msgspec.convert(read, type_)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
         raise Refused("invalid_request", f"the body can't be read: {error}") from None
-    return decoded
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""The admin proof: who asks for an admin route holds the peer's private key, not just its address.
+"""The proof: who acts for a peer, or as an administrator, holds the peer's private key, not just its address.
 
-Any local user, browser tab or container behind an administrator's address can send a request from it. Client and
-coordinator share a secret already, X25519 of one's private and the other's public WireGuard key, so:
+Any local user, browser tab or container behind a peer's address can send a request from it. Client and coordinator
+share a secret already, X25519 of one's private and the other's public WireGuard key, so:
 
     X-Innerd-Proof: v1 <unix time> <nonce> <base64 of HMAC-SHA-256>
     key     = HKDF-SHA-256 (RFC 5869; no salt) of the shared secret, info "innerd admin proof v1" ‖ network id
@@ -23,6 +23,8 @@ from innerd.domain.errors import Refused
 HEADER = "X-Innerd-Proof"
 WINDOW = 60  # seconds between the two clocks at most
 _MAX_NONCE = 64
+_SLACK = 2  # seconds that a client's idea of our clock may be off: it learns whole seconds
+MOST_NONCES = 10_000  # of a peer within two windows
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -64,25 +66,41 @@ def prove(key: bytes, request: Request, now: int, nonce: str) -> str:
 
 
 class NonceMemory:
-    """The nonces seen within the window: each counts once."""
+    """The nonces seen lately, by peer: each counts once. They are kept as numbers, in two generations, of which the
+    older one is dropped whole when nothing in it can still be within the window.
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[int, str], float] = {}
+    `since` is when this memory began: what was proved before may have been seen by whoever was here before.
+    """
 
-    def take(self, peer: int, nonce: str, now: float) -> bool:
-        """Whether this nonce is new for this peer."""
-        while self._seen:  # insertion order is time order
-            oldest = next(iter(self._seen))
-            if now - self._seen[oldest] <= 2 * WINDOW:
-                break
-            del self._seen[oldest]
-        if (peer, nonce) in self._seen:
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = since
+        self._began = since
+        self._newer: dict[int, set[int]] = {}
+        self._older: dict[int, set[int]] = {}
+
+    def take(self, peer: int, nonce: str, now: float, most: int = MOST_NONCES) -> bool:
+        """Whether this nonce is new for this peer. Raises Refused `rate_limited` past `most` of them."""
+        if now - self._began > 2 * WINDOW:
+            self._older = self._newer if now - self._began <= 4 * WINDOW else {}
+            self._newer, self._began = {}, now
+        number, seen = hash(nonce), self._newer.setdefault(peer, set())
+        if number in seen or number in self._older.get(peer, ()):
             return False
-        self._seen[peer, nonce] = now
+        if len(seen) >= most:
+            raise Refused("rate_limited", f"this peer proves more than {most} requests in {2 * WINDOW} s", "wait")
+        seen.add(number)
         return True
 
 
-def check(header: str, key: bytes, request: Request, peer: int, now: float, nonces: NonceMemory) -> None:
+def check(
+    header: str,
+    key: bytes,
+    request: Request,
+    peer: int,
+    now: float,
+    nonces: NonceMemory,
+    most: int = MOST_NONCES,
+) -> None:
     """Verify a proof. Raises Refused `proof_invalid`, saying what is wrong but never what would be right."""
     version, _, rest = header.partition(" ")
     time, _, rest = rest.partition(" ")
@@ -91,11 +109,13 @@ def check(header: str, key: bytes, request: Request, peer: int, now: float, nonc
         raise Refused("proof_invalid", f"{HEADER} is malformed")
     if abs(int(time[:12]) - now) > WINDOW:
         raise Refused("proof_invalid", f"{HEADER} is {abs(int(time[:12]) - now):.0f} s off", "check the clocks")
+    if int(time[:12]) < int(nonces.since) - _SLACK:
+        raise Refused("proof_invalid", f"{HEADER} was made before this coordinator started", "make a new one")
     try:
         given = b64decode(mac, validate=True)
     except (Base64Error, ValueError):
         given = b""
     if not hmac.compare_digest(given, hmac.digest(key, _message(request, time, nonce), "sha256")):
         raise Refused("proof_invalid", f"{HEADER} does not belong to this request and key")
-    if not nonces.take(peer, nonce, now):
+    if not nonces.take(peer, nonce, now, most):
         raise Refused("proof_invalid", f"{HEADER} was used before")

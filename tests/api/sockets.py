@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from innerd.wire import proof
 from tests.api.asking import HEADER, SERVER_KEY
-from tests.world import World
+from tests.world import OURS, World
 
 PATIENCE = 5  # seconds: only a broken server takes that long
 
@@ -13,15 +14,20 @@ PATIENCE = 5  # seconds: only a broken server takes that long
 class Wire:
     """One TCP connection of a peer to the coordinator."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
-        self.reader, self.writer, self.host = reader, writer, host
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, w: World, who: str) -> None:
+        self.reader, self.writer, self.host = reader, writer, w.services.internal_endpoint
+        self._world, self._who = w, who
 
     def send(self, text: str) -> None:
         self.writer.write(text.encode("latin-1"))
 
     def request(self, line: str, *headers: str, body: str = "") -> None:
-        """A request line and headers, with Host and server key in front."""
+        """A request line and headers, with Host and server key in front, and a proof where one is needed."""
         lines = [line, f"Host: {self.host}", f"{HEADER}: {SERVER_KEY}", *headers]
+        method, target, *_ = line.split(" ")
+        if OURS.match(target):
+            bound = b"" if method == "GET" else body.encode("latin-1")
+            lines.append(f"{proof.HEADER}: {self._world.proof(self._who, method, target, bound)}")
         self.send("\r\n".join(lines) + "\r\n\r\n" + body)
 
     async def answer(self, *, has_body: bool = True) -> tuple[int, dict[str, str], bytes]:
@@ -44,7 +50,7 @@ async def wire(w: World, who: str, port: int) -> AsyncIterator[Wire]:
     host = str(w.services.own_address)
     reader, writer = await asyncio.open_connection(host, port, local_addr=(str(w.peer(who).ip), 0), limit=1 << 24)
     try:
-        yield Wire(reader, writer, w.services.internal_endpoint)
+        yield Wire(reader, writer, w, who)
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError):

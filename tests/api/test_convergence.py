@@ -72,8 +72,35 @@ async def test_refusals_are_told(w: World) -> None:
 
 
 async def test_a_receipt_is_never_ahead_of_the_log(w: World) -> None:
-    await report(w, "mari", w.writer.network.revision + 1000)
-    assert (await convergence(w, "mari"))["applied"] == w.writer.network.revision
+    await w.open("mari")
+    for ahead in (1, 1000, 2**62):
+        body = {"revision": w.writer.network.revision + ahead}
+        answer = await ask(w, "mari", "PUT", "/v1/user/applied", json=body)
+        assert (answer.status, answer.code) == (412, "receipt_ahead")
+    assert (await convergence(w, "mari"))["applied"] is None
+
+
+async def test_a_receipt_is_never_ahead_of_what_its_peer_was_told(w: World) -> None:
+    """Who was not told of a change can't have applied it, whoever says so at its address."""
+    stream = await w.open("mari")
+    told = w.writer.network.revision
+    w.hub.closed(stream)
+    await rename(w, "ryo", "leo")
+    answer = await ask(w, "mari", "PUT", "/v1/user/applied", json={"revision": told + 1})
+    assert (answer.status, answer.code) == (412, "receipt_ahead")
+    await report(w, "mari", told)
+
+
+async def test_an_agent_is_never_taken_for_a_client_that_polls(w: World) -> None:
+    """Nor is who only polls ever counted as one that has it: receipts need the proof that innernet's clients lack."""
+    w.presence.observe(w.peer("mari").id, Observed(None, w.now - 10, 0, 0))
+    unproved = [("X-Innerd-Proof", "")]
+    answer = await ask(w, "mari", "PUT", "/v1/user/applied", json={"revision": 1}, headers=unproved)
+    assert (answer.status, answer.code) == (401, "proof_invalid")
+    assert (await convergence(w, "mari"))["state"] == "polling"
+    w.hub.closed(await w.open("mari"))
+    await report(w, "mari", w.writer.network.revision)
+    assert (await convergence(w, "mari"))["state"] == "offline"
 
 
 @pytest.mark.parametrize(
@@ -90,10 +117,11 @@ async def test_a_receipt_is_never_ahead_of_the_log(w: World) -> None:
 async def test_the_state_of_a_peer(w: World, handshake: int | None, stream: bool, receipt: bool, state: str) -> None:
     if handshake is not None:
         w.presence.observe(w.peer("mari").id, Observed(None, w.now - handshake, 0, 0))
-    if stream:
-        await w.open("mari")
+    opened = await w.open("mari") if stream or receipt else None
     if receipt:
         await report(w, "mari", w.writer.network.revision)
+    if opened is not None and not stream:
+        w.hub.closed(opened)
     assert (await convergence(w, "mari"))["state"] == state
 
 

@@ -62,13 +62,21 @@ async def test_head_is_404_without_a_body(w: World) -> None:
     ("lines", "status"),
     [
         pytest.param([STATE, "x-innernet-SERVER-key: {key}", "Host: {host}"], 200, id="header names in any case"),
-        pytest.param([STATE, "X-Innernet-Server-Key: {key}"], 200, id="no host"),
-        pytest.param(["GET /v1/user/state HTTP/1.0", "X-Innernet-Server-Key: {key}"], 200, id="HTTP/1.0"),
-        pytest.param(["GET http://{host}/v1/user/state HTTP/1.1", "X-Innernet-Server-Key: {key}"], 200, id="absolute"),
+        pytest.param([STATE, "X-Innernet-Server-Key: {key}"], 403, id="no host"),
+        pytest.param(
+            ["GET /v1/user/state HTTP/1.0", "X-Innernet-Server-Key: {key}", "Host: {host}"], 200, id="HTTP/1.0"
+        ),
+        pytest.param(
+            ["GET http://{host}/v1/user/state HTTP/1.1", "X-Innernet-Server-Key: {key}", "Host: {host}"],
+            200,
+            id="absolute",
+        ),
         pytest.param([STATE, "X-Innernet-Server-Key: {key}", "Host: evil.example"], 403, id="another host"),
         pytest.param([STATE, "Host: {host}"], 401, id="no server key"),
         pytest.param(
-            ["DELETE /v1/admin/peers/" + "9" * 5000 + " HTTP/1.1", "X-Innernet-Server-Key: {key}"], 404, id="id"
+            ["DELETE /v1/admin/peers/" + "9" * 5000 + " HTTP/1.1", "X-Innernet-Server-Key: {key}", "Host: {host}"],
+            404,
+            id="id",
         ),
         pytest.param(["NONSENSE"], 400, id="no request line"),
         pytest.param(

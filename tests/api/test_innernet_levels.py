@@ -10,7 +10,7 @@ BODIES = {
     ("POST", "/v1/user/redeem"): {"public_key": key("fresh")},
     ("PUT", "/v1/user/endpoint"): {"option": "Set", "content": "198.51.100.7:999"},
     ("PUT", "/v1/user/candidates"): ["198.51.100.7:999"],
-    ("PUT", "/v1/user/applied"): {"revision": 3},
+    ("PUT", "/v1/user/applied"): {"revision": 0},
 }
 
 # (method, route) -> what an invitee, a user, an admin and the local root get; a disabled peer gets 401 everywhere

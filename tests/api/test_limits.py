@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from innerd.api.limits import Buckets
+from innerd.api.sources import BURST, RATE, Source, Sources
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
+from innerd.wire import proof
 from innerd.wire.stream import Cursor
 from tests.api.asking import Answer, ask
 from tests.api.sockets import wire
@@ -16,7 +18,6 @@ from tests.api.streaming import drained, frames_of, stream_of
 from tests.world import Pipe, World
 
 STREAMS, STREAMS_RATE = 30, 1  # of hub.py
-BURST, RATE = 2000, 200  # of compat.py
 
 
 async def opens(w: World, who: str, tries: int, cursor: Cursor | None = None) -> int:
@@ -103,11 +104,43 @@ async def asks(w: World, who: str | None, times: int, target: str = "/v1/user/ca
     return [await ask(w, who, "GET", target) for _ in range(times)]
 
 
+def source(w: World, who: str) -> Source:
+    """What a peer's requests in these tests come from."""
+    return w.services.sources.of((str(w.peer(who).ip), 40_000))
+
+
 @pytest.fixture
 async def spent(w: World) -> World:
-    """mari has asked as often as she may."""
-    assert {answer.status for answer in await asks(w, "mari", BURST)} == {200}
+    """mari has cost the loop all that she may at once, and a little more."""
+    w.services.sources = Sources(lambda: w.now)
+    source(w, "mari").charge(BURST + 0.01)
     return w
+
+
+async def test_time_of_the_loop_is_what_is_counted(w: World) -> None:
+    w.services.sources = Sources(lambda: w.now)
+    await asks(w, "mari", 3)
+    for_three = source(w, "mari").cost
+    assert for_three > 0
+    await asks(w, "oven", 30)
+    assert source(w, "oven").cost > 2 * for_three
+    assert source(w, "mari").cost == for_three, "each pays for itself"
+
+
+@pytest.mark.parametrize(
+    "ask_for", ["/openapi.json", "/healthz", "/metrics", "/nothing", "/v1/nothing", "/v1/admin/peers"]
+)
+async def test_open_routes_and_refusals_cost_too(w: World, ask_for: str) -> None:
+    w.services.sources = Sources(lambda: w.now)
+    await asks(w, "mari", 3, ask_for)
+    assert source(w, "mari").cost > 0
+
+
+async def test_a_stranger_pays_as_well(w: World) -> None:
+    w.services.sources = Sources(lambda: w.now)
+    answers = [await ask(w, "127.42.99.99", "GET", "/v1/user/state", server_key=None) for _ in range(3)]
+    assert {answer.status for answer in answers} == {401}
+    assert w.services.sources.of(("127.42.99.99", 40_000)).cost > 0
 
 
 async def test_a_peer_that_asks_without_end_is_refused(spent: World) -> None:
@@ -122,34 +155,63 @@ async def test_the_others_are_answered_all_the_same(spent: World) -> None:
         assert (await asks(spent, who, 1, "/v1/user/state" if who else "/v1/admin/peers"))[0].status == 200
 
 
-async def test_it_is_answered_again_after_a_moment(spent: World) -> None:
-    spent.now += 10 / RATE + 0.001
-    statuses = [answer.status for answer in await asks(spent, "mari", 15)]
-    assert statuses == [200] * 10 + [429] * 5
+async def test_it_is_answered_again_after_a_while(spent: World) -> None:
+    spent.now += 0.01 / RATE + 5
+    assert (await asks(spent, "mari", 1))[0].status == 200
 
 
-async def test_whatever_it_asks_for_counts(spent: World) -> None:
-    """Routes that are not there, and bodies that can't be read, cost as much."""
-    for method, target in (("GET", "/v1/nothing"), ("GET", "/v1/user/state"), ("PUT", "/v1/user/candidates")):
-        assert (await ask(spent, "mari", method, target, body=b"x")).status == 429
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/openapi.json"),
+        ("GET", "/healthz"),
+        ("GET", "/metrics"),
+        ("GET", "/nothing"),
+        ("GET", "/v1/nothing"),
+        ("GET", "/v1/user/state"),
+        ("PUT", "/v1/user/candidates"),
+        ("GET", "/v1/admin/peers"),
+    ],
+)
+async def test_whatever_it_asks_for_is_refused(spent: World, method: str, target: str) -> None:
+    """Routes that are open, that are not there, and bodies that can't be read, cost as much."""
+    body = b"x" if method == "PUT" else None
+    assert (await ask(spent, "mari", method, target, body=body)).status == 429
 
 
 async def test_a_change_that_is_refused_did_not_happen(spent: World) -> None:
     before = spent.writer.network
     content = {"option": "Set", "content": "198.51.100.66:6"}
     assert (await ask(spent, "mari", "PUT", "/v1/user/endpoint", json=content)).status == 429
-    assert (await ask(spent, "mari", "PUT", "/v1/user/applied", json={"revision": 3})).status == 429
+    assert (await ask(spent, "mari", "PUT", "/v1/user/applied", json={"revision": 0})).status == 429
     assert spent.writer.network is before
     assert spent.presence.applied(spent.peer("mari").id) is None
 
 
-async def test_administrators_are_not_counted(w: World) -> None:
-    assert {answer.status for answer in await asks(w, "ryo", BURST + 50)} == {200}
+async def test_an_administrators_address_is_counted_like_any(w: World) -> None:
+    """Another user of that machine, or a container behind it, has no proof."""
+    w.services.sources = Sources(lambda: w.now)
+    source(w, "ryo").charge(BURST + 0.01)
+    assert (await ask(w, "ryo", "GET", "/v1/admin/peers")).status == 429
 
 
-async def test_what_is_open_to_all_stays_open(spent: World) -> None:
-    """A monitor on the same machine must not be shut out by it."""
-    assert (await asks(spent, "mari", 1, "/healthz"))[0].status in (200, 503)
+async def test_an_administrator_with_a_proof_is_served_whatever_others_do_at_its_address(w: World) -> None:
+    w.services.sources = Sources(lambda: w.now)
+    source(w, "ryo").charge(BURST + 0.01)
+    before = source(w, "ryo").cost
+    proved = [(proof.HEADER, w.proof("ryo", "GET", "/v1/admin/peers"))]
+    assert (await ask(w, "ryo", "GET", "/v1/admin/peers", headers=proved)).status == 200
+    assert source(w, "ryo").cost <= before, "and its work costs it nothing"
+    before = source(w, "ryo").cost
+    forged = [(proof.HEADER, w.proof("mari", "GET", "/v1/admin/peers"))]
+    assert (await ask(w, "ryo", "GET", "/v1/admin/peers", headers=forged)).status == 401
+    assert source(w, "ryo").cost > before
+
+
+async def test_a_peer_with_a_proof_has_its_budget_and_no_more(spent: World) -> None:
+    stream_needs = [(proof.HEADER, spent.proof("mari", "PUT", "/v1/user/applied", b'{"revision": 0}'))]
+    answer = await ask(spent, "mari", "PUT", "/v1/user/applied", body=b'{"revision": 0}', headers=stream_needs)
+    assert answer.status == 429
 
 
 # -- the arithmetic ---------------------------------------------------------------------------------------------------

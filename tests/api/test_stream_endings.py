@@ -11,6 +11,7 @@ from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.presence import Observed
 from innerd.wire.stream import Cursor
+from innerd.wire import proof
 from tests.api.asking import ask
 from tests.api.streaming import PATIENCE, drained, frames_of, stream_of
 from tests.client.support import COORDINATOR
@@ -104,7 +105,8 @@ async def test_a_client_that_goes_at_once_leaves_no_task_behind(w: World) -> Non
     """It is gone in the same moment in which its first frames are taken to be sent."""
     async with w.listening() as port:
         _, writer = await asyncio.open_connection(COORDINATOR, port, local_addr=(str(w.peer("mari").ip), 0))
-        head = f"Host: {COORDINATOR}:{port}\r\nX-Innernet-Server-Key: {key('coordinator')}\r\n\r\n"
+        proved = f"{proof.HEADER}: {w.proof('mari', 'GET', '/v1/user/events')}"
+        head = f"Host: {COORDINATOR}:{port}\r\nX-Innernet-Server-Key: {key('coordinator')}\r\n{proved}\r\n\r\n"
         writer.write(f"GET /v1/user/events HTTP/1.1\r\n{head}".encode())
         await writer.drain()
         writer.transport.abort()

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import socket
-from ipaddress import ip_address
 
 import pytest
 
 from innerd.api.streams import Stream
 from innerd.domain import commands as c
 from innerd.domain.values import Name
+from innerd.wire import proof
 from tests.api.asking import HEADER, SERVER_KEY
 from tests.api.sockets import Wire, wire
 from tests.api.streaming import PATIENCE, Told, frames_of
@@ -303,25 +303,25 @@ class Client(asyncio.Protocol):
                 return body
 
 
-async def client(w: World, port: int, ip: str, cursor: str) -> Client:
+async def client(w: World, port: int, name: str, cursor: str) -> Client:
     made = socket.socket()
     made.setblocking(False)
-    made.bind((ip, 0))
+    made.bind((str(w.peer(name).ip), 0))
     loop = asyncio.get_running_loop()
     await loop.sock_connect(made, (str(w.services.own_address), port))
     transport, protocol = await loop.create_connection(Client, sock=made)
     lines = [EVENTS, f"Host: {w.services.internal_endpoint}", f"{HEADER}: {SERVER_KEY}", f"Last-Event-ID: {cursor}"]
+    lines.append(f"{proof.HEADER}: {w.proof(name, 'GET', '/v1/user/events')}")
     transport.write(("\r\n".join(lines) + "\r\n\r\n").encode())
     return protocol
 
 
 async def test_a_thousand_streams_hear_why_the_coordinator_ends(w: World) -> None:
     await w.add_cidr("crowd", "127.42.16.0/21")
-    await crowded(w, "crowd", "127.42.16.0", MANY)
+    names = await crowded(w, "crowd", "127.42.16.0", MANY)
     cursor = f"1.{w.writer.network.revision}"
-    first = ip_address("127.42.16.0") + 1
     async with w.listening() as port:
-        clients = [await client(w, port, str(first + number), cursor) for number in range(MANY)]
+        clients = [await client(w, port, name, cursor) for name in names]
         async with asyncio.timeout(60):
             for one in clients:
                 await one.greeted.wait()
