@@ -222,6 +222,7 @@ class World:
         """The proof of a peer's key for a request without conditions."""
         self._nonces += 1
         shared = keys.shared_secret(private_key(self.holder(who) or who), key("coordinator"))
+        target = target.removesuffix("?")
         request = proof.Request(method=method, target=target, host=self.services.internal_endpoint, body=body)
         derived = proof.derive_key(shared, self.writer.network.id)
         return proof.prove(derived, request, int(self.now), f"nonce-{self._nonces:08}")

@@ -31,7 +31,7 @@ from innclient.options import (
     settings_of,
 )
 from innerd import __version__
-from innerd.domain.values import endpoint_of, parse_interface, shown
+from innerd.domain.values import parse_interface, shown
 from innerd.wireguard.device import DeviceError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,30 +45,22 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     """Over the tunnel, with the proof that we hold this peer's private key."""
     import asyncio
 
-    from innclient.admin.transport import Prover, over_tunnel
+    from innclient.admin.transport import over_tunnel
     from innclient.agent.disk import load_netmap
     from innclient.agent.run import why_unreachable
-    from innerd.wire.ours import Capabilities
-    from innerd.wire.proof import derive_key
-    from innerd.wireguard.keys import shared_secret
+    from innclient.coordinator import Proof
 
     require_root("inn")
     paths = paths_of(settings, network)
     loaded = config.load(paths)
     values = loaded.values
     tunnel = await asyncio.to_thread(tunnel_of, settings, network)
-    url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
 
     async def explain() -> Failure:
         return await why_unreachable(tunnel, loaded)
 
-    network_id = load_netmap(paths)[0].network_id
-    if not network_id:
-        plain = over_tunnel(url, values.server_key, str(values.address.ip), explain)
-        network_id = (await plain.get("/v1/user/capabilities")).read(Capabilities).network_id
-        await plain.close()
-    prover = Prover(derive_key(shared_secret(values.private_key, values.server_key), network_id))
-    api = over_tunnel(url, values.server_key, str(values.address.ip), explain, prover)
+    auth = Proof(values.private_key, values.server_key, load_netmap(paths)[0].network_id)
+    api = over_tunnel(values, tunnel.link, explain, auth)
     try:
         yield api
     finally:

@@ -23,7 +23,7 @@ from innclient.failures import TRUST, UNREACHABLE, Failure, printable
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
-from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, parse_address, split_endpoint
+from innerd.domain.values import Endpoint, endpoint_address, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
 
@@ -93,7 +93,7 @@ def _coordinator(loaded: Loaded, tunnel: Tunnel, endpoint: Endpoint | None) -> I
         return
     ahead: float | None = None
     try:
-        ahead = asyncio.run(_ahead(loaded))
+        ahead = asyncio.run(_ahead(loaded, tunnel.link))
         yield ok("coordinator", f"answers at {values.internal_address} through the tunnel ({endpoint})")
     except (httpx2.HTTPError, OSError) as error:
         failure = asyncio.run(why_unreachable(tunnel, loaded, type(error).__name__))
@@ -114,11 +114,10 @@ def _silent(text: str, presence: Presence, port: int) -> tuple[str, str]:
     return f"{text}; its host answers nothing at all", "see to this host's network, and whether the coordinator is up"
 
 
-async def _ahead(loaded: Loaded) -> float:
+async def _ahead(loaded: Loaded, link: str) -> float:
     """This host's clock less the coordinator's. Raises httpx2.HTTPError where that does not answer."""
     values = loaded.values
-    url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
-    async with stream.client(url, values.server_key, str(values.address.ip)) as client:
+    async with stream.client(values, link) as client:
         began = time.time()
         response = await client.get("/v1/user/capabilities", timeout=httpx2.Timeout(_ANSWER))
         told = email.utils.parsedate_to_datetime(response.headers["date"]).timestamp()

@@ -22,10 +22,10 @@ from innclient import config, files, toml
 from innclient.agent import stream
 from innclient.agent.tunnel import Tunnel, resolve
 from innclient.config import AgentSection, Paths
+from innclient.coordinator import problem_of
 from innclient.failures import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
 from innclient.invitation import Invitation, Parsed
 from innclient.probe import Presence, probe
-from innerd.domain.values import endpoint_of
 from innerd.wireguard import keys
 from innerd.wireguard.device import DeviceError
 
@@ -43,12 +43,6 @@ class Joining(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True):
     private_key: str
     server_key: str
     address: str
-
-
-class _Problem(Struct):
-    title: str = ""
-    code: str = ""
-    hint: str | None = None
 
 
 def check_free(paths: Paths) -> None:
@@ -161,14 +155,14 @@ async def _redeem(
     await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing, endpoint=endpoints[0])
     if await asyncio.to_thread(meet, values.private_key):
         say("redeeming the invitation")
-        lost = await _post_redeem(values, new_key)
-        if await asyncio.to_thread(meet, new_key, _MORE_ATTEMPTS) and await _is_in(values):
+        lost = await _post_redeem(values, tunnel.link, new_key)
+        if await asyncio.to_thread(meet, new_key, _MORE_ATTEMPTS) and await _is_in(values, tunnel.link):
             return
         if lost is not None:
             raise lost
         raise unreachable("the invitation was redeemed, but the new key gets no answer yet", "run it again")
     # The temporary key is dead: it expired, was void, or we redeemed it before and the answer was lost.
-    if again and await asyncio.to_thread(meet, new_key) and await _is_in(values):
+    if again and await asyncio.to_thread(meet, new_key) and await _is_in(values, tunnel.link):
         return
     raise _dead(values, await asyncio.to_thread(probe, endpoints[0]))
 
@@ -197,16 +191,11 @@ def _dead(values: Parsed, presence: Presence) -> Failure:
     )
 
 
-def _client(values: Parsed) -> httpx2.AsyncClient:
-    url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
-    return stream.client(url, values.server_key, str(values.address.ip))
-
-
-async def _post_redeem(values: Parsed, new_key: str) -> Failure | None:
+async def _post_redeem(values: Parsed, link: str, new_key: str) -> Failure | None:
     """Redeem; a Failure is given back where nobody knows what came of it, and raised where the answer was no."""
     body = msgspec.json.encode({"public_key": keys.public_key(new_key)})
     lost: Failure | None = None
-    async with _client(values) as client:
+    async with stream.client(values, link) as client:
         for _ in range(_TRIES):
             try:
                 response = await client.post(
@@ -227,20 +216,17 @@ async def _post_redeem(values: Parsed, new_key: str) -> Failure | None:
 
 
 def _refusal(response: httpx2.Response) -> Failure:
-    try:
-        problem = msgspec.json.decode(response.content, type=_Problem)
-    except msgspec.DecodeError:
-        problem = _Problem(f"the coordinator answered {response.status_code}", "unauthorized")
-    if problem.code in ("unauthorized", "peer_disabled"):
+    problem = problem_of(response)
+    if problem.code in ("", "unauthorized", "peer_disabled"):
         hint = "ask an administrator whether the peer is enabled, and for a new invitation"
         return Failure(INVITATION, "invitation_refused", f"the invitation is refused: {problem.title}", hint)
     return Failure(status_of_code(problem.code), problem.code, problem.title, problem.hint)
 
 
-async def _is_in(values: Parsed) -> bool:
+async def _is_in(values: Parsed, link: str) -> bool:
     """Whether we are the peer now: our own state is answered, through our own key."""
     deadline = time.monotonic() + _SETTLING
-    async with _client(values) as client:
+    async with stream.client(values, link) as client:
         while time.monotonic() < deadline:
             try:
                 response = await client.get("/v1/user/state", timeout=httpx2.Timeout(_STEP * 4, connect=_STEP))

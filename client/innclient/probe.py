@@ -49,7 +49,7 @@ def _is_refused(endpoint: Endpoint, address: Address) -> bool:
     return False
 
 
-def _pings(address: Address, deadline: float) -> bool:
+def _pings(address: Address, deadline: float, link: str | None = None) -> bool:
     """One ICMP echo request (RFC 792; RFC 4443 4.1) and its reply."""
     v6 = address.version == 6
     family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if v6 else (socket.AF_INET, socket.IPPROTO_ICMP)
@@ -60,6 +60,8 @@ def _pings(address: Address, deadline: float) -> bool:
         body = body[:2] + pack(">H", _checksum(body)) + body[4:]
     try:
         with socket.socket(family, socket.SOCK_RAW, protocol) as asking:
+            if link is not None:
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode() + b"\0")
             asking.sendto(body, (str(address), 0))
             while (left := deadline - time.monotonic()) > 0:
                 asking.settimeout(left)
@@ -72,9 +74,9 @@ def _pings(address: Address, deadline: float) -> bool:
     return False
 
 
-def pings(address: Address) -> bool:
-    """Whether an address answers a ping. Needs CAP_NET_RAW; without it, it counts as silent."""
-    return _pings(address, time.monotonic() + _WAIT)
+def pings(address: Address, link: str) -> bool:
+    """Whether an address answers a ping over a link. Needs CAP_NET_RAW; without it, it counts as silent."""
+    return _pings(address, time.monotonic() + _WAIT, link)
 
 
 def _checksum(data: bytes) -> int:

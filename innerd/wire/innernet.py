@@ -4,6 +4,7 @@ Field order on output is innernet's. On input unknown fields are ignored, option
 """
 
 import json
+import re
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -14,6 +15,8 @@ from innerd.domain.network import Association, Cidr, Network, Peer
 from innerd.domain.values import KEEPALIVE, MAX_CANDIDATES, Endpoint, Range, can_be_tried, parse_endpoint
 from innerd.domain.visibility import View
 from innerd.wire.soft import SoftState
+
+_SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]")
 
 U64 = Annotated[int, Meta(ge=0)]
 U16 = Annotated[int, Meta(ge=0, le=65535)]
@@ -182,9 +185,11 @@ def cidrs_json(network: Network) -> list[CidrJson]:
 def decode(body: bytes, type_: Any) -> Any:
     """A request body as a shape. Raises Refused with the path of what is wrong."""
     try:
+        if _SURROGATES.search(body):
+            msgspec.json.decode(body)  # knows those that stand alone, and are no text
         read = json.loads(body.decode(), object_pairs_hook=_each_once, parse_constant=_no_number)
         return msgspec.convert(read, type_)
-    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Refused("invalid_request", f"the body can't be read: {error}") from None
 
 

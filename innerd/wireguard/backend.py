@@ -36,6 +36,10 @@ class Backend(Protocol):
         so already."""
         ...
 
+    def link(self, interface: str) -> str:
+        """The link that carries what goes through it: sockets that speak through the tunnel are bound to that."""
+        ...
+
     def mark(self, interface: str, owner: str) -> None:
         """Write on the interface whose it is."""
         ...

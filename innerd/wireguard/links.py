@@ -71,6 +71,9 @@ class OnLinks:
     def configure(self, interface: str, address: Address, prefix: int, mtu: int, *, routing: bool) -> list[str]:
         return configure(interface, address, prefix, mtu, routing=routing)
 
+    def link(self, interface: str) -> str:
+        return interface
+
     def mark(self, interface: str, owner: str) -> None:
         """The owner stands in the link's alias: there it outlives us, and people see it (ip link)."""
         with route_socket() as ip:

@@ -45,6 +45,9 @@ class MemoryBackend:
         self.links[interface] = wanted
         return [] if before == wanted else [f"set address, MTU and route to {wanted}"]
 
+    def link(self, interface: str) -> str:
+        return "lo"  # what is in memory has no link of its own
+
     def mark(self, interface: str, owner: str) -> None:
         self.get(interface)
         self.owners[interface] = owner

@@ -10,8 +10,8 @@ from innerd.api.telling import MAX_WAITING
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.presence import Observed
-from innerd.wire.stream import Cursor
 from innerd.wire import proof
+from innerd.wire.stream import Cursor
 from tests.api.asking import ask
 from tests.api.streaming import PATIENCE, drained, frames_of, stream_of
 from tests.client.support import COORDINATOR

@@ -4,19 +4,20 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from email.utils import formatdate
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from innclient.admin.transport import Api, Prover, in_process, over_socket, over_tunnel
+from innclient.admin.transport import Api, in_process, over_socket, over_tunnel
+from innclient.coordinator import Proof
 from innclient.failures import Failure
-from innerd.domain.values import endpoint_of
+from innclient.invitation import Parsed
+from innerd.domain.values import parse_endpoint
 from innerd.listener import Listener, control_socket
 from innerd.wire.ours import NetworkJson
-from innerd.wire.proof import derive_key
-from innerd.wireguard.keys import shared_secret
 from tests.client.support import COORDINATOR
 from tests.world import World, key, populated, private_key
 
@@ -30,17 +31,29 @@ async def kermpany() -> World:
     return made
 
 
-def prover(kermpany: World, name: str) -> Prover:
-    return Prover(derive_key(shared_secret(private_key(name), key("coordinator")), kermpany.writer.network.id))
+def values(source: str, port: int) -> Parsed:
+    """What a peer's config says of the way to the coordinator."""
+    return Parsed(
+        address=ip_interface(f"{source}/16"),
+        private_key=private_key("nobody"),
+        listen_port=None,
+        server_key=key("coordinator"),
+        external=parse_endpoint("192.0.2.1:51820"),
+        internal_address=ip_address(COORDINATOR),
+        internal_port=port,
+    )
+
+
+def proof_of_key(name: str, network_id: str = "") -> Proof:
+    return Proof(private_key(name), key("coordinator"), network_id)
 
 
 @contextlib.asynccontextmanager
 async def tunnel(kermpany: World, name: str, proof_of: str | None = None) -> AsyncIterator[Api]:
     """A peer's way to the coordinator, over a real socket, from its own address."""
     async with kermpany.listening() as port:
-        url = f"http://{endpoint_of(COORDINATOR, port)}"
-        proven = None if proof_of is None else prover(kermpany, proof_of)
-        api = over_tunnel(url, key("coordinator"), str(kermpany.peer(name).ip), prover=proven)
+        proven = None if proof_of is None else proof_of_key(proof_of)
+        api = over_tunnel(values(str(kermpany.peer(name).ip), port), "lo", auth=proven)
         try:
             yield api
         finally:
@@ -164,8 +177,9 @@ async def test_a_wrong_clock_here_is_put_right_by_the_coordinators(kermpany: Wor
         transport=transport,
         base_url=f"http://{kermpany.services.internal_endpoint}",
         headers={"X-Innernet-Server-Key": key("coordinator")},
+        auth=proof_of_key("ryo", kermpany.writer.network.id),
     )
-    api = Api(client, prover=prover(kermpany, "ryo"))
+    api = Api(client)
     reply = await api.change("POST", "/v1/admin/cidrs", CATS)
     assert reply.revision == kermpany.writer.network.revision
     await api.close()
@@ -175,7 +189,7 @@ async def test_nobody_there_is_explained_by_who_knows_the_way() -> None:
     async def explain() -> Failure:
         return Failure(5, "tunnel_unreachable", "the tunnel is dead")
 
-    api = over_tunnel("http://127.42.0.1:1", key("coordinator"), "127.42.128.1", explain)
+    api = over_tunnel(values("127.42.128.1", 1), "lo", explain)
     with pytest.raises(Failure) as failed:
         await api.get("/v1/network")
     assert failed.value.code == "tunnel_unreachable"

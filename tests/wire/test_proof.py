@@ -114,7 +114,39 @@ def test_nonces_are_forgotten_after_their_time() -> None:
     memory = NonceMemory()
     for second in range(1000):
         memory.take(2, f"nonce-{second}", NOW + second)
-    assert len(memory._seen) <= 122  # nothing outside tells how much it holds
+    held = sum(len(seen) for kept in (memory._newer, memory._older) for seen in kept.values())
+    assert held <= 4 * 61  # nothing outside tells how much it holds
+
+
+def test_a_nonce_counts_once_as_long_as_its_time_is_within_the_window() -> None:
+    for began in range(0, 240, 7):
+        memory = NonceMemory(NOW)
+        assert memory.take(2, "before", NOW + 1)
+        assert memory.take(2, NONCE, NOW + began)
+        assert not any(memory.take(2, NONCE, NOW + began + later) for later in range(0, 121, 3))
+        assert memory.take(3, NONCE, NOW + began), "each peer has its own"
+
+
+def test_so_many_nonces_are_remembered_of_a_peer_and_no_more() -> None:
+    memory = NonceMemory(NOW)
+    for number in range(50):
+        memory.take(2, f"nonce-{number}", NOW, most=50)
+    with pytest.raises(Refused) as refused:
+        memory.take(2, "one more", NOW + 1, most=50)
+    assert refused.value.code == "rate_limited"
+    assert memory.take(3, "another peer's", NOW + 1, most=50)
+    assert memory.take(2, "one more", NOW + 122, most=50)
+
+
+def test_what_was_proved_before_this_coordinator_started_is_refused() -> None:
+    """Who was here before may have seen it, and forgot it when it ended."""
+    key = derive_key(bytes(32), NETWORK)
+    request = Request(method="GET", target="/v1/admin/peers", host="h")
+    header = prove(key, request, NOW, NONCE)
+    with pytest.raises(Refused) as refused:
+        check(header, key, request, 2, NOW + 5, NonceMemory(NOW + 3))
+    assert "before this coordinator started" in refused.value.message
+    check(header, key, request, 2, NOW + 5, NonceMemory(NOW + 1))
 
 
 def test_a_refusal_does_not_say_what_would_be_right() -> None:

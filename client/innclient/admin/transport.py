@@ -5,30 +5,22 @@ answers a repeated request as the first. Over the tunnel it carries the admin pr
 """
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 import msgspec
 
+from innclient.coordinator import ENDLESS, Proof, client_of, problem_of
 from innclient.failures import REFUSED, Failure, status_of_code, unreachable
-from innerd.wire import proof
+from innclient.invitation import Parsed
 
 T = TypeVar("T")
 
 _TIMEOUT = httpx2.Timeout(10.0, connect=4.0)
-_SERVER_KEY = "X-Innernet-Server-Key"
 
 Explain = Callable[[], Awaitable[Failure]]  # why the coordinator could not be reached
-
-
-class Problem(msgspec.Struct):
-    title: str = ""
-    code: str = "refused"
-    hint: str | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -43,43 +35,12 @@ class Reply(msgspec.Struct, frozen=True):
             raise Failure(REFUSED, "answer_unreadable", f"the coordinator's answer can't be read: {error}") from error
 
 
-class Prover:
-    """Makes the admin proof of requests: who sends them holds the peer's private key."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-        self._offset = 0.0  # the coordinator's clock less ours
-
-    def learn(self, date: str | None) -> bool:
-        """Take the coordinator's time from a Date header; whether that changes anything."""
-        if date is None:
-            return False
-        offset = parsedate_to_datetime(date).timestamp() - time.time()
-        changed = abs(offset - self._offset) > 5
-        self._offset = offset
-        return changed
-
-    def header(self, request: httpx2.Request, body: bytes) -> str:
-        bound = proof.Request(
-            method=request.method,
-            target=request.url.raw_path.decode("ascii"),
-            host=request.headers["host"],
-            body=body,
-            if_match=request.headers.get("if-match", ""),
-            idempotency_key=request.headers.get("idempotency-key", ""),
-        )
-        return proof.prove(self._key, bound, int(time.time() + self._offset), secrets.token_hex(12))
-
-
 class Api:
     """One coordinator, reachable. Close it when done."""
 
-    def __init__(
-        self, client: httpx2.AsyncClient, explain: Explain | None = None, prover: Prover | None = None
-    ) -> None:
+    def __init__(self, client: httpx2.AsyncClient, explain: Explain | None = None) -> None:
         self._client = client
         self._explain = explain
-        self._prover = prover
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -94,7 +55,7 @@ class Api:
     async def follow(self, path: str, **params: str | int) -> AsyncIterator[bytes]:
         """The lines of an answer that goes on."""
         request = self._request("GET", path, None, params, {})
-        request.extensions["timeout"] = httpx2.Timeout(10.0, read=60.0).as_dict()
+        request.extensions |= ENDLESS | {"timeout": httpx2.Timeout(10.0, read=60.0).as_dict()}
         try:
             response = await self._client.send(request, stream=True)
             if response.status_code >= 400:
@@ -143,18 +104,10 @@ class Api:
         patience: float = 0.0,
     ) -> Reply:
         response = await self._once(method, path, body, params, headers, patience)
-        if self._may_be_the_clock(response):
-            response = await self._once(method, path, body, params, headers, patience)
         if response.status_code >= 400:
             raise _failure(response)
         revision = response.headers.get("x-innerd-revision", "")
         return Reply(response.status_code, response.content, int(revision) if revision.isdigit() else None)
-
-    def _may_be_the_clock(self, response: httpx2.Response) -> bool:
-        """Whether a proof was refused and the answer's Date says that our clocks differ."""
-        if self._prover is None or response.status_code != 401 or _problem(response).code != "proof_invalid":
-            return False
-        return self._prover.learn(response.headers.get("date"))
 
     async def _once(
         self,
@@ -178,10 +131,7 @@ class Api:
     def _request(
         self, method: str, path: str, body: bytes | None, params: dict[str, str | int], headers: dict[str, str]
     ) -> httpx2.Request:
-        request = self._client.build_request(method, path, content=body, params=params or None, headers=headers)
-        if self._prover is not None:
-            request.headers[proof.HEADER] = self._prover.header(request, body or b"")
-        return request
+        return self._client.build_request(method, path, content=body, params=params or None, headers=headers)
 
     async def _unreachable(self, error: Exception) -> Failure:
         if self._explain is not None:
@@ -189,18 +139,11 @@ class Api:
         return unreachable(f"the coordinator can't be reached: {error}")
 
 
-def _problem(response: httpx2.Response) -> Problem:
-    try:
-        return msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        return Problem(f"the coordinator answered {response.status_code}")
-
-
 def _failure(response: httpx2.Response) -> Failure:
-    problem = _problem(response)
+    problem = problem_of(response)
     if response.status_code == 500:
         return Failure(1, "internal", f"the coordinator failed: {problem.title}", "its log says why")
-    return Failure(status_of_code(problem.code), problem.code, problem.title, problem.hint)
+    return Failure(status_of_code(problem.code or "refused"), problem.code or "refused", problem.title, problem.hint)
 
 
 def over_socket(path: Path) -> Api:
@@ -220,15 +163,6 @@ def in_process(app: Any, user: int) -> Api:
     return Api(httpx2.AsyncClient(transport=transport, base_url="http://innerd", timeout=None))
 
 
-def over_tunnel(
-    url: str, server_key: str, source: str, explain: Explain | None = None, prover: Prover | None = None
-) -> Api:
+def over_tunnel(values: Parsed, link: str, explain: Explain | None = None, auth: Proof | None = None) -> Api:
     """Over the tunnel, from the peer's own address."""
-    client = httpx2.AsyncClient(
-        transport=httpx2.AsyncHTTPTransport(local_address=source, trust_env=False),
-        base_url=url,
-        headers={_SERVER_KEY: server_key},
-        timeout=_TIMEOUT,
-        trust_env=False,
-    )
-    return Api(client, explain, prover)
+    return Api(client_of(values, link, auth, timeout=_TIMEOUT), explain)

@@ -28,9 +28,10 @@ from innclient.agent.tunnel import Tunnel
 from innclient.agent.ways import Ways
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
+from innclient.coordinator import Proof
 from innclient.failures import SYSTEM, TRUST, Failure, not_found
 from innerd.domain.errors import Refused
-from innerd.domain.values import Endpoint, endpoint_of
+from innerd.domain.values import Endpoint
 from innerd.wire.stream import Hello
 from innerd.wireguard import watch
 from innerd.wireguard.device import DeviceError
@@ -82,8 +83,7 @@ class Keeper:
         self.names = NameKeeper(choices.names, paths, me.ip)
         self.core.held, self.core.begins = self.ways.holds, self.ways.begins
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
-        url = f"http://{endpoint_of(str(values.internal_address), values.internal_port)}"
-        self.http = stream.client(url, values.server_key, str(values.address.ip))
+        self.http = stream.client(values, tunnel.link, Proof(values.private_key, values.server_key, netmap.network_id))
         self.reporter = Reporter(self.core, self.shelf, self.http, saved)
 
     @property

@@ -86,7 +86,7 @@ async def why_unreachable(tunnel: Tunnel, loaded: Loaded, why: str = "") -> Fail
     if entry is None or entry.last_handshake is None or time.time() - entry.last_handshake > 180:
         what = f"{values.external} (UDP) answers no handshake"
         return unreachable(f"the tunnel to the coordinator is dead: {what}", hint, "tunnel_unreachable")
-    if not await asyncio.to_thread(pings, values.internal_address):
+    if not await asyncio.to_thread(pings, values.internal_address, tunnel.link):
         ago = time.time() - entry.last_handshake
         what = f"its last handshake was {ago:.0f} s ago, and now nothing answers in it, not even a ping"
         return unreachable(f"the tunnel to the coordinator fell silent: {what}", hint, "tunnel_unreachable")

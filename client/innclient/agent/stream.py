@@ -9,6 +9,8 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from innclient.coordinator import ENDLESS, Proof, client_of, problem_of
+from innclient.invitation import Parsed
 from innerd.domain.errors import CODES
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
 
@@ -50,20 +52,9 @@ class Denied(Exception):
         self.message = message
 
 
-class _Problem(Struct):
-    title: str = ""
-    code: str = "unauthorized"
-
-
-def client(url: str, server_key: str, source: str) -> httpx2.AsyncClient:
-    """Requests of the agent, from the peer's own address, never through a proxy."""
-    return httpx2.AsyncClient(
-        transport=httpx2.AsyncHTTPTransport(local_address=source, socket_options=_SOCKET, trust_env=False),
-        base_url=url,
-        headers={"X-Innernet-Server-Key": server_key},
-        timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ),
-        trust_env=False,
-    )
+def client(values: Parsed, link: str, auth: Proof | None = None) -> httpx2.AsyncClient:
+    """Requests of the agent; with `auth`, proved."""
+    return client_of(values, link, auth, timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ), options=_SOCKET)
 
 
 async def answers(http: httpx2.AsyncClient, seconds: float) -> bool:
@@ -100,7 +91,7 @@ async def frames(http: httpx2.AsyncClient, cursor: Cursor | None) -> AsyncIterat
     Raises Lost and Denied."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(cursor)} if cursor else {})
     try:
-        async with http.stream("GET", "/v1/user/events", headers=headers) as response:
+        async with http.stream("GET", "/v1/user/events", headers=headers, extensions=ENDLESS) as response:
             if response.status_code != 200:
                 await response.aread()
                 raise _denied(response)
@@ -122,10 +113,9 @@ async def _read(response: httpx2.Response) -> AsyncIterator[list[Struct]]:
 
 
 def _denied(response: httpx2.Response) -> Exception:
-    try:
-        problem = msgspec.json.decode(response.content, type=_Problem)
-    except msgspec.DecodeError:
-        return Lost(f"the coordinator answered {response.status_code}")
+    problem = problem_of(response)
+    if not problem.code:
+        return Lost(problem.title)
     if CODES.get(problem.code) == "unavailable" or response.status_code >= 500:
         return Lost(problem.title)
     return Denied(problem.code, problem.title)

@@ -30,6 +30,11 @@ class Tunnel:
         self.interface = interface
         self._index = 0
 
+    @property
+    def link(self) -> str:
+        """What sockets are bound to that shall speak through it."""
+        return self.backend.link(self.interface)
+
     def is_up(self) -> bool:
         return self.backend.exists(self.interface)
 
