@@ -97,6 +97,11 @@ def opened(note: str, verifier: Verifier) -> str:
     raise NotSigned(f"it is not signed by {verifier}")
 
 
+def text_of(note: str) -> str:
+    """The text of a note, whoever signed it. Raises Refused."""
+    return _parted(note)[0]
+
+
 def _holds(signature: bytes, text: str, verifier: Verifier) -> bool:
     if len(signature) != 64:  # what follows it would count as text
         return False
