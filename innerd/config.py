@@ -1,5 +1,6 @@
 """The coordinator's config file `/etc/innerd/<network>.toml`, and where everything of a network lies."""
 
+from base64 import b64decode
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,9 @@ from innerd.domain.values import (
     parse_range,
 )
 from innerd.domain.visibility import View
+from innerd.wire import checkpoint
+from innerd.wire.note import Signer
+from innerd.wireguard.device import clamped
 
 _MAX_SUFFIX = 160
 
@@ -158,6 +162,11 @@ def metrics_rule(section: MetricsSection) -> MetricsRule:
     words = {"admins", "infra"}
     ranges = tuple(parse_range(text) for text in section.allow if text not in words)
     return MetricsRule("admins" in section.allow, "infra" in section.allow, ranges)
+
+
+def signer_of(config: Config, network_id: str) -> Signer:
+    """Who signs checkpoints of the network's log."""
+    return checkpoint.signer(b64decode(clamped(config.private_key)), network_id)
 
 
 def address_of(config: Config) -> Address:

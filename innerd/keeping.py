@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -39,10 +39,11 @@ class Restored(Struct, frozen=True):
     generation: int
 
 
-def verified(path: Path, remembered: tuple[int, str] | None = None) -> Verified:
-    """A log file's head. Raises Failure (exit status 7 for a log that is not what was written)."""
+def verified(path: Path, remembered: tuple[int, str] | None = None, asked: Collection[int] = frozenset()) -> Verified:
+    """A log file's head, and its hashes at some revisions. Raises Failure (exit status 7 for a log that is not what was
+    written)."""
     try:
-        return verify_file(path, remembered)
+        return verify_file(path, remembered, asked)
     except FileNotFoundError:
         raise not_found("file_not_found", f"there is no file {path}") from None
     except NoLog as error:

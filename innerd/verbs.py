@@ -36,21 +36,31 @@ def _remembered(text: str | None) -> tuple[int, str] | None:
 @click.argument("network")
 @click.option("--file", type=_FILE, help="A backup, in place of the network's own log.")
 @click.option("--remembered", metavar="REVISION:HASH", help="A head that was seen before: the log must go on from it.")
+@click.option("--checkpoint", type=_FILE, help="Signed checkpoints (inn verify --export): the log must be theirs.")
 @json_flag()
 @click.pass_context
-def verify(context: click.Context, network: str, file: Path | None, remembered: str | None) -> None:
-    """Walk the hash chain of the log, served or not. Exit status 7 where a record is not what was written."""
-    from innerd.keeping import verified
+def verify(
+    context: click.Context, network: str, file: Path | None, remembered: str | None, checkpoint: Path | None
+) -> None:
+    """Walk the hash chain of the log, served or not. Exit status 7 where a record is not what was written, or where
+    another log than this one was signed."""
+    from innerd.checking import checked
 
     settings = settings_of(context)
     require_root("innerd verify")
-    path = file or paths_of(settings, network).database
-    found = verified(path, _remembered(remembered))
+    paths = paths_of(settings, network)
+    path = file or paths.database
+    result = checked(paths, file, _remembered(remembered), checkpoint)
+    found = result.verified
     if settings.as_json:
-        render.document({"events": found.events, "head": found.head, "network_id": found.network_id, "file": str(path)})
+        document = {"events": found.events, "head": found.head, "network_id": found.network_id, "file": str(path)}
+        render.document(document | {"checkpoints": result.checkpoints, "checkpoint_key": result.key})
         return
     render.line(f"{path} holds: {found.events} events, none of them changed")
     render.line(f"  head {found.events}:{found.head}")
+    if checkpoint is not None:
+        signed = f"signed by {result.key}" if result.key else "SIGNATURES NOT LOOKED AT: there is no private key here"
+        render.line(f"  {result.checkpoints} checkpoints are of this log, {signed}")
 
 
 @click.command("backup", cls=Command)

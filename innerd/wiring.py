@@ -28,7 +28,7 @@ from innerd.api.convergence import Convergence
 from innerd.api.hub import Hub
 from innerd.api.metrics import Metrics
 from innerd.api.services import Services
-from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range
+from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range, signer_of
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
 from innerd.coordinator.names import Names, with_addresses
@@ -87,7 +87,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
         writer = Writer(store, await load(store), time.time, fatal)
         _check_config(paths, config, writer)
         presence = Presence()
-        hub = Hub(writer, presence, time.time, config.dns.suffix)
+        hub = Hub(writer, presence, time.time, config.dns.suffix, signer_of(config, writer.network.id))
         services = Services(
             writer=writer,
             presence=presence,

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import socket
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable, Generator
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
@@ -34,6 +34,7 @@ from innerd.log.codec import Who
 from innerd.log.memory import MemoryStore
 from innerd.presence import Presence
 from innerd.wire import proof
+from innerd.wire.checkpoint import signer
 from innerd.wire.stream import Cursor
 from innerd.wireguard import keys
 from innerd.wireguard.memory import MemoryBackend
@@ -113,7 +114,8 @@ class World:
     async def start(self, *, proof_required: bool = False) -> None:
         """Replay the store and put hub, API and app on top: what a coordinator does when it starts."""
         self.writer = Writer(self.store, await load(self.store), lambda: self.now, self.fatal.append)
-        self.hub = Hub(self.writer, self.presence, lambda: self.now)
+        by = signer(b64decode(private_key("coordinator")), self.writer.network.id) if self.writer.network.id else None
+        self.hub = Hub(self.writer, self.presence, lambda: self.now, signer=by)
         convergence = Convergence(self.writer, self.presence, self.hub, lambda: self.now)
         self.writer.feed.follow("streams", self.hub.follow)
         self.services = Services(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, endpoints, looking, told
+from innclient import config, endpoints, looking, told, verifying
 from innclient.admin import ask, cidrs, peers, records, render, reports
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
@@ -277,6 +277,7 @@ cli.add_command(alias(looking.show, "list"))
 cli.add_command(completions("inn", cli))
 cli.add_command(told.events)
 cli.add_command(told.trust)
+cli.add_command(verifying.verify)
 cli.add_command(import_innernet)
 for command in (*looking.VERBS, *endpoints.VERBS, *peers.VERBS, *cidrs.VERBS, *records.VERBS, *reports.VERBS):
     cli.add_command(command)

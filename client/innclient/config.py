@@ -84,6 +84,11 @@ class Paths(Struct, frozen=True):
         return self.data / "pins.json"
 
     @property
+    def checkpoints(self) -> Path:
+        """What the coordinator signed of its log, and the key that signs."""
+        return self.data / "checkpoints.json"
+
+    @property
     def last(self) -> Path:
         """Our port, and where peers were reached."""
         return self.data / "last.json"

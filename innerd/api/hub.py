@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from innerd.api.checkpoints import Checkpoints
 from innerd.api.frames import Frames
 from innerd.api.limits import Buckets
 from innerd.api.meetings import Meetings
@@ -15,6 +16,7 @@ from innerd.domain.network import Peer
 from innerd.domain.visibility import View, touched
 from innerd.presence import Presence
 from innerd.wire import PROTOCOL
+from innerd.wire.note import Signer
 from innerd.wire.stream import KEEPALIVE_INTERVAL, Cursor, Hello, frame
 
 _FAREWELL = 0.2  # seconds a last frame may take
@@ -22,10 +24,18 @@ _OPENS, _OPENS_RATE = 30, 1.0  # streams that a peer may open at once, and a sec
 
 
 class Hub:
-    def __init__(self, writer: Writer, presence: Presence, clock: Callable[[], float], suffix: str = "wg") -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        presence: Presence,
+        clock: Callable[[], float],
+        suffix: str = "wg",
+        signer: Signer | None = None,
+    ) -> None:
         self.streams = Streams()
         self.frames = Frames(writer.feed, presence, clock)
-        self.teller = Teller(self.streams, self.frames, writer, presence)
+        self.checkpoints = Checkpoints(writer, signer, clock)
+        self.teller = Teller(self.streams, self.frames, writer, presence, self.checkpoints)
         self.meetings = Meetings(writer, self.streams, self.frames, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
         self._writer = writer
@@ -102,6 +112,8 @@ class Hub:
             peer=peer.id,
             time=self._clock(),
             keepalive=KEEPALIVE_INTERVAL,
+            checkpoint_key=self.checkpoints.key,
+            checkpoint=self.checkpoints.newest(),
         )
 
     def _catch_up(self, stream: Stream, view: View, cursor: Cursor | None) -> None:

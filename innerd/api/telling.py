@@ -15,13 +15,21 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from innerd.api.checkpoints import Checkpoints
 from innerd.api.frames import HEAVY, Frames
 from innerd.api.streams import Stream, Streams
 from innerd.coordinator.feed import Change
 from innerd.coordinator.writer import Writer
 from innerd.domain.visibility import Class, View
 from innerd.presence import Presence
-from innerd.wire.stream import KEEPALIVE, KEEPALIVE_INTERVAL, delta_frame_of_nothing, presence_frame
+from innerd.wire.stream import (
+    KEEPALIVE,
+    KEEPALIVE_INTERVAL,
+    CheckpointJson,
+    delta_frame_of_nothing,
+    frame,
+    presence_frame,
+)
 
 _log = structlog.get_logger("stream")
 
@@ -32,6 +40,7 @@ _CLASS_DRAINS = 25  # ticks that the heavy lane waits at most for one class to r
 _PRESENCE_TICK, _PRESENCE_RATE = 0.1, 64 << 20  # seconds between two rounds at least; bytes a second
 _SWEEP, _EXPIRE = 1.0, 10.0  # seconds
 _PATIENCE, _SLOWEST = 15.0, 262_144  # so many bytes, or all that waits, must be read in so many seconds
+_CHECKPOINTS = 60.0  # seconds between two rounds of checkpoints
 _CURSOR_MOVES = 300.0  # seconds after which a stream that nothing concerns is told how far the log is
 
 
@@ -57,11 +66,15 @@ class _Pace:
 
 
 class Teller:
-    def __init__(self, streams: Streams, frames: Frames, writer: Writer, presence: Presence) -> None:
+    def __init__(
+        self, streams: Streams, frames: Frames, writer: Writer, presence: Presence, checkpoints: Checkpoints
+    ) -> None:
         self._streams = streams
         self._frames = frames
         self._writer = writer
         self._presence = presence
+        self._checkpoints = checkpoints
+        self._told_checkpoint: str | None = None
         self._due: dict[Class, None] = {}  # in the order in which they are told
         self._heavy: dict[Class, None] = {}
         self._stirred, self._heavy_stirred, self._soft_stirred = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -225,6 +238,22 @@ class Teller:
             told[class_] = presence_frame(states, whole=False) if states else None
         return told[class_]
 
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    async def tell_checkpoint(self) -> None:
+        """One round: all are told the same checkpoint, if it is another than in the round before. So any two that were
+        here for a minute can compare what they saw, whatever of the network concerns them."""
+        note = self._checkpoints.newest()
+        if note is None or note == self._told_checkpoint:
+            return
+        self._told_checkpoint, data, pace = note, frame("checkpoint", CheckpointJson(note=note)), _Pace()
+        for stream in self._streams.alive():
+            if stream.ending is not None or stream.pipe.waiting() > MAX_WAITING:
+                continue  # there will be another
+            self._streams.write(stream, data)
+            if pace.spent(len(data)):
+                await pace.rest()
+
     # -- what runs beside ---------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -234,6 +263,7 @@ class Teller:
             group.create_task(self._whenever(self._heavy_stirred, self.haul))
             group.create_task(self._pump())
             group.create_task(self._sweeper())
+            group.create_task(self._notary())
 
     async def _whenever(self, stirred: asyncio.Event, act: Callable[[], Awaitable[object]]) -> None:
         while True:
@@ -256,6 +286,14 @@ class Teller:
                 self._presence_rests = False
 
         await self._whenever(self._soft_stirred, round_)
+
+    async def _notary(self) -> None:
+        while True:
+            await asyncio.sleep(_CHECKPOINTS)
+            try:
+                await self.tell_checkpoint()
+            except Exception:  # a bug of ours: the streams go on
+                _log.exception("telling a checkpoint failed")
 
     async def _sweeper(self) -> None:
         while True:

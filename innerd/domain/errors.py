@@ -22,6 +22,7 @@ CODES: dict[str, Kind] = {
     "body_too_large": "invalid",
     "too_many_candidates": "too_large",
     "invalid_record": "invalid",
+    "invalid_checkpoint": "invalid",
     # rules of the network
     "name_taken": "refused",
     "address_taken": "refused",

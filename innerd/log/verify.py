@@ -4,7 +4,7 @@ Reads the file as it is, beside whoever serves it, and believes nothing but the 
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from innerd.log import chain, codec
 from innerd.log.migrate import APPLICATION_ID
+from innerd.wire.checkpoint import Checkpoint
 
 _SELECT = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events ORDER BY seq"
 
@@ -20,11 +21,14 @@ Row = tuple[int, bytes, bytes, bytes]
 
 
 class Verified(Struct, frozen=True, kw_only=True):
-    """A log that holds: how many records, and the chain hash behind the last."""
+    """A log that holds: how many records, and the chain hash behind the last. `hashes` are those at the revisions that
+    were asked for, `restores` the last revision before each restore, by the generation that began with it."""
 
     events: int
     head: str
     network_id: str
+    hashes: dict[int, str] = {}
+    restores: dict[int, int] = {}
 
 
 class Tampered(Exception):
@@ -41,9 +45,15 @@ class NoLog(Exception):
     """The file is no log of ours."""
 
 
-def verify_file(path: Path, remembered: tuple[int, str] | None = None) -> Verified:
-    """Check a whole log. `remembered` is a revision and its chain hash that somebody saw. Raises Tampered, NoLog,
-    FileNotFoundError."""
+class Elsewhere(Exception):
+    """A checkpoint of a part of the log that this one does not have: nothing can be said of it."""
+
+
+def verify_file(
+    path: Path, remembered: tuple[int, str] | None = None, asked: Collection[int] = frozenset()
+) -> Verified:
+    """Check a whole log. `remembered` is a revision and its chain hash that somebody saw; `asked` are revisions whose
+    chain hashes are wanted. Raises Tampered, NoLog, FileNotFoundError."""
     if not path.is_file():
         raise FileNotFoundError(path)
     try:
@@ -51,19 +61,22 @@ def verify_file(path: Path, remembered: tuple[int, str] | None = None) -> Verifi
             database.execute("PRAGMA query_only = ON")
             if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise NoLog(f"{path} is no log of innerd")
-            return walk(iter(database.execute(_SELECT)), remembered)
+            return walk(iter(database.execute(_SELECT)), remembered, asked)
     except sqlite3.DatabaseError as error:
         raise NoLog(f"{path}: {error}") from error
 
 
-def walk(rows: Iterator[Row], remembered: tuple[int, str] | None = None) -> Verified:
+def walk(
+    rows: Iterator[Row], remembered: tuple[int, str] | None = None, asked: Collection[int] = frozenset()
+) -> Verified:
     """Check records in order."""
     first = next(rows, None)
     if first is None:
         raise NoLog("the log holds no events")
     network_id = _network_id(first)
     link, last, row = chain.genesis(network_id), 0, first
-    seen = ""
+    hashes, restores = dict[int, str](), dict[int, int]()
+    noted = {*asked, remembered[0]} if remembered is not None else {*asked}
     while True:
         seq, record, salt, stored = row
         if seq != last + 1:
@@ -79,18 +92,55 @@ def walk(rows: Iterator[Row], remembered: tuple[int, str] | None = None) -> Veri
         if (says := _seq_of(record)) != seq:
             raise Tampered(seq, f"its record says that it is event {says}")
         link, last = stored, seq
-        if remembered is not None and seq == remembered[0]:
-            seen = stored.hex()
+        if seq in noted:
+            hashes[seq] = stored.hex()
+        if _RESTORED in record:
+            restores |= _restore(record)
         if following is None:
             break
         row = following
-    if remembered is not None and seen != remembered[1].lower():
+    if remembered is not None and hashes.get(remembered[0]) != remembered[1].lower():
         if remembered[0] > last:
             raise Tampered(
                 last + 1, f"it was seen and is gone: the log ends at {last}, but {remembered[0]} was remembered"
             )
         raise Tampered(remembered[0], "its hash is not the remembered one: the log was forked before it")
-    return Verified(events=last, head=link.hex(), network_id=network_id)
+    return Verified(events=last, head=link.hex(), network_id=network_id, hashes=hashes, restores=restores)
+
+
+def hold(found: Verified, checkpoint: Checkpoint, *, is_whole: bool) -> None:
+    """Hold a signed checkpoint against a log that holds, and was asked for its revision. `is_whole`: the log of today,
+    and no backup, which may end earlier. Raises Tampered where it is of another log, Elsewhere where this one does not
+    have that part."""
+    revision, generation = checkpoint.revision, checkpoint.generation
+    begins = {1: 0} | found.restores
+    ends = min((last for began, last in found.restores.items() if began > generation), default=None)
+    if checkpoint.network_id != found.network_id:
+        raise Elsewhere(f"it is of network {checkpoint.network_id}, the log of {found.network_id}")
+    if generation > max(begins) or (ends is None and revision > found.events):
+        gone = f"the log ends at revision {found.events} of generation {max(begins)}"
+        if is_whole:
+            raise Tampered(found.events + 1, f"{revision} of generation {generation} was signed and is gone: {gone}")
+        raise Elsewhere(gone)
+    if generation not in begins or revision <= begins[generation]:
+        raise Tampered(revision, f"it was signed in generation {generation}, and is not of it")
+    if ends is not None and revision > ends:
+        raise Elsewhere(f"revisions behind {ends} of generation {generation} went with the restore")
+    if found.hashes[revision] != checkpoint.hash:
+        raise Tampered(revision, "its hash is not the one that was signed: the log was forked before it")
+
+
+_RESTORED = b'"log.restored"'
+
+
+def _restore(record: bytes) -> dict[int, int]:
+    """The generation that a record begins, if it does, and the last revision before it."""
+    try:
+        read = codec.envelope(record)
+        data = msgspec.json.decode(read.data)
+        return {data["generation"]: read.seq - 1} if read.type == "log.restored" else {}
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return {}
 
 
 class _Numbered(Struct, frozen=True, gc=False):

@@ -19,6 +19,7 @@ from hashlib import sha256
 from msgspec import Struct
 
 from innerd.domain.errors import Refused
+from innerd.wire import hkdf
 
 HEADER = "X-Innerd-Proof"
 WINDOW = 60  # seconds between the two clocks at most
@@ -39,10 +40,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 def derive_key(shared_secret: bytes, network_id: str) -> bytes:
-    """HKDF-SHA-256 with an empty salt: extract, then one block of expand (RFC 5869 2.2, 2.3)."""
-    extracted = hmac.digest(b"\x00" * 32, shared_secret, "sha256")
-    info = b"innerd admin proof v1" + bytes.fromhex(network_id)
-    return hmac.digest(extracted, info + b"\x01", "sha256")
+    return hkdf.derive(shared_secret, b"innerd admin proof v1" + bytes.fromhex(network_id))
 
 
 def _message(request: Request, time: str, nonce: str) -> bytes:

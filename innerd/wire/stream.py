@@ -1,8 +1,8 @@
 """The frames of the event stream (`GET /v1/user/events`), server-sent events (WHATWG HTML 9.2).
 
-A cursor is `<generation>.<revision>`. `snapshot` and `delta` move it and carry it as `id`; `hello`, `presence` and
-`bye` do not. One frame is one `event:` with one line of JSON as `data:`; a line that begins with `:` keeps the
-connection alive. Frames are encoded once for all members of a class.
+A cursor is `<generation>.<revision>`. `snapshot` and `delta` move it and carry it as `id`; the others do not. One frame
+is one `event:` with one line of JSON as `data:`; a line that begins with `:` keeps the connection alive. Frames are
+encoded once for all members of a class.
 """
 
 import re
@@ -39,6 +39,14 @@ class Hello(Struct, kw_only=True):
     peer: int  # who you are to the coordinator
     time: float  # the server's, seconds since 1970
     keepalive: int  # seconds between keep-alive comments
+    checkpoint_key: str | None = None  # the verifier key of checkpoints; null from a release that signs none
+    checkpoint: str | None = None  # the newest, a signed note (`innerd.wire.checkpoint`)
+
+
+class CheckpointJson(Struct, kw_only=True):
+    """A signed note of where the log is."""
+
+    note: str
 
 
 class Snapshot(Struct, Generic[P, C], kw_only=True):
@@ -169,6 +177,7 @@ DECODERS: dict[str, Any] = {
         "delta": DeltaJson[PeerJson, CidrJson],
         "presence": PresenceJson[PeerPresence],
         "connect": Connect,
+        "checkpoint": CheckpointJson,
         "bye": Bye,
     }.items()
 }

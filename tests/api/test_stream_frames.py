@@ -32,6 +32,8 @@ async def test_a_stream_begins_with_hello_snapshot_and_presence(w: World) -> Non
             "peer": w.peer("mari").id,
             "time": w.now,
             "keepalive": 20,
+            "checkpoint_key": w.hub.checkpoints.key,
+            "checkpoint": w.hub.checkpoints.newest(),
         }
         assert (snapshot.event, snapshot.id) == ("snapshot", f"1.{w.writer.network.revision}")
         assert list(snapshot.data) == ["revision", "head_hash", "peers", "cidrs"]

@@ -56,6 +56,7 @@ UNTYPED = {
     r"cp kermpany.toml|innerd .*/var/backups/innerd/": "go on from what Litestream brought",
     r"promtool ": "needs a Prometheus: tests/deploy/test_alerts.py runs it on these files",
     r"(cp|install) .*grafana|systemctl restart grafana-server": "no package registry has Grafana; said on the page",
+    r"inn verify kermpany db1.note": "both must have been there for a minute: tests/client/test_verifying.py",
     r"datasette ": "another project's server, which goes on; it opens the file as sqlite3 does above it",
 }
 

@@ -15,6 +15,7 @@ from innclient.agent.pins import Pins, check, seeded
 from innclient.agent.reconcile import HEAD_START, MOMENT, Server, Trial, entry_of, next_trials, wanted
 from innclient.agent.state import (
     KnownPeer,
+    LogForked,
     Netmap,
     Presence,
     emptied,
@@ -24,14 +25,16 @@ from innclient.agent.state import (
     take_presence,
     take_snapshot,
 )
+from innclient.agent.witness import Witnessed, agrees, meet, take_note, with_proof
 from innclient.agent.words import Entry, differences
 from innerd.domain.values import Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
-from innerd.wire.stream import Bye, Connect, DeltaJson, Hello, PresenceJson, Snapshot
+from innerd.wire.stream import Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, Wanted
 from innerd.wireguard.plan import Change, applied, plan
 
 _MOST_REFUSED = 1000  # wire.ours.Applied
+_NOTHING_SIGNED = Witnessed()
 SHUT_OUT = ("disabled", "retired")  # the reasons of a `bye` that mean: you are no peer any more
 
 
@@ -60,12 +63,20 @@ class Taken(Struct, kw_only=True):
 
 class Core:
     def __init__(
-        self, me: Identity, netmap: Netmap, pins: Pins, overrides: dict[Address, Endpoint], *, stays: bool = True
+        self,
+        me: Identity,
+        netmap: Netmap,
+        pins: Pins,
+        overrides: dict[Address, Endpoint],
+        witnessed: Witnessed = _NOTHING_SIGNED,
+        *,
+        stays: bool = True,
     ) -> None:
         self.me = me
         self.netmap = netmap
         # Our own address and the coordinator's are known from the invitation, before anybody tells us of them.
         self.pins = seeded(pins, {me.server_ip: me.server_key, me.ip: me.public_key})
+        self.witnessed = witnessed
         self.presence: dict[int, Presence] = {}
         self.overrides = overrides
         self.trials: dict[int, Trial] = {}
@@ -80,15 +91,26 @@ class Core:
     # -- what comes in ------------------------------------------------------------------------------------------
 
     def take(self, frames: Iterable[Struct], now: float) -> Taken:
-        """Believe what came together, in one step. Raises LogForked and Refused; then everything stays as it was."""
+        """Believe what came together, in one step. Raises LogForked and Refused; then everything stays as it was, but
+        for the proof of a fork, which is kept."""
+        frames = list(frames)
+        try:
+            return self._take(frames, now)
+        except LogForked:
+            self.witnessed = with_proof(self.witnessed, frames, now)
+            raise
+
+    def _take(self, frames: list[Struct], now: float) -> Taken:
         before, netmap, presence, taken = self.netmap, self.netmap, self.presence, Taken()
-        restored = self._restored
+        restored, witnessed = self._restored, self.witnessed
         for frame in frames:
             match frame:
                 case Hello():
                     greeted = greet(netmap, frame)
                     restored, taken.hello = restored or greeted.generation > netmap.generation, frame
-                    netmap = greeted
+                    netmap, witnessed = greeted, meet(witnessed, frame, now)
+                case CheckpointJson():
+                    witnessed = take_note(witnessed, frame.note, netmap.generation, now)
                 case Snapshot():
                     if not restored:
                         not_back(netmap, frame.revision)
@@ -107,7 +129,9 @@ class Core:
                     taken.bye = frame.reason
                     if frame.reason in SHUT_OUT:
                         netmap, presence, taken.peers = emptied(netmap), {}, None
-        self.netmap, self.presence, self._restored = netmap, presence, restored
+            if not restored:  # else the revision is still of a log that is no more
+                agrees(witnessed, netmap.generation, netmap.revision, netmap.head_hash)
+        self.netmap, self.presence, self._restored, self.witnessed = netmap, presence, restored, witnessed
         if taken.is_caught_up:
             self._forget_memories()
         if taken.hello is not None:

@@ -12,16 +12,18 @@ import structlog
 from innclient import files
 from innclient.agent.pins import Pins
 from innclient.agent.state import KnownCidr, KnownPeer, KnownRecord, Netmap
+from innclient.agent.witness import Seen, Witnessed, remembered
 from innclient.config import Paths
 from innclient.failures import SYSTEM, Failure
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
+from innerd.wire.note import NotSigned
 
 T = TypeVar("T")
 
 _log = structlog.get_logger("agent")
 
-_VERSION = 1  # of both files
+_VERSION = 1  # of each file
 _IP_TYPES = ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network")
 
 
@@ -70,6 +72,13 @@ class _PinsFile(msgspec.Struct, kw_only=True):
     pins: Pins
 
 
+class _CheckpointsFile(msgspec.Struct, kw_only=True):
+    version: int = _VERSION
+    key: str = ""
+    kept: list[Seen] = []
+    forks: list[Seen] = []
+
+
 class Last(msgspec.Struct, frozen=True, kw_only=True):
     """Our WireGuard port, and where peers (by address) were reached."""
 
@@ -113,6 +122,9 @@ class Shelf:
 
     def save_pins(self, pins: Pins) -> None:
         self._try("pins", lambda: save_pins(self._paths, pins))
+
+    def save_witnessed(self, witnessed: Witnessed) -> None:
+        self._try("checkpoints", lambda: save_witnessed(self._paths, witnessed))
 
     def retry(self) -> bool:
         """Whether everything is written now."""
@@ -192,6 +204,22 @@ def save_pins(paths: Paths, pins: Pins) -> None:
 def load_pins(paths: Paths) -> Pins:
     read = _read(paths.pins, _PinsFile)
     return Pins() if read is None else read.pins
+
+
+def save_witnessed(paths: Paths, witnessed: Witnessed) -> None:
+    files.make_private(paths.data)
+    kept, forks = list(witnessed.kept), list(witnessed.forks)
+    written = msgspec.json.encode(_CheckpointsFile(key=witnessed.key, kept=kept, forks=forks))
+    files.write_atomically(paths.checkpoints, written)
+
+
+def load_witnessed(paths: Paths) -> Witnessed:
+    """What the coordinator signed so far. Raises Failure for a broken file, and for what its key did not sign."""
+    read = _read(paths.checkpoints, _CheckpointsFile)
+    try:
+        return Witnessed() if read is None else remembered(read.key, read.kept, read.forks)
+    except (Refused, NotSigned) as error:
+        raise _unreadable(paths.checkpoints, str(error)) from None
 
 
 def _peer(peer: _PeerFile) -> KnownPeer:

@@ -1,8 +1,7 @@
 """The loop of one interface: hold the stream, believe what the pins allow, apply it, remember it, say so.
 
 The order is what matters: pins before the device, the device before the receipt; and what is on disk is never
-ahead of the device. Without the coordinator everything stays as it was: tunnels, names, the cached network. So it does
-with a disk that is full or read-only: what can't be written is tried again, and said.
+ahead of the device. Without the coordinator, or with a disk that is full or read-only, everything stays as it was.
 """
 
 import asyncio
@@ -65,7 +64,7 @@ class Keeper:
             server_ip=values.internal_address,
         )
         netmap = replace(netmap, block=values.address.network)
-        self.core = Core(me, netmap, disk.load_pins(paths), {}, stays=False)
+        self.core = Core(me, netmap, disk.load_pins(paths), {}, disk.load_witnessed(paths), stays=False)
         self.connected_since: float | None = None
         self.last_contact: float | None = None
         self.trouble: str | None = None  # why there is no connection
@@ -273,6 +272,7 @@ class Keeper:
             raise stream.Lost("the coordinator does not answer any more", silent=True) from None
         finally:
             self._patience = None
+            self.reporter.remember()
 
     async def _take(self, frames: list[Struct]) -> None:
         """The frames of one chunk: all into the state, then one change of the device."""

@@ -24,6 +24,7 @@ class Reporter:
         self._core, self._shelf, self._http = core, shelf, http
         self._matched = asyncio.Event()  # the device does what is not yet written down or reported
         self._on_disk: Netmap | None = None
+        self._signed_on_disk = core.witnessed
 
     def stir(self) -> None:
         """The device matches something new, or the coordinator must be told again."""
@@ -41,6 +42,7 @@ class Reporter:
 
     async def once(self) -> bool:
         """Whether there is nothing left to be said, so far as the disk allows."""
+        await asyncio.to_thread(self.remember)
         netmap = self._core.matched
         if netmap is not self._on_disk:
             now = time.time()
@@ -55,6 +57,13 @@ class Reporter:
             self._core.applied = None
             return False
         return True
+
+    def remember(self) -> None:
+        """Write down what the coordinator signed, proofs against it most of all."""
+        witnessed = self._core.witnessed
+        if witnessed is not self._signed_on_disk:
+            self._shelf.save_witnessed(witnessed)
+            self._signed_on_disk = witnessed
 
     async def candidates(self, tunnel: Tunnel, section: AgentSection) -> None:
         """Say where this host may be reached."""

@@ -18,7 +18,7 @@ from innclient.agent.exporting import export
 from innclient.agent.keeper import Keeper
 from innclient.agent.state import LogForked
 from innclient.agent.tunnel import Tunnel
-from innclient.agent.view import NetworkView, StatusView, network_view
+from innclient.agent.view import NetworkView, StatusView, checkpoints_view, network_view
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
@@ -171,6 +171,8 @@ async def _keep(keeper: Keeper, begun: asyncio.Future[bool]) -> None:
                 return await _show(keeper)
             case "status":
                 return await _status(keeper)
+            case "checkpoints":
+                return checkpoints_view(keeper.paths.interface, keeper.netmap, keeper.core.witnessed)
             case "events":
                 return await _events(keeper, request)
             case "reload":

@@ -1,4 +1,4 @@
-"""What `inn show` and `inn status` say, as data: from the netmap, the device and the keeper. Pure."""
+"""What `inn show`, `inn status` and `inn verify` say, as data: from netmap, device and keeper. Pure."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from msgspec import Struct
 from innclient.agent.pins import Broken, Pins
 from innclient.agent.reconcile import is_silent
 from innclient.agent.state import KnownPeer, Netmap
+from innclient.agent.witness import Seen, Witnessed
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device
 
@@ -110,6 +111,33 @@ class StatusView(Struct, kw_only=True):
     refused: list[Broken]
     unreadable: int
     head: str = ""  # the log's chain hash at the revision
+
+
+class CheckpointsView(Struct, kw_only=True):
+    """What the coordinator signed of its log (oldest first), what of it came with a fork, and where the log is that
+    was told."""
+
+    interface: str
+    network: str
+    key: str
+    generation: int
+    revision: int
+    head: str
+    kept: list[Seen]
+    forks: list[Seen]
+
+
+def checkpoints_view(interface: str, netmap: Netmap, witnessed: Witnessed) -> CheckpointsView:
+    return CheckpointsView(
+        interface=interface,
+        network=netmap.network,
+        key=witnessed.key,
+        generation=netmap.generation,
+        revision=netmap.revision,
+        head=netmap.head_hash,
+        kept=list(witnessed.kept),
+        forks=list(witnessed.forks),
+    )
 
 
 def network_view(
