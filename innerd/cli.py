@@ -255,7 +255,7 @@ def uninstall(context: click.Context, network: str, yes: bool) -> None:
         ask.confirm(f'Remove network "{network}" with its log and its key, for good?', yes=yes)
     left = founding.uninstall(paths, choose(settings.backend, network), hosts)
     if left is not None:
-        sys.stderr.write(f"{left}\n")
+        render.line(left, out=sys.stderr)
     render.line(f'Network "{network}" is removed from this host.')
 
 

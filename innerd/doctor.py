@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from innclient import checks
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.doctor import tried
-from innclient.failures import Failure, printable
+from innclient.failures import Failure
 from innclient.options import Settings
 from innerd.config import Config, Paths, address_of, load, network_range
 from innerd.domain.values import endpoint_address, parse_endpoint, split_endpoint
@@ -61,7 +61,7 @@ def _firewall(name: str, config: Config) -> Iterator[Finding]:
 
 def _serving(name: str, config: Config, status: Status | Failure) -> Iterator[Finding]:
     if isinstance(status, Failure):
-        yield failed("serving", printable(status.message), status.hint, status.status)
+        yield failed("serving", status.message, status.hint, status.status)
     elif status.is_serving:
         yield ok("serving", f"revision {status.revision}, {status.online} of {status.peers} peers online")
     else:

@@ -15,7 +15,7 @@ from typing import Literal
 from msgspec import Struct
 
 from innclient import asking, firewall
-from innclient.failures import SYSTEM, printable
+from innclient.failures import SYSTEM
 from innerd.domain.values import Address
 from innerd.wire import proof
 from innerd.wireguard import links, ownership
@@ -111,7 +111,7 @@ def _tun() -> str | None:
 
 def broken(error: Exception) -> Finding:
     """A configuration that can't be read."""
-    return failed("config", printable(str(error)), getattr(error, "hint", None), getattr(error, "status", SYSTEM))
+    return failed("config", str(error), getattr(error, "hint", None), getattr(error, "status", SYSTEM))
 
 
 def modes(check: str, *paths: Path) -> Iterator[Finding]:

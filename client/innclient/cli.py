@@ -142,7 +142,7 @@ def install(
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    render.line(text, out=sys.stderr)
 
 
 cli.add_command(alias(install, "redeem"))

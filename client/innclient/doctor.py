@@ -19,7 +19,7 @@ from innclient.agent.tunnel import Tunnel, resolve
 from innclient.agent.view import NetworkView, StatusView
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
-from innclient.failures import TRUST, UNREACHABLE, Failure, printable
+from innclient.failures import TRUST, UNREACHABLE, Failure
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
@@ -135,9 +135,9 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         yield failed("trust", "what is told is not what was pinned", f"inn status {paths.interface}", TRUST)
     for trouble in (status.device_error, status.disk_error):
         if trouble:
-            yield failed("agent", printable(trouble), f"see its log: journalctl -u inn@{paths.interface}")
+            yield failed("agent", trouble, f"see its log: journalctl -u inn@{paths.interface}")
     if not status.is_connected:
-        yield warning("agent", f"is not connected: {printable(status.trouble or 'connecting')}")
+        yield warning("agent", f"is not connected: {status.trouble or 'connecting'}")
     else:
         yield ok("agent", f"follows the network, at revision {status.applied}")
     if status.name:
@@ -162,7 +162,7 @@ def report(context: click.Context, settings: Settings, found: list[Finding]) -> 
         render.document({"checks": found})
     for finding in [] if settings.as_json else found:
         word, colour = _MARKS[finding.state]
-        render.line(f"{render.styled(f'{word:{_WIDTH}}', colour)} {finding.check}: {finding.text}")
+        render.line(render.Styled(f"{word:{_WIDTH}}", colour), f" {finding.check}: {finding.text}")
         if finding.fix:
             render.line(f"{'':{_WIDTH}} fix: {finding.fix}")
     bad = [finding for finding in found if finding.state == "failed"]

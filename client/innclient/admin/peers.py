@@ -116,7 +116,8 @@ async def add_peer(
         return
     call.tell(
         content,
-        f'Peer "{made.name}" added with {made.ip} in {owner}.\nInvitation written to {new.save_config}: '
+        f'Peer "{made.name}" added with {made.ip} in {owner}.',
+        f"Invitation written to {new.save_config}: "
         + f"it holds a private key, send it over a safe way. There: inn install {Path(str(new.save_config)).name}",
     )
 
