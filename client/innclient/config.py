@@ -84,6 +84,11 @@ class Paths(Struct, frozen=True):
         return self.data / "pins.json"
 
     @property
+    def head(self) -> Path:
+        """How far the log was seen. It lives beside the pins, as it is believed as they are."""
+        return self.data / "head.json"
+
+    @property
     def last(self) -> Path:
         """Our port, and where peers were reached."""
         return self.data / "last.json"

@@ -12,7 +12,7 @@ import rich_click as click
 
 from innclient import checks, config
 from innclient.admin import render
-from innclient.agent import stream
+from innclient.agent import disk, stream
 from innclient.agent.door import ask as ask_agent
 from innclient.agent.run import why_unreachable
 from innclient.agent.tunnel import Tunnel, resolve
@@ -53,6 +53,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
         yield checks.broken(error)
         return
     yield from checks.modes("config", paths.config_dir, paths.data)
+    yield from tried("memory", _memory, paths)
     try:
         tunnel = tunnel_of(settings, name)
     except DeviceError as error:
@@ -71,6 +72,19 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
     yield from tried("mtu", checks.mtu, name, endpoint_address(towards) if towards else None, values.address.ip)
     yield from tried("coordinator", _coordinator, loaded, tunnel, towards)
     yield from tried("agent", _agent, paths)
+
+
+def _memory(paths: Paths) -> Iterator[Finding]:
+    """Whether what was learned can be read: pins, how far the log was seen, the network."""
+    try:
+        damage = disk.damage(paths)
+    except Failure as error:
+        yield failed("memory", error.message, error.hint, error.status)
+        return
+    if damage is None:
+        yield ok("memory", f"pins and network in {paths.data} can be read")
+    else:
+        yield warning("memory", damage, f"nothing is lost: inn up -d {paths.interface} fetches it anew")
 
 
 def _firewall(listen_port: int, link: str | None) -> Iterator[Finding]:

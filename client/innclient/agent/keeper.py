@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import disk, stream
+from innclient.agent import disk, resuming, stream
 from innclient.agent.applier import Applier, Making
 from innclient.agent.core import Core, Identity, Taken
 from innclient.agent.finding import Finder
@@ -263,7 +263,7 @@ class Keeper:
         """One connection, from its hello to its end; with `once`, until caught up. Raises Lost, Denied, Ended."""
         try:
             async with asyncio.timeout(None) as self._patience:
-                async with stream.frames(self.http, self.netmap.cursor) as chunks:
+                async with resuming.resumed(self.http, self.netmap) as chunks:
                     async for frames in chunks:
                         await self._take(frames)
                         if once and self.caught_up.is_set():
