@@ -152,6 +152,7 @@ def document(
             address=interface.address,
             private_key=private_key,
             listen_port=interface.listen_port,
+            suffix=interface.suffix,
         ),
         server=_Server(
             public_key=server.public_key,

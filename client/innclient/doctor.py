@@ -1,6 +1,7 @@
 """`inn doctor`: is this host able to be a peer, and if not, what is wrong and what helps. `report` is innerd's too."""
 
 import asyncio
+import contextlib
 import email.utils
 import subprocess
 import time
@@ -16,14 +17,14 @@ from innclient.agent import disk, stream
 from innclient.agent.door import ask as ask_agent
 from innclient.agent.run import why_unreachable
 from innclient.agent.tunnel import Tunnel, resolve
-from innclient.agent.view import NetworkView, StatusView
+from innclient.agent.view import NetworkView, StatusView, refused_domain
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
 from innclient.failures import TRUST, UNREACHABLE, Failure
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
-from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, parse_address, split_endpoint
+from innerd.domain.values import Address, Endpoint, endpoint_address, endpoint_of, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
 
@@ -69,6 +70,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
     if tunnel.is_up():
         listen_port, link = backend.get(name).listen_port, checks.default_link()
         yield from tried("firewall", _firewall, listen_port, link)
+    yield from tried("range", checks.grounds, name, values.address.network, _peers(paths))
     yield from tried("mtu", checks.mtu, name, endpoint_address(towards) if towards else None, values.address.ip)
     yield from tried("coordinator", _coordinator, loaded, tunnel, towards)
     yield from tried("agent", _agent, paths)
@@ -85,6 +87,13 @@ def _memory(paths: Paths) -> Iterator[Finding]:
         yield ok("memory", f"pins and network in {paths.data} can be read")
     else:
         yield warning("memory", damage, f"nothing is lost: inn up -d {paths.interface} fetches it anew")
+
+
+def _peers(paths: Paths) -> list[Address]:
+    """The addresses at which peers were seen."""
+    with contextlib.suppress(Failure):
+        return [peer.ip for peer in disk.load_netmap(paths)[0].peers.values()]
+    return []
 
 
 def _firewall(listen_port: int, link: str | None) -> Iterator[Finding]:
@@ -154,6 +163,8 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         yield warning("agent", f"is not connected: {status.trouble or 'connecting'}")
     else:
         yield ok("agent", f"follows the network, at revision {status.applied}")
+    if (refused := refused_domain(status)) is not None:
+        yield warning("names", refused, f"[interface] suffix in {paths.config} says what they end in")
     if status.name:
         address, dns = parse_address(status.ip), status.dns
         yield from checks.names(f"{status.name}.{status.domain}", address, dns.mode, dns.address, dns.trouble)

@@ -1,13 +1,13 @@
 """How `inn show` and `inn status` look."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from innclient.admin.render import Part, Styled, ago, document, line, moment, size
-from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView
+from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView, refused_domain
 from innclient.failures import Failure
 from innerd.wire.ours import Status
 
@@ -80,14 +80,17 @@ def _tree(view: NetworkView, whole_keys: bool) -> Iterator[tuple[Part, ...]]:
             yield from walk(cidr, 1)
 
 
-def merged(view: StatusView, network: Status | Failure | None, names_work: bool | None) -> dict[str, Any]:
-    """The status as one document, with the network's under `network_status` (null: this is no administrator's) and
-    whether names resolve under `names_work` (null: not tried)."""
+def merged(
+    view: StatusView, network: Status | Failure | None, names_work: bool | None, overlaps: list[str]
+) -> dict[str, Any]:
+    """The status as one document, with the network's under `network_status` (null: this is no administrator's),
+    whether names resolve under `names_work` (null: not tried), and what else of this host lies in the network's range
+    under `overlaps`."""
     shown = msgspec.to_builtins(network) if isinstance(network, Status) else None
     if isinstance(network, Failure):
         shown = {"error": {"code": network.code, "message": network.message}}
-    document: dict[str, Any] = msgspec.to_builtins(view) | {"network_status": shown, "names_work": names_work}
-    return document
+    document: dict[str, Any] = msgspec.to_builtins(view)
+    return document | {"network_status": shown, "names_work": names_work, "overlaps": overlaps}
 
 
 def network_status(found: Status | Failure) -> None:
@@ -99,8 +102,9 @@ def network_status(found: Status | Failure) -> None:
     line(f"    behind: {', '.join(found.lagging) or 'nobody'}")
 
 
-def status(view: StatusView, names_work: bool | None = None) -> None:
-    """`names_work`: whether this machine's own name resolves here; None where that was not tried."""
+def status(view: StatusView, names_work: bool | None = None, overlaps: Iterable[str] = ()) -> None:
+    """`names_work`: whether this machine's own name resolves here; None where that was not tried. `overlaps`: what else
+    of this host lies in the network's range."""
     line(f"network: {view.network or '(not heard of yet)'} on {view.interface}")
     line(f"  this peer: {view.ip} ({view.public_key})")
     line(f"  interface: {'up' if view.is_up else 'down'} ({view.backend})")
@@ -110,6 +114,10 @@ def status(view: StatusView, names_work: bool | None = None) -> None:
         works = {True: "", False: ": THEY DO NOT RESOLVE (inn doctor)", None: ""}[names_work]
         trouble = f" ({view.dns.trouble})" if view.dns.trouble else ""
         line(f"  names: by {view.dns.mode}{at}{trouble}{works}")
+    if (refused := refused_domain(view)) is not None:
+        line(f"  NAMES: {refused}")
+    for sentence in overlaps:
+        line(f"  RANGE: {sentence}")
     if view.is_connected:
         line(f"  coordinator: connected since {moment(view.connected_since)}")
     elif view.has_agent:

@@ -175,7 +175,10 @@ def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
     return invitation.write(
         invitation.Invitation(
             interface=invitation.InterfaceSection(
-                network_name=network.name, address=f"{ip}/{root.cidr.partition('/')[2]}", private_key=key
+                network_name=network.name,
+                suffix=network.suffix,
+                address=f"{ip}/{root.cidr.partition('/')[2]}",
+                private_key=key,
             ),
             server=invitation.ServerSection(
                 public_key=coordinator.public_key,

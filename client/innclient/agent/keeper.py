@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from innclient.agent import disk, resuming, stream
 from innclient.agent.applier import Applier, Making
@@ -23,7 +22,7 @@ from innclient.agent.journal import Journal
 from innclient.agent.names import NameKeeper, Names
 from innclient.agent.pins import Broken, Pins, trusted
 from innclient.agent.reporting import Reporter
-from innclient.agent.state import KnownPeer, LogForked, Netmap
+from innclient.agent.state import KnownPeer, LogForked, Netmap, owned
 from innclient.agent.tunnel import Tunnel
 from innclient.agent.ways import Ways
 from innclient.agent.words import Entry
@@ -63,7 +62,7 @@ class Keeper:
             server_key=values.server_key,
             server_ip=values.internal_address,
         )
-        netmap = replace(netmap, block=values.address.network)
+        netmap = owned(netmap, values.address.network, values.network, values.suffix)
         self.core = Core(me, netmap, disk.load_pins(paths), {}, stays=False)
         self.connected_since: float | None = None
         self.last_contact: float | None = None

@@ -109,7 +109,18 @@ class StatusView(Struct, kw_only=True):
     reached: int
     refused: list[Broken]
     unreadable: int
+    range: str = ""  # of the network, as this machine's config has it
+    own_domain: str = ""  # that names end in, but for a suffix of the hosts file's own
+    told_domain: str = ""  # that they end in, as the coordinator says
     head: str = ""  # the log's chain hash at the revision
+
+
+def refused_domain(status: StatusView) -> str | None:
+    """What is to be said where the coordinator has names end in what this machine did not agree to."""
+    if status.told_domain in ("", status.own_domain):
+        return None
+    told, own = status.told_domain, status.own_domain
+    return f"the coordinator says that they end in {told}, which is not taken: here they end in {own}"
 
 
 def network_view(
