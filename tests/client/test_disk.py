@@ -173,3 +173,6 @@ def test_what_is_lost_is_told_with_or_without_harm(tmp_path: Path) -> None:
     with pytest.raises(Failure) as failed:
         disk.damage(paths)
     assert failed.value.status == TRUST
+    unit = Path(__file__).parents[2] / "deploy/systemd/inn@.service"
+    (never,) = [line for line in unit.read_text().splitlines() if line.startswith("RestartPreventExitStatus=")]
+    assert str(TRUST) in never.partition("=")[2].split(), "trying again would not mend it"
