@@ -30,16 +30,15 @@ from innclient.options import (
 from innerd import __version__
 from innerd import verbs as files_verbs
 from innerd.config import Config, Paths, load, paths_of
+from innerd.domain.claims import check_range, exact_range
 from innerd.domain.errors import Refused
 from innerd.domain.values import (
     Endpoint,
     Range,
     endpoint_of,
     first_address,
-    parse_address,
     parse_endpoint,
     parse_interface,
-    parse_range,
 )
 from innerd.wire.ours import NetworkJson, Status
 
@@ -120,11 +119,10 @@ def _network_name(text: str) -> str:
 
 
 def _network_range(text: str) -> Range:
-    block = parse_range(text)
+    block = exact_range(text)
+    check_range(block, public=True)
     if block.num_addresses < 4:
         raise Refused("invalid_range", f"{block} is too small for a network", "take a /30 (IPv6 /126) or wider")
-    if parse_address(text.partition("/")[0]) != block.network_address:
-        raise Refused("invalid_range", f"{text} has host bits set", f"did you mean {block}?")
     return block
 
 
@@ -134,6 +132,8 @@ def _network_range(text: str) -> Range:
 @click.option("--external-endpoint", help="Where peers reach this host: host:port.")
 @click.option("--auto-external-endpoint", is_flag=True, help="Find the public address out (asks 9.9.9.9).")
 @click.option("--listen-port", type=click.IntRange(1, 65535), help="UDP port of WireGuard here.")
+@click.option("--public-range", is_flag=True, help="Take a range that is not private.")
+@click.option("--accept-overlap", is_flag=True, help="Take a range or port that this host uses already.")
 @json_flag()
 @click.pass_context
 def new(
@@ -143,9 +143,11 @@ def new(
     external_endpoint: str | None,
     auto_external_endpoint: bool,
     listen_port: int | None,
+    public_range: bool,
+    accept_overlap: bool,
 ) -> None:
     """Make a new network."""
-    from innerd.founding import found
+    from innerd.founding import agree, found
 
     settings = settings_of(context)
     if external_endpoint is not None and auto_external_endpoint:
@@ -159,6 +161,7 @@ def new(
     )
     port = listen_port or int(ask.text("Listen port", "--listen-port", "51820", check=ask.port))
     endpoint = _endpoint(external_endpoint, auto_external_endpoint, port)
+    agree(paths, block, endpoint, port, public_range=public_range, accept_overlap=accept_overlap)
     found(paths, block, endpoint, port, files_verbs.user())
     if settings.as_json:
         made = {"name": name, "cidr": str(block), "endpoint": endpoint, "address": str(first_address(block))}
@@ -255,7 +258,7 @@ def uninstall(context: click.Context, network: str, yes: bool) -> None:
         ask.confirm(f'Remove network "{network}" with its log and its key, for good?', yes=yes)
     left = founding.uninstall(paths, choose(settings.backend, network), hosts)
     if left is not None:
-        sys.stderr.write(f"{left}\n")
+        render.line(left, out=sys.stderr)
     render.line(f'Network "{network}" is removed from this host.')
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from innclient import files, toml
 from innclient.failures import USAGE, Failure, not_found
 from innclient.options import Settings
+from innerd.domain.claims import USUAL_SUFFIX, parse_suffix
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
 from innerd.domain.values import (
@@ -17,7 +18,6 @@ from innerd.domain.values import (
     parse_address,
     parse_interface,
     parse_listen,
-    parse_name,
     parse_public_key,
     parse_range,
 )
@@ -26,15 +26,13 @@ from innerd.wire import checkpoint
 from innerd.wire.note import Signer
 from innerd.wireguard.device import clamped
 
-_MAX_SUFFIX = 160
-
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Prefix = Annotated[int, Meta(ge=0, le=128)]
 
 
 class DnsSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     enabled: bool = True
-    suffix: str = "wg"
+    suffix: str = USUAL_SUFFIX
     ttl: Annotated[int, Meta(ge=0, le=86_400)] = 5  # seconds
     log_queries: bool = False
 
@@ -110,7 +108,7 @@ def load(paths: Paths) -> Config:
         if config.metrics.listen is not None:
             listen_address(config.metrics.listen)
         metrics_rule(config.metrics)
-        _parse_suffix(config.dns.suffix)
+        parse_suffix(config.dns.suffix, "dns suffix")
     except Refused as error:
         what = "private-key is not a WireGuard key" if error.code == "invalid_key" else error.message
         raise Failure(USAGE, "config_invalid", f"{paths.config}: {what}") from None
@@ -126,14 +124,6 @@ def _check_address(config: Config) -> None:
 def listen_address(text: str) -> tuple[str, int]:
     """`[metrics] listen`. Raises Refused."""
     return parse_listen(text, "[metrics] listen")
-
-
-def _parse_suffix(text: str) -> None:
-    """A domain to end names in; short enough that every name below it stays within DNS' 255 bytes."""
-    for label in text.split("."):
-        parse_name(label, "dns suffix")
-    if len(text) > _MAX_SUFFIX:
-        raise Refused("invalid_name", f"dns suffix {text[:40]}… has more than {_MAX_SUFFIX} characters")
 
 
 def save(paths: Paths, config: Config) -> None:

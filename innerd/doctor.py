@@ -3,13 +3,15 @@
 import socket
 import time
 from collections.abc import Iterator
+from ipaddress import ip_interface
 
 from innclient import checks
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.doctor import tried
-from innclient.failures import Failure, printable
+from innclient.failures import Failure
 from innclient.options import Settings
 from innerd.config import Config, Paths, address_of, load, network_range
+from innerd.domain.claims import is_own_suffix
 from innerd.domain.values import endpoint_address, parse_endpoint, split_endpoint
 from innerd.wire.ours import Status
 from innerd.wireguard import links, ownership
@@ -44,12 +46,24 @@ def diagnose(settings: Settings, paths: Paths, status: Status | Failure) -> Iter
     yield from tried("manager", checks.managers, name)
     yield from tried("port", checks.port, backend, name, config.listen_port)
     yield from tried("firewall", _firewall, name, config)
+    yield from tried("range", _grounds, backend, name, config)
+    if not is_own_suffix(config.dns.suffix):
+        text = f"they end in {config.dns.suffix}, a domain of others: each machine takes that with leave only"
+        yield warning("names", text, f"[dns] suffix in {paths.config}: wg, internal, home.arpa, or names below them")
     yield from tried("mtu", checks.mtu, name, None, address_of(config))
     yield from checks.clock(None)
     yield from tried("serving", _serving, name, config, status)
     if isinstance(status, Status):
         yield from tried("endpoint", _endpoint, status.endpoint, config)
     yield from tried("peers", _peers, backend, name)
+
+
+def _grounds(backend: Backend, name: str, config: Config) -> Iterator[Finding]:
+    peers = {address_of(config)}
+    if backend.exists(name):
+        allowed = [block for peer in backend.get(name).peers.values() for block in peer.allowed_ips]
+        peers |= {ip_interface(block).ip for block in allowed}
+    return checks.grounds(name, network_range(config), peers)
 
 
 def _firewall(name: str, config: Config) -> Iterator[Finding]:
@@ -61,7 +75,7 @@ def _firewall(name: str, config: Config) -> Iterator[Finding]:
 
 def _serving(name: str, config: Config, status: Status | Failure) -> Iterator[Finding]:
     if isinstance(status, Failure):
-        yield failed("serving", printable(status.message), status.hint, status.status)
+        yield failed("serving", status.message, status.hint, status.status)
     elif status.is_serving:
         yield ok("serving", f"revision {status.revision}, {status.online} of {status.peers} peers online")
     else:

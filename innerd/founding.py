@@ -4,16 +4,21 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from innclient import files, hostsfile
+from msgspec.structs import replace
+
+from innclient import consent, files, hostsfile, overlap
 from innclient.failures import REFUSED, SYSTEM, Failure, not_found
-from innerd.config import Config, Paths, save
+from innclient.overlap import Neighbour
+from innerd.config import Config, Paths, network_range, save
 from innerd.config import load as load_config
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain.commands import CreateNetwork, ImportNetwork
-from innerd.domain.values import Endpoint, Range, first_address
+from innerd.domain.errors import Refused
+from innerd.domain.values import Endpoint, Range, endpoint_address, first_address
 from innerd.log.codec import Who
 from innerd.log.sqlite import SqliteStore, StoreLocked
 from innerd.log.store import StoreError
@@ -43,6 +48,32 @@ def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user
         network_cidr_prefix=block.prefixlen,
     )
     begin(paths, config, command, Who(f"local:{user}", "innerd new"))
+
+
+def agree(
+    paths: Paths, block: Range, endpoint: Endpoint, port: int, *, public_range: bool, accept_overlap: bool
+) -> None:
+    """Have leave for what a new network takes of this host, before anything is made. Raises Failure, Refused."""
+    at = endpoint_address(endpoint)
+    if at is not None and at in block:
+        raise Refused(
+            "invalid_endpoint",
+            f"{endpoint} lies in the network itself ({block}): nobody reaches it before they are in",
+            "give an address of this host outside the network",
+        )
+    consent.to_range(block, given=public_range)
+    said = overlap.overlaps_of(block, overlap.of_host(paths.network))
+    said += overlap.of_neighbours(_neighbours(paths), block, port, None)
+    consent.to_overlaps(block, said, given=accept_overlap)
+
+
+def _neighbours(paths: Paths) -> Iterator[Neighbour]:
+    """The other networks that this host coordinates, so far as their configs can be read."""
+    for name in sorted(path.stem for path in paths.config_dir.glob("*.toml")):
+        with contextlib.suppress(Failure, OSError):
+            other = load_config(replace(paths, network=name))
+            if name != paths.network:
+                yield Neighbour(name=name, block=network_range(other), port=other.listen_port)
 
 
 def begin(paths: Paths, config: Config, command: CreateNetwork | ImportNetwork, who: Who) -> None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from innclient import toml
 from innclient.failures import REFUSED, USAGE, Failure
 from innerd.config import Config, Port, Prefix
+from innerd.domain.claims import is_private
 from innerd.domain.commands import ImportedCidr, ImportedPeer, ImportNetwork
 from innerd.domain.errors import Refused
 from innerd.domain.imports import import_network
@@ -70,6 +71,8 @@ def read(config_file: Path, database: Path) -> Taken:
     except (sqlite3.Error, IndexError) as error:
         raise Failure(USAGE, "not_innernet", f"{database} is no innernet-server database: {error}") from None
     notes += _moved(network, stored)
+    if not is_private(network.root.range):
+        notes.append(f"{network.root.range} is not private: who joins by inn install from now on needs --public-range")
     config = Config(
         private_key=old.private_key,
         listen_port=old.listen_port,

@@ -7,16 +7,16 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-from innclient import asking, firewall
-from innclient.failures import SYSTEM, printable
-from innerd.domain.values import Address
+from innclient import asking, firewall, overlap
+from innclient.failures import SYSTEM
+from innerd.domain.values import Address, Range
 from innerd.wire import proof
 from innerd.wireguard import links, ownership
 from innerd.wireguard.backend import CAP_NET_ADMIN, CAP_NET_RAW, Backend, has_capability
@@ -111,7 +111,7 @@ def _tun() -> str | None:
 
 def broken(error: Exception) -> Finding:
     """A configuration that can't be read."""
-    return failed("config", printable(str(error)), getattr(error, "hint", None), getattr(error, "status", SYSTEM))
+    return failed("config", str(error), getattr(error, "hint", None), getattr(error, "status", SYSTEM))
 
 
 def modes(check: str, *paths: Path) -> Iterator[Finding]:
@@ -244,6 +244,15 @@ def mtu(name: str, towards: Address | None, overlay: Address) -> Iterator[Findin
         yield warning("mtu", text, "leave --mtu and [agent] mtu away, or lower it")
     else:
         yield ok("mtu", f"{name} has {has}, the routes carry {best}")
+
+
+def grounds(name: str, block: Range, peers: Collection[Address]) -> Iterator[Finding]:
+    """What else of this host lies in the network's range."""
+    said = overlap.overlaps_of(block, overlap.of_host(name), peers)
+    for sentence in said:
+        yield warning("range", sentence, "give it another range or address, or the network")
+    if not said:
+        yield ok("range", f"nothing else of this host lies in {block}")
 
 
 def clock(ahead: float | None) -> Iterator[Finding]:

@@ -15,7 +15,17 @@ from innclient.admin.verb import CONNECT
 from innclient.completions import completions
 from innclient.config import Paths
 from innclient.failures import SYSTEM, Failure, not_found, usage
-from innclient.flags import HOSTS, NAT, agent_section, installed, keeper_of, paths_of, tunnel_of, with_options
+from innclient.flags import (
+    HOSTS,
+    NAT,
+    agent_section,
+    installed,
+    keeper_of,
+    neighbours,
+    paths_of,
+    tunnel_of,
+    with_options,
+)
 from innclient.importing import import_innernet
 from innclient.options import (
     Command,
@@ -93,10 +103,22 @@ def cli(context: click.Context) -> None:
 @click.option("--name", help="Name of the interface here.")
 @click.option("--default-name", is_flag=True, help="Name it as the network.")
 @click.option("-d", "--delete-invite", is_flag=True, help="Delete the invitation when joined.")
+@click.option("--public-range", is_flag=True, help="Take a range that is not private.")
+@click.option("--accept-overlap", is_flag=True, help="Take a range in which this host has something of its own.")
+@click.option("--suffix", help="Names end in this here (default: what the invitation says).")
 @json_flag()
 @click.pass_context
 def install(
-    context: Any, /, invite: Path, name: str | None, default_name: bool, delete_invite: bool, **flags: Any
+    context: Any,
+    /,
+    invite: Path,
+    name: str | None,
+    default_name: bool,
+    delete_invite: bool,
+    public_range: bool,
+    accept_overlap: bool,
+    suffix: str | None,
+    **flags: Any,
 ) -> None:
     """Join a network by an invitation. Interrupted, it goes on when run again."""
     from innclient import install as joining
@@ -114,6 +136,12 @@ def install(
     interface = name or invited.interface.network_name
     paths = paths_of(settings, interface)
     joining.check_free(paths)
+    joining.agree(
+        *(paths, invited, values, neighbours(settings, interface)),
+        public_range=public_range,
+        accept_overlap=accept_overlap,
+        suffix=suffix,
+    )
     section = agent_section(settings, flags)  # before the invitation is used up
     tunnel = tunnel_of(settings, interface)
     began = time.monotonic()
@@ -134,7 +162,7 @@ def install(
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    render.line(text, out=sys.stderr)
 
 
 cli.add_command(alias(install, "redeem"))

@@ -89,6 +89,11 @@ class Paths(Struct, frozen=True):
         return self.data / "checkpoints.json"
 
     @property
+    def head(self) -> Path:
+        """How far the log was seen. It lives beside the pins, as it is believed as they are."""
+        return self.data / "head.json"
+
+    @property
     def last(self) -> Path:
         """Our port, and where peers were reached."""
         return self.data / "last.json"
@@ -152,6 +157,7 @@ def document(
             address=interface.address,
             private_key=private_key,
             listen_port=interface.listen_port,
+            suffix=interface.suffix,
         ),
         server=_Server(
             public_key=server.public_key,

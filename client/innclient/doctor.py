@@ -1,6 +1,7 @@
 """`inn doctor`: is this host able to be a peer, and if not, what is wrong and what helps. `report` is innerd's too."""
 
 import asyncio
+import contextlib
 import email.utils
 import subprocess
 import time
@@ -12,18 +13,18 @@ import rich_click as click
 
 from innclient import checks, config
 from innclient.admin import render
-from innclient.agent import stream
+from innclient.agent import disk, stream
 from innclient.agent.door import ask as ask_agent
 from innclient.agent.run import why_unreachable
 from innclient.agent.tunnel import Tunnel, resolve
-from innclient.agent.view import NetworkView, StatusView
+from innclient.agent.view import NetworkView, StatusView, refused_domain
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
-from innclient.failures import TRUST, UNREACHABLE, Failure, printable
+from innclient.failures import TRUST, UNREACHABLE, Failure
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
-from innerd.domain.values import Endpoint, endpoint_address, parse_address, split_endpoint
+from innerd.domain.values import Address, Endpoint, endpoint_address, endpoint_of, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
 
@@ -53,6 +54,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
         yield checks.broken(error)
         return
     yield from checks.modes("config", paths.config_dir, paths.data)
+    yield from tried("memory", _memory, paths)
     try:
         tunnel = tunnel_of(settings, name)
     except DeviceError as error:
@@ -68,9 +70,30 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
     if tunnel.is_up():
         listen_port, link = backend.get(name).listen_port, checks.default_link()
         yield from tried("firewall", _firewall, listen_port, link)
+    yield from tried("range", checks.grounds, name, values.address.network, _peers(paths))
     yield from tried("mtu", checks.mtu, name, endpoint_address(towards) if towards else None, values.address.ip)
     yield from tried("coordinator", _coordinator, loaded, tunnel, towards)
     yield from tried("agent", _agent, paths)
+
+
+def _memory(paths: Paths) -> Iterator[Finding]:
+    """Whether what was learned can be read: pins, how far the log was seen, the network."""
+    try:
+        damage = disk.damage(paths)
+    except Failure as error:
+        yield failed("memory", error.message, error.hint, error.status)
+        return
+    if damage is None:
+        yield ok("memory", f"pins and network in {paths.data} can be read")
+    else:
+        yield warning("memory", damage, f"nothing is lost: inn up -d {paths.interface} fetches it anew")
+
+
+def _peers(paths: Paths) -> list[Address]:
+    """The addresses at which peers were seen."""
+    with contextlib.suppress(Failure):
+        return [peer.ip for peer in disk.load_netmap(paths)[0].peers.values()]
+    return []
 
 
 def _firewall(listen_port: int, link: str | None) -> Iterator[Finding]:
@@ -134,11 +157,13 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         yield failed("trust", "what is told is not what was pinned", f"inn status {paths.interface}", TRUST)
     for trouble in (status.device_error, status.disk_error):
         if trouble:
-            yield failed("agent", printable(trouble), f"see its log: journalctl -u inn@{paths.interface}")
+            yield failed("agent", trouble, f"see its log: journalctl -u inn@{paths.interface}")
     if not status.is_connected:
-        yield warning("agent", f"is not connected: {printable(status.trouble or 'connecting')}")
+        yield warning("agent", f"is not connected: {status.trouble or 'connecting'}")
     else:
         yield ok("agent", f"follows the network, at revision {status.applied}")
+    if (refused := refused_domain(status)) is not None:
+        yield warning("names", refused, f"[interface] suffix in {paths.config} says what they end in")
     if status.name:
         address, dns = parse_address(status.ip), status.dns
         yield from checks.names(f"{status.name}.{status.domain}", address, dns.mode, dns.address, dns.trouble)
@@ -161,7 +186,7 @@ def report(context: click.Context, settings: Settings, found: list[Finding]) -> 
         render.document({"checks": found})
     for finding in [] if settings.as_json else found:
         word, colour = _MARKS[finding.state]
-        render.line(f"{render.styled(f'{word:{_WIDTH}}', colour)} {finding.check}: {finding.text}")
+        render.line(render.Styled(f"{word:{_WIDTH}}", colour), f" {finding.check}: {finding.text}")
         if finding.fix:
             render.line(f"{'':{_WIDTH}} fix: {finding.fix}")
     bad = [finding for finding in found if finding.state == "failed"]

@@ -5,10 +5,8 @@
 """
 
 import sys
-import unicodedata
 
-import msgspec
-
+from innclient.terminal import json_text, printable
 from innerd.domain.errors import CODES, Kind, Refused
 from innerd.wireguard.device import DeviceError
 
@@ -25,11 +23,6 @@ _BY_KIND: dict[Kind, int] = {
     "too_often": UNREACHABLE,
     "invitation": INVITATION,
 }
-
-
-def printable(text: str) -> str:
-    """Text that may come from elsewhere, for a terminal: control and format characters (Unicode Cc, Cf) escaped."""
-    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf") else ascii(c)[1:-1] for c in text)
 
 
 class Failure(Exception):
@@ -83,7 +76,7 @@ def report(failure: Failure, *, as_json: bool = False) -> None:
     """The error on stderr, in the form that the contract promises."""
     if as_json:
         error = {"code": failure.code, "message": failure.message, "hint": failure.hint}
-        sys.stderr.write(msgspec.json.encode({"error": error}).decode() + "\n")
+        sys.stderr.write(json_text({"error": error}) + "\n")
         return
     sys.stderr.write(f"error: {printable(failure.message)} [{printable(failure.code)}]\n")
     if failure.hint:

@@ -1,5 +1,6 @@
 """The flags that several verbs of `inn` share, and what they make: paths, a tunnel, a keeper, the [agent] section."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -8,13 +9,15 @@ import rich_click as click
 
 from innclient import config
 from innclient.config import Paths
-from innclient.failures import usage
+from innclient.failures import Failure, usage
 from innclient.options import Settings
+from innerd.domain.claims import USUAL_SUFFIX
 from innerd.domain.values import parse_interface, parse_range
 
 if TYPE_CHECKING:
     from innclient.agent.keeper import Keeper
     from innclient.agent.tunnel import Tunnel
+    from innclient.overlap import Neighbour
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,6 +93,19 @@ def installed(settings: Settings) -> list[str]:
         if not running:
             raise
         return running
+
+
+def neighbours(settings: Settings, interface: str) -> "list[Neighbour]":
+    """The other networks that are installed here, so far as their configs can be read."""
+    from innclient.overlap import Neighbour
+
+    found = []
+    for name in installed(settings):
+        with contextlib.suppress(Failure, OSError):
+            values = config.load(paths_of(settings, name)).values
+            domain = f"{values.network}.{values.suffix or USUAL_SUFFIX}"
+            found.append(Neighbour(name=name, block=values.address.network, port=values.listen_port, domain=domain))
+    return [other for other in found if other.name != interface]
 
 
 def paths_of(settings: Settings, interface: str) -> Paths:

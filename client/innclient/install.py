@@ -12,20 +12,23 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx2
 import msgspec
 from msgspec import Struct
 
-from innclient import config, files, toml
+from innclient import config, consent, files, overlap, toml
 from innclient.agent import stream
 from innclient.agent.tunnel import Tunnel, resolve
 from innclient.config import AgentSection, Paths
 from innclient.coordinator import problem_of
 from innclient.failures import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
 from innclient.invitation import Invitation, Parsed
+from innclient.overlap import Neighbour
 from innclient.probe import Presence, probe
+from innerd.domain.claims import USUAL_SUFFIX, parse_suffix
+from innerd.domain.values import endpoint_address, endpoint_of
 from innerd.wireguard import keys
 from innerd.wireguard.device import DeviceError
 
@@ -54,6 +57,32 @@ def check_free(paths: Paths) -> None:
             f'there is a network "{paths.interface}" here already ({paths.config})',
             "install under another name (--name), or uninstall that one",
         )
+
+
+def agree(
+    paths: Paths,
+    invitation: Invitation,
+    values: Parsed,
+    others: Sequence[Neighbour],
+    *,
+    public_range: bool,
+    accept_overlap: bool,
+    suffix: str | None,
+) -> None:
+    """Have leave for all that the network takes of this host, before anything is done. `suffix` goes before the
+    invitation's. Raises Failure, Refused, DeviceError."""
+    block, coordinator = values.address.network, endpoint_address(values.external)
+    consent.to_range(block, given=public_range)
+    domain = f"{values.network}.{suffix or values.suffix or USUAL_SUFFIX}"
+    said = overlap.overlaps_of(block, overlap.of_host(paths.interface))
+    said += overlap.of_neighbours(others, block, values.listen_port, domain)
+    if coordinator is not None and coordinator in block:
+        said.append(f"the coordinator itself, {coordinator}, is looked for in its own tunnel")
+    consent.to_overlaps(block, said, given=accept_overlap)
+    if suffix is not None:
+        invitation.interface.suffix = parse_suffix(suffix)
+    elif values.suffix is not None:
+        consent.to_suffix(values.suffix)
 
 
 def begin(paths: Paths, values: Parsed) -> str:

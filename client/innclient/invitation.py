@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from innclient import toml
 from innclient.failures import INVITATION, Failure
+from innerd.domain.claims import parse_suffix
 from innerd.domain.errors import Refused
 from innerd.domain.values import (
     Address,
@@ -19,6 +20,7 @@ from innerd.domain.values import (
     PublicKey,
     parse_address,
     parse_endpoint,
+    parse_interface,
     parse_public_key,
     shown,
 )
@@ -44,6 +46,9 @@ class InterfaceSection(Struct, rename="kebab", kw_only=True):
     address: str  # the peer's, with the root CIDR's prefix length
     private_key: str
     listen_port: int | None = None
+    suffix: str | None = (
+        None  # of names: ours; innernet ignores it. None: as the coordinator says, if it is nobody else's
+    )
 
 
 class ServerSection(Struct, rename="kebab", kw_only=True):
@@ -62,6 +67,8 @@ class Invitation(Struct, rename="kebab", kw_only=True):
 class Parsed(Struct, frozen=True, kw_only=True):
     """The values of an invitation (or of a config's two sections), checked."""
 
+    network: str
+    suffix: str | None
     address: IPv4Interface | IPv6Interface
     private_key: str
     listen_port: int | None
@@ -97,6 +104,8 @@ def check(interface: InterfaceSection, server: ServerSection) -> Parsed:
     if internal not in address.network or internal == address.ip:
         raise Refused("invalid_address", f"internal-endpoint {internal} is not another address of {address.network}")
     return Parsed(
+        network=parse_interface(interface.network_name),
+        suffix=None if interface.suffix is None else parse_suffix(interface.suffix),
         address=address,
         private_key=interface.private_key,
         listen_port=interface.listen_port,

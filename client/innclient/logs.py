@@ -1,13 +1,28 @@
 """Logs on stderr: readable on terminals, JSON for machines."""
 
 import contextlib
+import io
 import logging
 import sys
 from typing import Literal, TextIO, cast
 
 import structlog
 
+from innclient.terminal import printable
+
 Format = Literal["text", "json"]
+
+
+def _escaped(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What is said may be somebody else's words. (What is no text is shown by its repr, which escapes.)"""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(out: TextIO, raised: structlog.typing.ExcInfo) -> None:
+    """A traceback, each line escaped: an error quotes what it is about."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, raised)
+    out.write("\n".join(map(printable, text.getvalue().split("\n"))))
 
 
 class _Stderr:
@@ -42,12 +57,13 @@ def configure(form: Format, verbosity: int) -> None:
         final = [structlog.processors.ExceptionRenderer(plain), structlog.processors.JSONRenderer()]
     else:
         final = [
+            _escaped,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 sort_keys=False,
                 pad_event_to=0,
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+                exception_formatter=_traceback,
+            ),
         ]
     structlog.configure(
         processors=[*shared, *final],

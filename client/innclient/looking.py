@@ -11,6 +11,8 @@ from innclient.admin.verb import CONNECT
 from innclient.failures import TRUST, Failure
 from innclient.flags import installed, keeper_of, paths_of, tunnel_of
 from innclient.options import Command, Settings, json_flag, require_root, settings_of
+from innerd.domain.values import parse_address, parse_range
+from innerd.wireguard.device import DeviceError
 
 if TYPE_CHECKING:
     from innclient.agent.view import NetworkView, StatusView
@@ -72,15 +74,32 @@ def status(context: click.Context, interface: str) -> None:
         require_root("inn status without a running agent")
         keeper = keeper_of(settings, interface, {})
         found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
-    network, names_work = _of_network(settings, found), _names_work(found)
+    network, names_work, overlaps = _of_network(settings, found), _names_work(found), _overlaps(settings, found)
     if settings.as_json:
-        render.document(rendering.merged(found, network, names_work))
+        render.document(rendering.merged(found, network, names_work, overlaps))
     else:
-        rendering.status(found, names_work)
+        rendering.status(found, names_work, overlaps)
         if network is not None:
             rendering.network_status(network)
     if found.forked or found.refused:
         context.exit(TRUST)
+
+
+def _overlaps(settings: Settings, found: "StatusView") -> list[str]:
+    """What else of this host lies in the network's range, so far as that can be told."""
+    from innclient.overlap import of_host, overlaps_of
+
+    if not found.range:
+        return []
+    block = parse_range(found.range)
+    try:
+        own = of_host(found.interface)
+        said = overlaps_of(block, own)
+        # Who peers are is only asked where it matters: a resolver or an administrator may be one.
+        peers = [parse_address(peer.ip) for peer in _view(settings, found.interface).peers] if said else []
+        return overlaps_of(block, own, peers)
+    except DeviceError:
+        return []
 
 
 def _names_work(found: "StatusView") -> bool | None:

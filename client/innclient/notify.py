@@ -6,16 +6,19 @@ import os
 import socket
 from collections.abc import Callable
 
+from innclient.terminal import printable
+
 _TOLD = 2.0  # seconds
 
 
 def notify(state: str) -> None:
+    """One variable for systemd, which shows people some of them."""
     where = os.environ.get("NOTIFY_SOCKET")
     if not where:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
         out.connect("\0" + where[1:] if where.startswith("@") else where)
-        out.sendall(state.encode())
+        out.sendall(printable(state).encode())
 
 
 def watched() -> float | None:

@@ -11,7 +11,7 @@ import rich_click as click
 from click import exceptions as click_exceptions
 
 from innclient import known
-from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, printable, report
+from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU, BackendName
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ def _fail(failure: Failure, settings: Settings) -> None:
     if os.environ.get("NOTIFY_SOCKET"):  # `systemctl status` shows it, however little of the log
         from innclient.notify import notify
 
-        notify(f"STATUS={printable(failure.message)} [{failure.code}]" + (f": {failure.hint}" if failure.hint else ""))
+        notify(f"STATUS={failure.message} [{failure.code}]" + (f": {failure.hint}" if failure.hint else ""))
     sys.exit(failure.status)
 
 

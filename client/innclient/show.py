@@ -1,14 +1,14 @@
 """How `inn show` and `inn status` look."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from innclient.admin.render import ago, document, line, moment, size, styled
-from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView
-from innclient.failures import Failure, printable
+from innclient.admin.render import Part, Styled, ago, document, line, moment, size
+from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView, refused_domain
+from innclient.failures import Failure
 from innerd.wire.ours import Status
 
 
@@ -20,22 +20,25 @@ def as_json(views: list[NetworkView]) -> None:
 
 def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> None:
     if short or tree:
-        line(f"{styled(view.network or view.interface, '32')} (:{view.listen_port}){_note(view)}")
-        for text in _tree(view, whole_keys) if tree else (f"  | {_short(p, whole_keys)}" for p in view.peers):
-            line(text)
+        line(Styled(view.network or view.interface, "32"), f" (:{view.listen_port}){_note(view)}")
+        if tree:
+            for parts in _tree(view, whole_keys):
+                line(*parts)
+        for peer in [] if tree else view.peers:
+            line(f"  | {_short(peer, whole_keys)}")
         return
-    line(f"network: {styled(view.network or view.interface, '32')}{_note(view)}")
+    line("network: ", Styled(view.network or view.interface, "32"), _note(view))
     if view.is_up:
         line(f"  listening port: {view.listen_port}")
     for peer in view.peers:
-        line(f"  peer: {styled(peer.name, '33')} ({_key(peer, whole_keys)}{', you' if peer.is_me else ''})")
+        line("  peer: ", Styled(peer.name, "33"), f" ({_key(peer, whole_keys)}{', you' if peer.is_me else ''})")
         line(f"    ip: {peer.ip}")
         if peer.endpoint:
             since = f" since {moment(peer.path_since)}" if peer.path_since else ""
             line(f"    endpoint: {peer.endpoint}" + (f" ({peer.path}{since})" if peer.path != "none" else ""))
         if peer.path == "none" and peer.path_missing:
             tried = f"; tried {', '.join(peer.tried)}" if peer.tried else ""
-            line(f"    no way: {printable(peer.path_missing)}{tried}")
+            line(f"    no way: {peer.path_missing}{tried}")
         if peer.last_handshake:
             line(f"    last handshake: {ago(peer.last_handshake)}")
         if peer.rx_bytes or peer.tx_bytes:
@@ -60,29 +63,34 @@ def _short(peer: PeerView, whole_keys: bool) -> str:
     return f"{mark} {peer.ip}: {peer.name} ({'you, ' if peer.is_me else ''}{_key(peer, whole_keys)})"
 
 
-def _tree(view: NetworkView, whole_keys: bool) -> Iterator[str]:
-    def walk(cidr: CidrView, depth: int) -> Iterator[str]:
-        yield "  " * depth + styled(f"{cidr.cidr} {cidr.name}", "34")
+def _tree(view: NetworkView, whole_keys: bool) -> Iterator[tuple[Part, ...]]:
+    """Lines, in parts."""
+
+    def walk(cidr: CidrView, depth: int) -> Iterator[tuple[Part, ...]]:
+        yield "  " * depth, Styled(f"{cidr.cidr} {cidr.name}", "34")
         for child in view.cidrs:
             if child.parent == cidr.id:
                 yield from walk(child, depth + 1)
         for peer in view.peers:
             if peer.cidr == cidr.name:
-                yield "  " * (depth + 1) + f"| {_short(peer, whole_keys)}"
+                yield ("  " * (depth + 1) + f"| {_short(peer, whole_keys)}",)
 
     for cidr in view.cidrs:
         if cidr.parent is None:
             yield from walk(cidr, 1)
 
 
-def merged(view: StatusView, network: Status | Failure | None, names_work: bool | None) -> dict[str, Any]:
-    """The status as one document, with the network's under `network_status` (null: this is no administrator's) and
-    whether names resolve under `names_work` (null: not tried)."""
+def merged(
+    view: StatusView, network: Status | Failure | None, names_work: bool | None, overlaps: list[str]
+) -> dict[str, Any]:
+    """The status as one document, with the network's under `network_status` (null: this is no administrator's),
+    whether names resolve under `names_work` (null: not tried), and what else of this host lies in the network's range
+    under `overlaps`."""
     shown = msgspec.to_builtins(network) if isinstance(network, Status) else None
     if isinstance(network, Failure):
         shown = {"error": {"code": network.code, "message": network.message}}
-    document: dict[str, Any] = msgspec.to_builtins(view) | {"network_status": shown, "names_work": names_work}
-    return document
+    document: dict[str, Any] = msgspec.to_builtins(view)
+    return document | {"network_status": shown, "names_work": names_work, "overlaps": overlaps}
 
 
 def network_status(found: Status | Failure) -> None:
@@ -94,8 +102,9 @@ def network_status(found: Status | Failure) -> None:
     line(f"    behind: {', '.join(found.lagging) or 'nobody'}")
 
 
-def status(view: StatusView, names_work: bool | None = None) -> None:
-    """`names_work`: whether this machine's own name resolves here; None where that was not tried."""
+def status(view: StatusView, names_work: bool | None = None, overlaps: Iterable[str] = ()) -> None:
+    """`names_work`: whether this machine's own name resolves here; None where that was not tried. `overlaps`: what else
+    of this host lies in the network's range."""
     line(f"network: {view.network or '(not heard of yet)'} on {view.interface}")
     line(f"  this peer: {view.ip} ({view.public_key})")
     line(f"  interface: {'up' if view.is_up else 'down'} ({view.backend})")
@@ -103,26 +112,30 @@ def status(view: StatusView, names_work: bool | None = None) -> None:
     if view.has_agent:
         at = f", answered at {view.dns.address}" if view.dns.address else ""
         works = {True: "", False: ": THEY DO NOT RESOLVE (inn doctor)", None: ""}[names_work]
-        trouble = f" ({printable(view.dns.trouble)})" if view.dns.trouble else ""
+        trouble = f" ({view.dns.trouble})" if view.dns.trouble else ""
         line(f"  names: by {view.dns.mode}{at}{trouble}{works}")
+    if (refused := refused_domain(view)) is not None:
+        line(f"  NAMES: {refused}")
+    for sentence in overlaps:
+        line(f"  RANGE: {sentence}")
     if view.is_connected:
         line(f"  coordinator: connected since {moment(view.connected_since)}")
     elif view.has_agent:
-        trouble = printable(view.trouble or "connecting")
+        trouble = view.trouble or "connecting"
         line(f"  coordinator: not connected; last heard {ago(view.last_contact)}; {trouble}")
     else:
         line(f"  coordinator: last heard {ago(view.last_contact)}")
     line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
     if view.head:
-        line(f"  head: {view.revision}:{printable(view.head)}")
+        line(f"  head: {view.revision}:{view.head}")
     online = f", {view.online} online" if view.is_connected else ""
     line(f"  peers: {view.peers} visible{online}, {view.reached} reached")
     if view.disk_error:
-        line(f"  DISK: {printable(view.disk_error)}; what was learned is kept in memory, and lost with the agent")
+        line(f"  DISK: {view.disk_error}; what was learned is kept in memory, and lost with the agent")
     if view.device_error:
-        line(f"  device: {printable(view.device_error)}")
+        line(f"  device: {view.device_error}")
     if view.forked:
-        line(f"  TRUST BROKEN: {printable(view.forked)}")
+        line(f"  TRUST BROKEN: {view.forked}")
         line("    nothing of it is applied; ask your administrator, then install anew")
     for broken in view.refused:
         line(f"  TRUST BROKEN: {broken.name} ({broken.ip}) shows another key since {moment(broken.since)}")

@@ -9,7 +9,7 @@ import rich_click as click
 from innclient import config
 from innclient.admin import ask, render
 from innclient.config import Paths
-from innclient.failures import not_found, printable, unreachable
+from innclient.failures import not_found, unreachable
 from innclient.flags import keeper_of, paths_of
 from innclient.options import Command, Settings, configure_logs, json_flag, require_root, run, settings_of
 
@@ -66,7 +66,7 @@ def _show(settings: Settings, entries: "list[Entry]") -> None:
             render.compact(entry)
             continue
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
-        render.line(printable(f"{entry.revision:>6}  {when}  {entry.text}"))
+        render.line(f"{entry.revision:>6}  {when}  {entry.text}")
     sys.stdout.flush()
 
 

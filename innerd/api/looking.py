@@ -27,7 +27,7 @@ async def network(request: Asgi, services: Wired) -> Response[bytes]:
     if at is not None:
         revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
         view, soft = View.of(await network_at(services.writer.store, revision)), Presence()  # none was kept
-    shown = ours.network_json(view, soft, services.clock(), services.internal_endpoint)
+    shown = ours.network_json(view, soft, services.clock(), services.internal_endpoint, services.suffix)
     return json(shown, view.network.revision)
 
 

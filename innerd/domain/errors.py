@@ -48,6 +48,7 @@ CODES: dict[str, Kind] = {
     "peer_redeemed": "refused",
     "peer_not_redeemed": "refused",
     "peer_disabled": "refused",
+    "range_public": "refused",
     # between releases
     "protocol_unknown": "refused",
     # nobody there

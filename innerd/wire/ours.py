@@ -107,6 +107,7 @@ class NetworkJson(Struct, kw_only=True):
     generation: int
     revision: int
     internal_endpoint: str  # where the API listens, in the tunnel
+    suffix: str | None = None  # of names; a coordinator of before says none
     peers: list[NetworkPeer]
     cidrs: list[NetworkCidr]
     associations: list[NetworkAssociation]
@@ -243,7 +244,7 @@ _WHY = {
 }
 
 
-def network_json(view: View, presence: SoftState, now: float, internal_endpoint: str) -> NetworkJson:
+def network_json(view: View, presence: SoftState, now: float, internal_endpoint: str, suffix: str) -> NetworkJson:
     network = view.network
     counts: dict[int, int] = {}
     for peer in network.peers.values():
@@ -255,6 +256,7 @@ def network_json(view: View, presence: SoftState, now: float, internal_endpoint:
         generation=network.generation,
         revision=network.revision,
         internal_endpoint=internal_endpoint,
+        suffix=suffix,
         peers=[_peer(view, network.peers[n], presence, now) for n in sorted(network.peers)],
         cidrs=[_cidr(view, network.cidrs[n], counts.get(n, 0)) for n in sorted(network.cidrs)],
         associations=[_association(view, network.associations[n]) for n in sorted(network.associations)],

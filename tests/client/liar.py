@@ -29,6 +29,7 @@ class Liar:
     def __init__(self, *scripts: bytes) -> None:
         self.scripts = list(scripts)
         self.streams = 0
+        self.cursors: list[str | None] = []  # with which streams were asked for
         self.reports: list[tuple[str, object]] = []
         self.stirred = asyncio.Condition()
         self._open: set[asyncio.Task[None]] = set()
@@ -64,6 +65,8 @@ class Liar:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 if head.startswith("GET /v1/user/events"):
+                    sent = [x.partition(": ")[2] for x in head.split("\r\n") if x.lower().startswith("last-event-id:")]
+                    self.cursors.append(sent[0] if sent else None)
                     await self._stream(writer)
                     break
                 length = next(int(x.split(":")[1]) for x in head.split("\r\n") if x.lower().startswith("content-len"))

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from innclient.agent import disk
 from innclient.agent.pins import Pins, check
 from innclient.agent.state import Netmap, emptied, take_snapshot
-from innclient.failures import SYSTEM, Failure
+from innclient.config import Paths
+from innclient.failures import TRUST, Failure
 from innerd.wire.innernet import CidrJson
 from tests.client.support import paths_in
 from tests.client.told import COORDINATOR, MARI, ME, known, netmap, peer_json, snapshot
@@ -80,7 +82,7 @@ def test_what_cannot_be_read_is_an_error_that_names_the_file(tmp_path: Path, con
     for path, load in ((paths.netmap, disk.load_netmap), (paths.pins, disk.load_pins)):
         with pytest.raises(Failure) as failed:
             load(paths)
-        assert (failed.value.status, failed.value.code) == (SYSTEM, "state_unreadable")
+        assert (failed.value.status, failed.value.code) == (TRUST, "state_unreadable")
         assert str(path) in failed.value.message
 
 
@@ -98,14 +100,13 @@ def edited(paths, **peer: object) -> None:
         pytest.param({"public_key": "AAAA"}, id="a key"),
     ],
 )
-def test_a_value_that_was_edited_to_nonsense_is_an_error_that_names_the_file(tmp_path: Path, peer: dict) -> None:
+def test_a_value_that_was_edited_to_nonsense_is_damage(tmp_path: Path, peer: dict) -> None:
     paths = paths_in(tmp_path)
     disk.save_netmap(paths, take_snapshot(Netmap(), snapshot(COORDINATOR, ME)), 0.0)
     edited(paths, **peer)
-    with pytest.raises(Failure) as failed:
-        disk.load_netmap(paths)
-    assert (failed.value.status, failed.value.code) == (SYSTEM, "state_unreadable")
-    assert str(paths.netmap) in failed.value.message
+    assert str(paths.netmap) in (disk.damage(paths) or "")
+    left = disk.load_netmap(paths)[0]
+    assert (left.peers, left.revision, left.is_emptied) == ({}, 10, True)
 
 
 def test_a_file_of_a_later_version_is_not_guessed_at(tmp_path: Path) -> None:
@@ -114,3 +115,64 @@ def test_a_file_of_a_later_version_is_not_guessed_at(tmp_path: Path) -> None:
     paths.pins.write_bytes(paths.pins.read_bytes().replace(b'"version":1', b'"version":2'))
     with pytest.raises(Failure):
         disk.load_pins(paths)
+
+
+DAMAGED = {
+    "torn": b'{"version":1,"saved":1.0,"network":"kermp',
+    "empty": b"",
+    "bytes": b"\0" * 100,
+    "a name that is none": b'{"name":"a b"}',
+}
+SEEN = netmap(MARI)
+
+
+def lost(paths: Paths, content: bytes | None = b"\0") -> None:
+    """A memory of a network, whose cache is damaged then, or gone."""
+    disk.save_netmap(paths, SEEN, 5.0)
+    paths.netmap.unlink()
+    if content is not None:
+        paths.netmap.write_bytes(content)
+
+
+@pytest.mark.parametrize("content", [*DAMAGED.values(), None], ids=[*DAMAGED, "gone"])
+def test_a_damaged_cache_leaves_how_far_the_log_was_seen_and_is_told_anew(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    paths = paths_in(tmp_path)
+    lost(paths, content)
+    left, saved = disk.load_netmap(paths)
+    assert (left.network, left.network_id, left.suffix) == (SEEN.network, SEEN.network_id, SEEN.suffix)
+    assert (left.generation, left.revision, left.head_hash) == (SEEN.generation, SEEN.revision, SEEN.head_hash)
+    assert (left.peers, left.cursor, saved) == ({}, None, None)
+
+
+def test_a_cache_that_is_older_than_what_was_seen_is_told_anew(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    disk.save_netmap(paths, SEEN, 5.0)
+    before = paths.netmap.read_bytes()
+    disk.save_netmap(paths, replace(SEEN, revision=SEEN.revision + 9), 6.0)
+    paths.netmap.write_bytes(before)
+    left = disk.load_netmap(paths)[0]
+    assert (left.revision, left.cursor) == (SEEN.revision + 9, None)
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_head_beside_a_good_cache_hinders_nothing(tmp_path: Path, content: bytes) -> None:
+    paths = paths_in(tmp_path)
+    disk.save_netmap(paths, SEEN, 5.0)
+    paths.head.write_bytes(content)
+    assert disk.load_netmap(paths) == (SEEN, 5.0)
+
+
+def test_what_is_lost_is_told_with_or_without_harm(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    assert disk.damage(paths) is None
+    lost(paths)
+    assert str(paths.netmap) in (disk.damage(paths) or "")
+    paths.pins.write_bytes(b"")
+    with pytest.raises(Failure) as failed:
+        disk.damage(paths)
+    assert failed.value.status == TRUST
+    unit = Path(__file__).parents[2] / "deploy/systemd/inn@.service"
+    (never,) = [line for line in unit.read_text().splitlines() if line.startswith("RestartPreventExitStatus=")]
+    assert str(TRUST) in never.partition("=")[2].split(), "trying again would not mend it"

@@ -123,6 +123,46 @@ def test_a_message_is_escaped_where_it_is_made(file: Path, place: str) -> None:
     assert "\\x1b]0;owned" in message
 
 
+def said(*lines: str) -> str:
+    return edited('network-name = "kermpany"', "\n".join(['network-name = "kermpany"', *lines]))
+
+
+GREEDY = {
+    "somebody's range": (GOOD.replace("10.66.", "8.8."), "range_public", 3),
+    "somebody's range in IPv6": (V6.replace("fd42:", "2001:"), "range_public", 3),
+    "the loopback": (GOOD.replace("10.66.", "127.66."), "invalid_range", 2),
+    "link-local addresses": (GOOD.replace("10.66.", "169.254."), "invalid_range", 2),
+    "multicast": (GOOD.replace("10.66.", "224.66."), "invalid_range", 2),
+    "somebody's names": (said('suffix = "com"'), "suffix_public", 3),
+    "a suffix that is none": (said('suffix = "a b"'), "invitation_unreadable", INVITATION),
+    "the coordinator in its own tunnel": (edited("vpn.example.com", "10.66.9.9"), "range_in_use", 3),
+}
+
+
+@as_root
+@pytest.mark.parametrize(("text", "code", "status"), GREEDY.values(), ids=GREEDY)
+def test_an_invitation_gets_nothing_of_others_without_leave(
+    file: Path, text: str, code: str, status: int, tmp_path: Path
+) -> None:
+    file.write_text(text)
+    host = Host(tmp_path, "inn")
+    assert host.refused("install", str(file), "--name", "greedy") == (status, code)
+    assert not host.etc.exists()
+    assert not host.lib.exists()
+
+
+@as_root
+def test_names_of_another_network_of_this_host_need_leave(file: Path, tmp_path: Path) -> None:
+    host, other = Host(tmp_path, "inn"), paths_in(tmp_path, "other")
+    other.config_dir.mkdir()
+    other.config.write_text(GOOD.replace("10.66.", "10.77."))
+    other.config.chmod(0o600)
+    file.write_text(GOOD)
+    done = host("install", str(file), "--name", "greedy")
+    assert (done.status, done.code) == (3, "range_in_use")
+    assert 'names of the network "other" end in kermpany.wg too' in done.err
+
+
 def test_a_file_as_deep_as_a_well_is_no_invitation(file: Path) -> None:
     file.write_text(DEEP)
     refused(file)

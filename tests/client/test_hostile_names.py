@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from innclient import config
 from innclient.agent.keeper import Keeper
+from innclient.agent.run import _status
 from innclient.agent.state import Netmap, greet
+from innclient.agent.view import refused_domain
+from innclient.config import Paths
 from innerd.domain.errors import Refused
 from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import DeltaJson
@@ -79,6 +83,49 @@ async def test_a_name_that_was_told_is_kept_over_a_restart(tmp_path: Path) -> No
         assert names_of(keeper) == NAMES
 
 
+@pytest.mark.parametrize("said", [{"suffix": "com"}, {"network": "github", "suffix": "com"}], ids=["suffix", "both"])
+async def test_no_domain_of_others_is_written_and_what_was_said_is_told(said: dict[str, str], tmp_path: Path) -> None:
+    async with agent_of(Liar(state(*HONEST, **said)), tmp_path) as keeper:
+        await eventually(lambda: keeper.applied == 10)
+        assert names_of(keeper) == NAMES
+        assert refused_domain(await _status(keeper)) is not None
+
+
+async def test_a_name_that_the_config_does_not_know_is_not_the_networks(tmp_path: Path) -> None:
+    async with agent_of(Liar(state(*HONEST, network="other")), tmp_path) as keeper:
+        await eventually(lambda: keeper.applied == 10)
+        assert names_of(keeper) == NAMES
+
+
+async def test_a_domain_of_others_is_taken_where_the_config_says_so(tmp_path: Path) -> None:
+    script = state(*HONEST, suffix="example.com")
+    for suffix in ("example.com", "internal"):
+        async with Liar(script).listening() as port:
+            keeper = keeper_at(tmp_path, "ryo", RYO, port)
+            accept(keeper.paths, suffix)
+            keeper = Keeper(keeper.paths, config.load(keeper.paths), keeper.tunnel, keeper.choices)
+            await keeper.bring_up()
+            await keeper.follow(once=True)
+            await keeper.http.aclose()
+        assert names_of(keeper) == {name.removesuffix("wg") + suffix for name in NAMES}
+
+
+async def test_what_was_taken_before_anybody_asked_is_let_go_of(tmp_path: Path) -> None:
+    """An agent of before believed the first hello."""
+    async with agent_of(Liar(state(*HONEST)), tmp_path) as keeper:
+        await eventually(lambda: keeper.applied == 10 and keeper.paths.head.exists())
+    for path in (keeper.paths.netmap, keeper.paths.head):
+        path.write_bytes(path.read_bytes().replace(b'"suffix":"wg"', b'"suffix":"com"'))
+    async with agent_of(Liar(state(*HONEST, revision=11, suffix="com")), tmp_path) as keeper:
+        await eventually(lambda: keeper.applied == 11)
+        assert names_of(keeper) == NAMES
+
+
+def accept(paths: Paths, suffix: str) -> None:
+    text = paths.config.read_text()
+    paths.config.write_text(text.replace("[interface]\n", f'[interface]\nsuffix = "{suffix}"\n'))
+
+
 async def test_the_first_name_that_is_told_is_the_networks_to_choose(tmp_path: Path) -> None:
     async with agent_of(Liar(state(*HONEST, suffix="home.arpa")), tmp_path) as keeper:
         await eventually(lambda: keeper.applied == 10)
@@ -113,7 +160,7 @@ def test_a_suffix_of_more_than_160_characters_is_refused(suffix: str) -> None:
 
 
 def test_a_suffix_of_160_characters_is_taken() -> None:
-    suffix = LONG["161 characters"][:-1]
+    suffix = LONG["161 characters"][:-4] + ".wg"
     assert (len(suffix), greet(Netmap(), hello(suffix=suffix)).suffix) == (160, suffix)
 
 

@@ -102,6 +102,11 @@ BAD = [
     pytest.param({"listen_port": "0"}, "usage", id="port 0"),
     pytest.param({"listen_port": "65536"}, "usage", id="a port too large"),
     pytest.param({"listen_port": "wg"}, "usage", id="a port that is a word"),
+    pytest.param({"network_cidr": "224.0.0.0/8"}, "invalid_range", id="multicast"),
+    pytest.param({"network_cidr": "0.0.0.0/0"}, "invalid_range", id="everything"),
+    pytest.param({"network_cidr": "127.42.0.0/16"}, "invalid_range", id="the loopback"),
+    pytest.param({"network_cidr": "169.254.0.0/16"}, "invalid_range", id="link-local"),
+    pytest.param({"external_endpoint": "10.42.0.1:51820"}, "invalid_endpoint", id="an endpoint in the network"),
     pytest.param({"external_endpoint": "192.0.2.1"}, "invalid_endpoint", id="an endpoint without a port"),
     pytest.param({"external_endpoint": "192.0.2.1:99999"}, "invalid_endpoint", id="an endpoint's port too large"),
     pytest.param({"external_endpoint": "a b:1"}, "invalid_endpoint", id="an endpoint with a blank"),
@@ -114,6 +119,32 @@ def test_a_value_that_is_none_is_a_usage_error_and_nothing_is_made(
 ) -> None:
     assert empty.refused("new", *flags(**changes)) == (2, code)
     assert files(empty) == set()
+
+
+def test_a_range_of_others_needs_leave(empty: Host) -> None:
+    assert empty.refused("new", *flags(network_cidr="8.8.0.0/16")) == (3, "range_public")
+    assert files(empty) == set()
+    empty.ok("new", *flags(network_cidr="8.8.0.0/16"), "--public-range")
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"network_cidr": "10.0.0.0/8", "listen_port": "51821"}, "10.42.0.0/16"),
+        ({"network_cidr": "10.42.7.0/24", "listen_port": "51821"}, "10.42.0.0/16"),
+        ({"network_cidr": "10.43.0.0/16"}, "UDP port 51820"),
+    ],
+    ids=["a range around", "a range within", "the port"],
+)
+def test_what_another_network_of_this_host_has_needs_leave(empty: Host, changes: dict[str, str], names: str) -> None:
+    empty.ok("new", *flags())
+    other = flags(network_name="other", external_endpoint="192.0.2.1:51820", **changes)
+    done = empty("new", *other)
+    assert (done.status, done.code) == (3, "range_in_use")
+    assert f'the network "{NETWORK}" has' in done.err
+    assert names in done.err
+    assert not any("other" in file for file in files(empty))
+    empty.ok("new", *other, "--accept-overlap")
 
 
 @pytest.mark.parametrize("flag", ["network-name", "network-cidr", "listen-port", "external-endpoint"])

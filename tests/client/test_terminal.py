@@ -14,6 +14,7 @@ import pytest
 
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK
+from tests.client.test_hostile_invitations import GOOD
 
 BIN = Path(sys.executable).parent
 ENTER = b"\r"
@@ -124,3 +125,15 @@ def test_only_the_document_is_on_stdout_where_questions_are_asked(host: Host) ->
     assert status == 0
     assert out.startswith("{")
     assert '"name": "mari-laptop"' in out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="inn install needs root")
+def test_what_an_invitation_takes_is_asked_for_and_not_given_by_default(tmp_path: Path) -> None:
+    file = tmp_path / "invitation.toml"
+    file.write_text(GOOD.replace("10.66.", "8.8."))
+    with terminal(Host(tmp_path / "host", "inn"), "install", str(file), "--default-name") as person:
+        person.expect("8.8.0.0/16 is not private")
+        person.expect("Take it all the same?")
+        person.type(ENTER)
+        assert person.end() == (130, "")
+    assert not (tmp_path / "host").exists()

@@ -137,6 +137,8 @@ def no_tun(name: str) -> Deed:
     return shell(name, "mount -t tmpfs none /dev/net", "umount /dev/net")
 
 
+MEMORY = f"/var/lib/inn/{NETWORK}"
+PUT_BACK = f"cp -p /run/.lab/pins.json {MEMORY}"
 NETWORKD = "/run/systemd/network"
 INTERFACE_IS_FOREIGN = f"{NETWORK} is a WireGuard interface that inn did not make: it is left alone"
 
@@ -162,6 +164,14 @@ OF_INN = {
             ),
         ),
         *("manager", "warning", "systemd-networkd manages", "remove", 0),
+    ),
+    "pins that are torn": Ailment(
+        (shell(MARI, f"cp -p {MEMORY}/pins.json /run/.lab; truncate -s 20 {MEMORY}/pins.json", PUT_BACK),),
+        *("memory", "failed", "pins.json can't be read", "compare the keys", 7),
+    ),
+    "a network that is torn": Ailment(
+        (ailments.no_agent, shell(MARI, f"truncate -s 20 {MEMORY}/netmap.json", "true")),
+        *("memory", "warning", "netmap.json can't be read", f"inn up -d {NETWORK}", 0),
     ),
     "no interface": Ailment((ailments.interface_down,), "interface", "failed", "is not up", f"inn up -d {NETWORK}", 6),
     "an interface that was deleted": Ailment(

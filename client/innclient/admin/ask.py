@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from innclient.failures import Failure, usage
+from innclient.terminal import printable
 from innerd.domain.errors import Refused
 
 
@@ -17,11 +18,11 @@ def _missing(flag: str) -> Failure:
     return usage(f"{flag} is missing, and there is no terminal to ask on", f"give {flag}", "missing_flag")
 
 
-def _ask(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _ask(make: Callable[..., Any], what: str, **kwargs: Any) -> Any:
     """Verbs run on an event loop and questionary starts one of its own: it asks in a thread."""
     from prompt_toolkit.output import create_output
 
-    question = make(*args, output=create_output(stdout=sys.stderr), **kwargs)
+    question = make(printable(what), output=create_output(stdout=sys.stderr), **kwargs)
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(question.unsafe_ask).result()
     if answer is None:
@@ -40,10 +41,10 @@ def text(question: str, flag: str, default: str = "", check: Callable[[str], obj
             if check is not None:
                 check(answer)
         except (Refused, Failure) as error:
-            return error.message
+            return printable(error.message)
         return True
 
-    return str(_ask(questionary.text, question, default=default, validate=validate))
+    return str(_ask(questionary.text, question, default=printable(default), validate=validate))
 
 
 def choose(question: str, flag: str, choices: Sequence[tuple[str, str]]) -> str:
@@ -54,9 +55,8 @@ def choose(question: str, flag: str, choices: Sequence[tuple[str, str]]) -> str:
         raise usage(f"there is nothing to choose for {flag}")
     import questionary
 
-    return str(
-        _ask(questionary.select, question, choices=[questionary.Choice(label, value) for value, label in choices])
-    )
+    shown = [questionary.Choice(printable(label), value) for value, label in choices]
+    return str(_ask(questionary.select, question, choices=shown))
 
 
 def yes_no(question: str, flag: str, *, default: bool = False) -> bool:

@@ -5,7 +5,8 @@ import rich_click as click
 from innclient.admin import ask, render
 from innclient.admin.verb import Call, verb
 from innclient.failures import not_found
-from innerd.domain.values import parse_name, parse_range
+from innerd.domain.claims import exact_range
+from innerd.domain.values import parse_name
 from innerd.wire.innernet import CidrJson
 from innerd.wire.ours import NetworkAssociation, NetworkCidr
 
@@ -33,11 +34,11 @@ async def add_cidr(call: Call, name: str | None, cidr: str | None, parent: str |
     if name is not None:
         _cidr_name(name)
     if cidr is not None:
-        parse_range(cidr)
+        exact_range(cidr)
     asked = None in (name, cidr, parent)
     parent = parent or await _choose(call, "Parent CIDR", "--parent")
     name = name or ask.text("Name", "--name", check=_cidr_name)
-    cidr = cidr or ask.text("CIDR", "--cidr", check=parse_range)
+    cidr = cidr or ask.text("CIDR", "--cidr", check=exact_range)
     around = await call.cidr(parent)
     if asked:
         call.confirm(f'Add CIDR "{name}" ({cidr}) to {parent}?')

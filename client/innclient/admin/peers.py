@@ -116,7 +116,8 @@ async def add_peer(
         return
     call.tell(
         content,
-        f'Peer "{made.name}" added with {made.ip} in {owner}.\nInvitation written to {new.save_config}: '
+        f'Peer "{made.name}" added with {made.ip} in {owner}.',
+        f"Invitation written to {new.save_config}: "
         + f"it holds a private key, send it over a safe way. There: inn install {Path(str(new.save_config)).name}",
     )
 
@@ -174,7 +175,10 @@ def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
     return invitation.write(
         invitation.Invitation(
             interface=invitation.InterfaceSection(
-                network_name=network.name, address=f"{ip}/{root.cidr.partition('/')[2]}", private_key=key
+                network_name=network.name,
+                suffix=network.suffix,
+                address=f"{ip}/{root.cidr.partition('/')[2]}",
+                private_key=key,
             ),
             server=invitation.ServerSection(
                 public_key=coordinator.public_key,

@@ -5,37 +5,62 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TextIO
 
-import msgspec
+from msgspec import Struct
 
+from innclient.terminal import json_text, printable
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
 _LAST = 253_370_764_800  # seconds: the year 9999, where calendars end
 
 
-def line(text: str = "") -> None:
-    sys.stdout.write(text + "\n")
+class Styled(Struct, frozen=True):
+    """A part of a line in a colour or weight (ECMA-48), where somebody looks at it."""
+
+    text: str
+    code: str
+
+
+Part = str | Styled
+
+
+def line(*parts: Part, out: TextIO | None = None) -> None:
+    """One line, on stdout unless told otherwise. What of it came from elsewhere is escaped here, for all."""
+    (out or sys.stdout).write(_shown(*parts) + "\n")
+
+
+def _shown(*parts: Part) -> str:
+    return "".join(printable(part) if isinstance(part, str) else _in_style(part) for part in parts)
+
+
+def _in_style(part: Styled) -> str:
+    import os
+
+    text = printable(part.text)
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        return f"\x1b[{part.code}m{text}\x1b[0m"
+    return text
 
 
 def document(content: Any) -> None:
     """One JSON document on stdout."""
-    line(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
+    sys.stdout.write(json_text(content, indent=2) + "\n")
 
 
 def compact(content: Any) -> None:
     """One of many JSON documents, on a line of its own."""
-    line(msgspec.json.encode(content).decode())
+    sys.stdout.write(json_text(content) + "\n")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as they need; no borders, so that cut and awk work. Heads are bold on a terminal."""
-    cells = [list(head), *(list(row) for row in rows)]
+    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     for number, row in enumerate(cells):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        line(styled(text, "1") if number == 0 else text)
+        line(Styled(text, "1") if number == 0 else text)
 
 
 def paged(lines: Iterable[str]) -> None:
@@ -43,19 +68,10 @@ def paged(lines: Iterable[str]) -> None:
     if sys.stdout.isatty():
         import click
 
-        click.echo_via_pager(text + "\n" for text in lines)
+        click.echo_via_pager(_shown(text) + "\n" for text in lines)
         return
     for text in lines:
         line(text)
-
-
-def styled(text: str, code: str) -> str:
-    """Text in a colour or weight (ECMA-48), where somebody looks at it."""
-    import os
-
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        return f"\x1b[{code}m{text}\x1b[0m"
-    return text
 
 
 def moment(seconds: float | None) -> str:
@@ -116,7 +132,7 @@ def tree(network: NetworkJson, peers: bool = True) -> None:
     """The CIDRs as a tree, narrower ones below, peers where they belong."""
 
     def walk(cidr: NetworkCidr, depth: int) -> None:
-        line("  " * depth + styled(f"{cidr.cidr} {cidr.name}", "34"))
+        line("  " * depth, Styled(f"{cidr.cidr} {cidr.name}", "34"))
         for child in network.cidrs:
             if child.parent == cidr.name:
                 walk(child, depth + 1)

@@ -13,7 +13,7 @@ import rich_click as click
 from innclient.admin import render
 from innclient.admin.peers import duration
 from innclient.admin.verb import Call, Connect, verb
-from innclient.failures import Failure, printable, unreachable, usage
+from innclient.failures import Failure, unreachable, usage
 from innclient.options import Settings, run
 from innerd.wire.ours import Audit, AuditRecord, Convergence, Status, Why
 
@@ -55,7 +55,7 @@ async def audit(
         render.document({"events": events, "revision": revision})
     elif events:
         cidrs = {cidr.id: cidr.name for cidr in (await call.network()).cidrs}
-        render.paged(printable(audit_line(event, cidrs)) for event in events)
+        render.paged(audit_line(event, cidrs) for event in events)
     else:
         sys.stderr.write("no event matches\n")
 
@@ -81,7 +81,10 @@ async def _follow(call: Call, asked: dict[str, str]) -> None:
     cidrs = {cidr.id: cidr.name for cidr in (await call.network()).cidrs}
     async for line in call.api.follow("/v1/admin/events", follow="true", **asked):
         event = msgspec.json.decode(line, type=AuditRecord)
-        render.line(line.decode() if call.as_json else printable(audit_line(event, cidrs)))
+        if call.as_json:
+            render.compact(msgspec.Raw(line))
+        else:
+            render.line(audit_line(event, cidrs))
         sys.stdout.flush()
 
 
@@ -168,7 +171,7 @@ async def why(call: Call, peer: str, other: str | None, at: str | None) -> None:
         tried = f" (tried {', '.join(way.tried)})" if way.tried and way.path == "none" else ""
         render.line(f"  path: {way.path}{f' by {way.endpoint}' if way.path != 'none' else ''}{tried}")
         if way.path_missing:
-            render.line(f"    {printable(way.path_missing)}")
+            render.line(f"    {way.path_missing}")
 
 
 def status_or_failure(connect: Connect, settings: Settings, network: str) -> Status | Failure:

@@ -103,14 +103,15 @@ class Call:
             self._told = {"revision": reply.revision}
             self._is_silent = True
 
-    def tell(self, content: dict[str, Any], sentence: str) -> None:
-        """What was made or changed."""
+    def tell(self, content: dict[str, Any], *sentences: str) -> None:
+        """What was made or changed, a line a sentence."""
         self._told, self._is_silent = content, False
         if self.as_json:
             if self._wait is None:
                 render.document(content)
         else:
-            render.line(sentence)
+            for sentence in sentences:
+                render.line(sentence)
 
     async def finish(self) -> None:
         """With --wait: return when all connected peers that the change concerns have it. Raises Failure

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, TextIO
 
+from innclient.admin.render import line
 from innclient.failures import UNREACHABLE, Failure
 from innerd.wire.ours import Convergence
 
@@ -37,14 +38,15 @@ async def until_converged(api: "Api", revision: int, seconds: int) -> dict[str, 
 
 def say(outcome: dict[str, Any], out: TextIO) -> None:
     count = outcome["applied"]
-    out.write(f"{count} connected {'peer has' if count == 1 else 'peers have'} it, after {outcome['seconds']:.2f} s.\n")
+    what = f"{count} connected {'peer has' if count == 1 else 'peers have'} it"
+    line(f"{what}, after {outcome['seconds']:.2f} s.", out=out)
     for key, meaning in (
         ("refused", "refuse a part of it (inn status there says why)"),
         ("offline", "not connected; told when they come back"),
         ("polling", "innernet's clients: they ask every minute or so, and never report"),
     ):
         if outcome[key]:
-            out.write(f"  {meaning}: {', '.join(outcome[key])}\n")
+            line(f"  {meaning}: {', '.join(outcome[key])}", out=out)
 
 
 def missing(outcome: dict[str, Any], seconds: int) -> Failure | None:

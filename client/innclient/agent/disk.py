@@ -1,5 +1,9 @@
-"""The agent's memory on disk: netmap and pins, written atomically. A torn or foreign file is an error, not an empty
-memory: losing pins in silence would be losing what they are for."""
+"""The agent's memory on disk: netmap, pins and head, written atomically. A torn or foreign file is an error, not an
+empty memory: losing pins in silence would be losing what they are for.
+
+The netmap is a cache: one that can't be read is told anew by the coordinator, so long as the head is there. The head
+says how far which log was seen, so that a damaged disk is no way to have another log believed.
+"""
 
 import threading
 from collections.abc import Callable
@@ -14,12 +18,13 @@ from innclient.agent.pins import Pins
 from innclient.agent.state import KnownCidr, KnownPeer, KnownRecord, Netmap
 from innclient.agent.witness import Seen, Witnessed, remembered
 from innclient.config import Paths
-from innclient.failures import SYSTEM, Failure
+from innclient.failures import TRUST, Failure
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.wire.note import NotSigned
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 _log = structlog.get_logger("agent")
 
@@ -65,6 +70,16 @@ class _NetmapFile(msgspec.Struct, kw_only=True):
     cidrs: list[_CidrFile]
     refused: dict[int, str] = {}
     is_emptied: bool = False
+
+
+class _HeadFile(msgspec.Struct, kw_only=True):
+    version: int = _VERSION
+    network: str
+    network_id: str
+    suffix: str
+    generation: int
+    revision: int
+    head_hash: str
 
 
 class _PinsFile(msgspec.Struct, kw_only=True):
@@ -165,23 +180,53 @@ def save_netmap(paths: Paths, netmap: Netmap, now: float) -> None:
         "is_emptied": netmap.is_emptied,
     }
     files.write_atomically(paths.netmap, msgspec.json.encode(content, enc_hook=_to_text))
+    head = {name: content[name] for name in _HeadFile.__struct_fields__}
+    files.write_atomically(paths.head, msgspec.json.encode(head))
 
 
 def load_netmap(paths: Paths) -> tuple[Netmap, float | None]:
-    """The netmap and when it was saved; an empty one where there is no file. Raises Failure for a broken one."""
-    read = _read(paths.netmap, _NetmapFile)
-    if read is None:
-        return Netmap(), None
+    """The netmap and when it was saved; an empty one where there is none. One that is damaged, lost or older than the
+    head is empty too, but for the head. Raises Failure where it can't be read and there is no head."""
+    head = _head(paths)
     try:
-        return _netmap(read), read.saved
-    except Refused as error:
-        raise _unreadable(paths.netmap, error.message) from None
+        netmap, saved = _read(paths.netmap, _NetmapFile, _netmap) or (Netmap(), None)
+    except _Unreadable as broken:
+        if head is None:
+            raise _lost(broken, "how far the log was seen is lost with it") from None
+        return head, None
+    if head is not None and (head.generation, head.revision) > (netmap.generation, netmap.revision):
+        return head, None
+    return netmap, saved
 
 
-def _netmap(read: _NetmapFile) -> Netmap:
+def _head(paths: Paths) -> Netmap | None:
+    """What is left of a netmap where only the head is known."""
+    try:
+        return _read(paths.head, _HeadFile, _bare)
+    except _Unreadable:
+        return None  # it is written anew with the next netmap
+
+
+def _bare(read: _HeadFile) -> Netmap:
+    known = {name: getattr(read, name) for name in _HeadFile.__struct_fields__ if name != "version"}
+    return Netmap(**known, is_emptied=True)
+
+
+def damage(paths: Paths) -> str | None:
+    """What of the memory is lost without harm, in words. Raises Failure where there is harm."""
+    load_pins(paths)
+    load_netmap(paths)
+    try:
+        _read(paths.netmap, _NetmapFile, _netmap)
+    except _Unreadable as broken:
+        return str(broken)
+    return None
+
+
+def _netmap(read: _NetmapFile) -> tuple[Netmap, float]:
     peers = {p.id: _peer(p) for p in read.peers}
     cidrs = {c.id: KnownCidr(id=c.id, name=c.name, range=parse_range(c.range), parent=c.parent) for c in read.cidrs}
-    return Netmap(
+    netmap = Netmap(
         network=read.network,
         network_id=read.network_id,
         suffix=read.suffix,
@@ -194,6 +239,7 @@ def _netmap(read: _NetmapFile) -> Netmap:
         refused=read.refused,
         is_emptied=read.is_emptied,
     )
+    return netmap, read.saved
 
 
 def save_pins(paths: Paths, pins: Pins) -> None:
@@ -202,8 +248,11 @@ def save_pins(paths: Paths, pins: Pins) -> None:
 
 
 def load_pins(paths: Paths) -> Pins:
-    read = _read(paths.pins, _PinsFile)
-    return Pins() if read is None else read.pins
+    """The pins; none where there is no file. Raises Failure for a broken one."""
+    try:
+        return _read(paths.pins, _PinsFile, lambda read: read.pins) or Pins()
+    except _Unreadable as broken:
+        raise _lost(broken, "which key belongs to which peer is lost with it") from None
 
 
 def save_witnessed(paths: Paths, witnessed: Witnessed) -> None:
@@ -235,22 +284,31 @@ def _peer(peer: _PeerFile) -> KnownPeer:
     )
 
 
-def _read(path: Path, shape: type[T]) -> T | None:
+class _Unreadable(Exception):
+    """What is in a file is not what we wrote."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} can't be read: {why}")
+        self.path = path
+
+
+def _read(path: Path, shape: type[F], make: Callable[[F], T]) -> T | None:
+    """What a file says; None where there is none. Raises _Unreadable."""
     try:
         read = msgspec.json.decode(path.read_bytes(), type=shape)
+        if (version := getattr(read, "version", _VERSION)) != _VERSION:
+            raise _Unreadable(path, f"it is of version {version}, and this release knows {_VERSION}")
+        return make(read)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, ValueError) as error:
-        raise _unreadable(path, str(error)) from None
-    if (version := getattr(read, "version", _VERSION)) != _VERSION:
-        raise _unreadable(path, f"it is of version {version}, and this release knows {_VERSION}")
-    return read
+    except PermissionError:
+        raise
+    except (msgspec.DecodeError, ValueError, Refused, OSError) as error:
+        raise _Unreadable(path, str(error)) from None
 
 
-def _unreadable(path: Path, why: str) -> Failure:
-    return Failure(
-        SYSTEM,
-        "state_unreadable",
-        f"{path} can't be read: {why}",
-        "move it away to begin anew; pins are lost with pins.json, so compare keys first",
-    )
+def _lost(broken: _Unreadable, what: str) -> Failure:
+    """Trying again would not mend it, and going on without it would be believing whoever comes first."""
+    compare = "compare the keys and the head with an administrator's"
+    fix = f"restore it from a backup; or {compare}, and move {broken.path} away"
+    return Failure(TRUST, "state_unreadable", f"{broken}: {what}", fix)

@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
-from innclient.agent import disk, stream
+from innclient.agent import disk, resuming, stream
 from innclient.agent.applier import Applier, Making
 from innclient.agent.core import Core, Identity, Taken
 from innclient.agent.finding import Finder
@@ -22,7 +21,7 @@ from innclient.agent.journal import Journal
 from innclient.agent.names import NameKeeper, Names
 from innclient.agent.pins import Broken, Pins, trusted
 from innclient.agent.reporting import Reporter
-from innclient.agent.state import KnownPeer, LogForked, Netmap
+from innclient.agent.state import KnownPeer, LogForked, Netmap, owned
 from innclient.agent.tunnel import Tunnel
 from innclient.agent.ways import Ways
 from innclient.agent.words import Entry
@@ -63,7 +62,7 @@ class Keeper:
             server_key=values.server_key,
             server_ip=values.internal_address,
         )
-        netmap = replace(netmap, block=values.address.network)
+        netmap = owned(netmap, values.address.network, values.network, values.suffix)
         self.core = Core(me, netmap, disk.load_pins(paths), {}, disk.load_witnessed(paths), stays=False)
         self.connected_since: float | None = None
         self.last_contact: float | None = None
@@ -262,7 +261,7 @@ class Keeper:
         """One connection, from its hello to its end; with `once`, until caught up. Raises Lost, Denied, Ended."""
         try:
             async with asyncio.timeout(None) as self._patience:
-                async with stream.frames(self.http, self.netmap.cursor) as chunks:
+                async with resuming.resumed(self.http, self.netmap) as chunks:
                     async for frames in chunks:
                         await self._take(frames)
                         if once and self.caught_up.is_set():

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
+from innerd.domain.claims import USUAL_SUFFIX, is_own_suffix, parse_suffix
 from innerd.domain.errors import Refused
 from innerd.domain.records import MOST as MOST_RECORDS
 from innerd.domain.records import MOST_TEXT, check_owner
@@ -34,7 +35,6 @@ from innerd.wire.stream import Cursor, DeltaJson, Hello, PeerPresence, Snapshot
 
 COORDINATOR = 1
 _MOST_CANDIDATES = MAX_CANDIDATES + 1  # those that it reports, and where it was seen
-_MAX_SUFFIX = 160  # characters; with it every name stays within DNS' 255 bytes
 
 
 class KnownRecord(Struct, frozen=True):
@@ -79,6 +79,11 @@ class Netmap(Struct, frozen=True, kw_only=True):
     cidrs: dict[int, KnownCidr] = {}
     refused: dict[int, str] = {}
     block: Range | None = None  # the network's range, as our own config has it: nobody lives outside
+    own_name: str = (
+        ""  # the network's name and suffix, as our own config has them: nobody else says what names are ours
+    )
+    own_suffix: str | None = None  # None: what was told first, if it is nobody else's
+    told_domain: str = ""  # what the coordinator says that names end in, whatever they do
     is_emptied: bool = False  # shut out: what was known was let go of, so it must be told whole
 
     @property
@@ -99,6 +104,12 @@ class LogForked(Exception):
     """The coordinator's log is not the one that we saw: rewound or forked within a generation."""
 
 
+def owned(netmap: Netmap, block: Range, name: str, suffix: str | None) -> Netmap:
+    """What was known of a network, within what our own config says of it."""
+    kept = suffix or (netmap.suffix if is_own_suffix(netmap.suffix) else USUAL_SUFFIX)
+    return replace(netmap, block=block, own_name=name, own_suffix=suffix, suffix=kept)
+
+
 def greet(netmap: Netmap, hello: Hello) -> Netmap:
     """Take a hello. Raises LogForked where the log is not a continuation of what we saw (a restore raises the
     generation, which is announced and no alarm), Refused where what follows could not be read."""
@@ -117,15 +128,16 @@ def greet(netmap: Netmap, hello: Hello) -> Netmap:
             raise LogForked(f"the log was rewound: it ends at revision {hello.head}, but {netmap.revision} was seen")
         if hello.cursor_hash is not None and netmap.head_hash and hello.cursor_hash != netmap.head_hash:
             raise LogForked(f"the log was forked: revision {netmap.revision} is not what was seen")
-    if len(hello.suffix) > _MAX_SUFFIX:
-        raise Refused("invalid_name", f"the suffix of names has {len(hello.suffix)} characters")
-    # The domain that names end in is what was told first: else a coordinator could write any name into hosts files.
-    suffix = ".".join(parse_name(label, "suffix") for label in hello.suffix.split("."))
+    # The domain that names end in is our own config's, or what was told first: else a coordinator could write any name
+    # into hosts files. What belongs to others takes the config's word, always.
+    name, suffix = parse_interface(hello.network), parse_suffix(hello.suffix)
+    first = netmap.suffix if netmap.network else suffix
     return replace(
         netmap,
-        network=netmap.network or parse_interface(hello.network),
+        network=netmap.network or netmap.own_name or name,
         network_id=hello.network_id,
-        suffix=netmap.suffix if netmap.network else suffix,
+        suffix=netmap.own_suffix or (first if is_own_suffix(first) else USUAL_SUFFIX),
+        told_domain=f"{name}.{suffix}",
         me=hello.peer,
         generation=hello.generation,
     )

@@ -110,6 +110,9 @@ class StatusView(Struct, kw_only=True):
     reached: int
     refused: list[Broken]
     unreadable: int
+    range: str = ""  # of the network, as this machine's config has it
+    own_domain: str = ""  # that names end in, but for a suffix of the hosts file's own
+    told_domain: str = ""  # that they end in, as the coordinator says
     head: str = ""  # the log's chain hash at the revision
 
 
@@ -138,6 +141,14 @@ def checkpoints_view(interface: str, netmap: Netmap, witnessed: Witnessed) -> Ch
         kept=list(witnessed.kept),
         forks=list(witnessed.forks),
     )
+
+
+def refused_domain(status: StatusView) -> str | None:
+    """What is to be said where the coordinator has names end in what this machine did not agree to."""
+    if status.told_domain in ("", status.own_domain):
+        return None
+    told, own = status.told_domain, status.own_domain
+    return f"the coordinator says that they end in {told}, which is not taken: here they end in {own}"
 
 
 def network_view(
