@@ -225,6 +225,27 @@ def can_be_tried(endpoint: Endpoint, overlay: Range | None) -> bool:
     return not (odd or broadcast or (overlay is not None and plain in overlay))
 
 
+def parse_own_endpoint(text: str, overlay: Range | None = None) -> Endpoint:
+    """Where a peer says that it may be reached: an address, at which it can be tried, and never a name, as others would
+    have to ask whose answers it likes. An unspecified one stands for the address that is seen of it (innernet's)."""
+    endpoint = parse_endpoint(text)
+    address = endpoint_address(endpoint)
+    if address is None:
+        raise Refused(
+            "invalid_endpoint",
+            f"{shown(text)} is a name, and a peer is reached at an address",
+            "write address:port; an administrator may give a peer a name (PATCH /v1/admin/peers/ID)",
+        )
+    seen = address.is_unspecified and split_endpoint(endpoint)[1] != 0
+    if not seen and not can_be_tried(endpoint, overlay):
+        raise Refused(
+            "invalid_endpoint",
+            f"{shown(text)} is nowhere that others could come to",
+            "use the address and port at which this host is reached from outside, or 0.0.0.0 for the one that is seen",
+        )
+    return endpoint
+
+
 def assignable(address: Address, block: Range) -> bool:
     """Whether a peer of `block` may have this address: not IPv4's network and broadcast addresses (up to /30),
     not IPv6's subnet-router anycast address (RFC 4291 2.6.1, up to /126)."""
