@@ -10,7 +10,6 @@
 """
 
 import asyncio
-import re
 from collections.abc import Iterable
 from time import perf_counter
 
@@ -23,6 +22,7 @@ from innerd.api.services import Services
 from innerd.api.sessions import Headers, ProofCheck, Session, identify, unauthorized
 from innerd.api.stream import serve_stream
 from innerd.domain.errors import Refused
+from innerd.domain.values import whole_number
 from innerd.wire import problems
 from innerd.wire.proof import Request
 
@@ -33,7 +33,6 @@ _STREAM = "/v1/user/events"
 
 _BURST, _RATE = 2000, 200.0  # requests of a peer that is no administrator: at once, and a second after that
 _OPEN = {"metrics", "healthz", "openapi.json"}
-_I64 = re.compile(r"[+-]?0*[0-9]{1,19}")
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 _FOR_USERS = {"state", "endpoint", "candidates", "applied", "connect", "events"}
 
@@ -76,9 +75,11 @@ def _fill(template: Template, parts: list[str]) -> str | None:
                 return None
             filled.append(given)
             continue
-        if not _I64.fullmatch(given) or not -(2**63) <= int(given) < 2**63:
+        is_negative = given.startswith("-")
+        number = whole_number(given[1:] if given.startswith(("+", "-")) else given, 2**63 - (not is_negative))
+        if number is None:
             return None
-        filled.append(str(int(given)))
+        filled.append(str(-number if is_negative else number))
     return "/" + "/".join(filled)
 
 
@@ -239,8 +240,8 @@ async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" in headers or not length.isdigit():
         raise Refused("length_required", "a body needs a Content-Length")
-    if int(length) > MAX_BODY:
-        raise Refused("body_too_large", f"the body has {int(length)} bytes, but {MAX_BODY} are the limit")
+    if whole_number(length.decode(), MAX_BODY) is None:
+        raise Refused("body_too_large", f"the body has more than {MAX_BODY} bytes, which are the limit")
     try:
         async with asyncio.timeout(_BODY):
             return await _whole_body(receive)

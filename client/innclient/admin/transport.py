@@ -15,6 +15,7 @@ import httpx2
 import msgspec
 
 from innclient.failures import REFUSED, Failure, status_of_code, unreachable
+from innerd.domain.values import whole_number
 from innerd.wire import proof
 
 T = TypeVar("T")
@@ -147,8 +148,8 @@ class Api:
             response = await self._once(method, path, body, params, headers, patience)
         if response.status_code >= 400:
             raise _failure(response)
-        revision = response.headers.get("x-innerd-revision", "")
-        return Reply(response.status_code, response.content, int(revision) if revision.isdigit() else None)
+        revision = whole_number(response.headers.get("x-innerd-revision", ""))
+        return Reply(response.status_code, response.content, revision)
 
     def _may_be_the_clock(self, response: httpx2.Response) -> bool:
         """Whether a proof was refused and the answer's Date says that our clocks differ."""
