@@ -1,11 +1,11 @@
 """`innerd doctor`: is this host able to coordinate, and if not, what is wrong and what helps."""
 
-import socket
 import time
 from collections.abc import Iterator
 from ipaddress import ip_interface
 
 from innclient import checks
+from innclient.asking import resolved
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.doctor import tried
 from innclient.failures import Failure
@@ -93,11 +93,10 @@ def _endpoint(endpoint: str, config: Config) -> Iterator[Finding]:
     host, port = split_endpoint(parse_endpoint(endpoint))
     address = endpoint_address(parse_endpoint(endpoint))
     if address is None:
-        try:
-            found = {info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)}
-        except OSError as error:
+        found = set(resolved(host) or ())
+        if not found:
             fix = f"see to DNS, or: innerd set-endpoint NETWORK ADDRESS:{port}"
-            yield failed("endpoint", f"{host} can't be resolved: {error.strerror}", fix)
+            yield failed("endpoint", f"{host} can't be resolved", fix)
             return
     else:
         found = {str(address)}

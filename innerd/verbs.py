@@ -11,6 +11,7 @@ from innclient.admin.verb import Call, verb
 from innclient.failures import usage
 from innclient.options import Command, configure_logs, json_flag, require_root, settings_of
 from innerd.config import Paths, paths_of
+from innerd.domain.values import whole_number
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -27,9 +28,10 @@ def _remembered(text: str | None) -> tuple[int, str] | None:
     if text is None:
         return None
     revision, _, head = text.partition(":")
-    if not revision.isdecimal() or len(head) != 64:
+    number = whole_number(revision)
+    if number is None or len(head) != 64:
         raise usage(f'"{text}" is no head', "write REVISION:HASH, as inn status and verify print it", "invalid_head")
-    return int(revision), head
+    return number, head
 
 
 @click.command("verify", cls=Command)

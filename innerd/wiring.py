@@ -22,7 +22,6 @@ from innclient.failures import INTERNAL, SYSTEM, TRUST, USAGE, Failure, not_foun
 from innclient.notify import keep_told, keep_watched, notify
 from inndns.server import DnsServer
 from innerd.api.app import create_app
-from innerd.api.asgi import Receive, Scope, Send
 from innerd.api.compat import Door
 from innerd.api.convergence import Convergence
 from innerd.api.hub import Hub
@@ -37,6 +36,7 @@ from innerd.coordinator.writer import ANSWERS_KEPT, Writer
 from innerd.domain.commands import ExpireInvitations
 from innerd.domain.errors import Refused
 from innerd.domain.values import endpoint_of
+from innerd.exposing import MetricsOnly
 from innerd.headline import headline, keep_trying
 from innerd.listener import Listener, control_socket
 from innerd.log.codec import UnknownEvent, Who
@@ -205,9 +205,12 @@ class Coordinator:
             self._bring_up,
             opened.hub.farewells,
         )
-        self._names = Names(writer.view, config.dns.suffix, config.dns.ttl)
+        self._names = Names(writer.view, config.dns.suffix, config.dns.ttl, self._sync.has_spent_key)
         self._dns = DnsServer(
-            lambda: self._names.zone, log_queries=config.dns.log_queries or options.log_queries, rate=_QUERIES
+            lambda: self._names.zone,
+            asker=self._names.asker,
+            log_queries=config.dns.log_queries or options.log_queries,
+            rate=_QUERIES,
         )
         self._app = self._wire()
         self._listeners: list[Listener] = []
@@ -309,7 +312,7 @@ class Coordinator:
         except OSError as error:
             raise DeviceError("port_in_use", f"can't listen for metrics on {where}: {error.strerror}") from error
         listening.setblocking(False)
-        listener = Listener(MetricsOnly(self._opened.services), listening)
+        listener = Listener(MetricsOnly(self._opened.services, endpoint_of(host, port)), listening)
         await listener.start()
         self._listeners.append(listener)
 
@@ -364,23 +367,6 @@ def spare_the_collector() -> None:
     700 objects costs a third of all commands."""
     gc.freeze()
     gc.set_threshold(50_000, 50, 1_000)
-
-
-class MetricsOnly:
-    """What a Prometheus on the coordinator's own host may see: the metrics page and nothing else."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/metrics"
-        body = await self._services.render_metrics() if found else b""
-        headers = [
-            (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
 
 async def serve(paths: Paths, config: Config, options: Options, ready: Callable[[list[str]], None]) -> None:

@@ -1,28 +1,19 @@
 """Whether a name resolves on this host: asked of the host's own resolver, as any program would, and of one server."""
 
-import concurrent.futures
 import os
 import socket
 import struct
 
+from innclient.lookups import addresses
 from inndns.message import AAAA, IN, A, wire_name
 from innerd.domain.values import Address
 
 _WAIT = 3.0  # seconds
 
 
-def resolved(name: str) -> set[str] | None:
+def resolved(name: str) -> list[str] | None:
     """The addresses of a name by the host's resolver (getaddrinfo(3)); None where it takes too long to say."""
-    asking = concurrent.futures.ThreadPoolExecutor(1)
-    try:
-        found = asking.submit(socket.getaddrinfo, name, None, type=socket.SOCK_DGRAM).result(_WAIT)
-        return {str(info[4][0]) for info in found}
-    except concurrent.futures.TimeoutError:
-        return None
-    except OSError:
-        return set()
-    finally:
-        asking.shutdown(wait=False, cancel_futures=True)
+    return addresses(name, _WAIT)
 
 
 def exchange(server: str, question: bytes, seconds: float) -> bytes:

@@ -16,15 +16,16 @@ from innclient.admin import render
 from innclient.agent import disk, stream
 from innclient.agent.door import ask as ask_agent
 from innclient.agent.run import why_unreachable
-from innclient.agent.tunnel import Tunnel, resolve
+from innclient.agent.tunnel import Tunnel
 from innclient.agent.view import NetworkView, StatusView, refused_domain
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
 from innclient.failures import TRUST, UNREACHABLE, Failure
 from innclient.flags import paths_of, tunnel_of
+from innclient.lookups import resolved
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
-from innerd.domain.values import Address, Endpoint, endpoint_address, endpoint_of, parse_address, split_endpoint
+from innerd.domain.values import Address, Endpoint, endpoint_address, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
 
@@ -61,7 +62,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
         yield unknown("interface", error.message)
         return
     values = loaded.values
-    towards = next(iter(resolve(values.external)), None)
+    towards = next(iter(resolved(values.external, _ANSWER, values.address.network) or []), None)
     backend, up = tunnel.backend, f"inn up -d {name} (or: systemctl start inn@{name})"
     private_key, address = values.private_key, str(values.address)
     yield from tried("interface", checks.interface, backend, name, ownership.PEER, private_key, address, up)

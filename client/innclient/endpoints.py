@@ -14,7 +14,7 @@ from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, Failure, not_found, usage
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
-from innerd.domain.values import Endpoint, parse_endpoint, shown, split_endpoint
+from innerd.domain.values import Endpoint, parse_endpoint, parse_own_endpoint, shown, split_endpoint
 from innerd.wire.innernet import EndpointContents
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ async def override_endpoint(call: Call, endpoint: str | None, unset: bool) -> No
     wanted: Endpoint | None = None
     if not unset:
         default = f"0.0.0.0:{port}"
-        wanted = parse_endpoint(endpoint or ask.text("Endpoint", "--endpoint or --unset", default, parse_endpoint))
+        typed = endpoint or ask.text("Endpoint", "--endpoint or --unset", default, parse_own_endpoint)
+        wanted = parse_own_endpoint(typed)
     call.confirm(f"Let all others reach this machine at {wanted or 'what is seen of it'}?")
     body = EndpointContents(option="Unset") if wanted is None else EndpointContents(option="Set", content=wanted)
     reply = await call.api.change("PUT", "/v1/user/endpoint", body)

@@ -20,21 +20,23 @@ from msgspec import Struct
 
 from innclient import config, consent, files, overlap, toml
 from innclient.agent import stream
-from innclient.agent.tunnel import Tunnel, resolve
+from innclient.agent.tunnel import Tunnel
 from innclient.config import AgentSection, Paths
 from innclient.coordinator import problem_of
 from innclient.failures import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
 from innclient.invitation import Invitation, Parsed
+from innclient.lookups import resolved
 from innclient.overlap import Neighbour
 from innclient.probe import Presence, probe
 from innerd.domain.claims import USUAL_SUFFIX, parse_suffix
-from innerd.domain.values import endpoint_address, endpoint_of
+from innerd.domain.values import endpoint_address
 from innerd.wireguard import keys
 from innerd.wireguard.device import DeviceError
 
 _ATTEMPT = 1.0  # seconds for a handshake: WireGuard alone would ask again after 5, a new entry asks at once
 _ATTEMPTS, _MORE_ATTEMPTS = 3, 6  # with a key that may be nobody's, and with one that was just made somebody's
 _SETTLING = 5.0  # seconds until the coordinator has moved the address to the new key
+_LOOK_UP = 10.0  # seconds for the coordinator's name: a resolver's first server may be silent
 _ANSWER = 3.0
 _TRIES = 3
 _STEP = 0.25
@@ -168,10 +170,12 @@ async def _redeem(
     *,
     again: bool,
 ) -> None:
-    endpoints = await asyncio.to_thread(resolve, values.external)
+    endpoints = await asyncio.to_thread(resolved, values.external, _LOOK_UP, values.address.network)
     if not endpoints:
         raise unreachable(
-            f"the coordinator's name can't be resolved: {values.external}", "check this host's DNS", "name_unresolved"
+            f"the coordinator's name can't be resolved to an address where it could be: {values.external}",
+            "check this host's DNS",
+            "name_unresolved",
         )
 
     def meet(key: str, attempts: int = _ATTEMPTS) -> bool:

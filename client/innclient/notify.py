@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 from innclient.terminal import printable
+from innerd.domain.values import whole_number
 
 _TOLD = 2.0  # seconds
 
@@ -24,9 +25,10 @@ def notify(state: str) -> None:
 def watched() -> float | None:
     """Seconds within which systemd wants to hear from this process again; None where it does not watch us."""
     text, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
-    if not text.isdigit() or int(text) == 0 or process not in (None, str(os.getpid())):
+    microseconds = whole_number(text)
+    if not microseconds or process not in (None, str(os.getpid())):
         return None
-    return int(text) / 1_000_000
+    return microseconds / 1_000_000
 
 
 async def keep_watched() -> None:

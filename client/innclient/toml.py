@@ -20,12 +20,12 @@ def parse(text: str, shape: type[T], where: str, code: str = "config_invalid", s
     """The document as a shape. Raises Failure with the place of what is wrong."""
     try:
         return msgspec.convert(tomllib.loads(text), shape)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Failure(status, code, f"{where} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
         line = _line_of(text, str(error))
         place = f"{where}, line {line}" if line else where
         raise Failure(status, code, f"{place}: {_plain(str(error))}") from None
+    except (ValueError, RecursionError) as error:  # and a number of thousands of digits
+        raise Failure(status, code, f"{where} is not TOML: {error}") from None
 
 
 def _plain(message: str) -> str:

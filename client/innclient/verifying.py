@@ -9,7 +9,7 @@ import rich_click as click
 
 from innclient import config
 from innclient.admin import render
-from innclient.failures import TRUST, USAGE, Failure, not_found, printable, usage
+from innclient.failures import TRUST, USAGE, Failure, not_found, usage
 from innclient.flags import paths_of
 from innclient.options import Command, Settings, json_flag, require_root, settings_of
 
@@ -182,7 +182,7 @@ def _entry(seen: "Seen", by: "Verifier") -> dict[str, Any]:
 
 def _show(view: "CheckpointsView", by: "Verifier", files: tuple[str, ...], found: "Compared") -> None:
     newest = _entry(view.kept[-1], by)
-    render.line(f"network: {printable(view.network)} on {view.interface}")
+    render.line(f"network: {view.network} on {view.interface}")
     render.line(f"  signed by: {view.key}")
     render.line(f"  checkpoints: {len(view.kept)}, since {render.moment(view.kept[0].at)}")
     place = f"revision {newest['revision']} (generation {newest['generation']})"
@@ -198,4 +198,4 @@ def _show(view: "CheckpointsView", by: "Verifier", files: tuple[str, ...], found
         render.line("")
     if files and found.same:
         last = f"the last at revision {found.same[-1][1]} (generation {found.same[-1][0]})"
-        render.line(f"  the same as {', '.join(map(printable, files))}: at {len(found.same)} revisions, {last}")
+        render.line(f"  the same as {', '.join(files)}: at {len(found.same)} revisions, {last}")

@@ -23,6 +23,7 @@ from innerd.api.sessions import LOCAL, Headers, ProofCheck, Session, identify, u
 from innerd.api.sources import Metered, Turns, Visit
 from innerd.api.stream import serve_stream
 from innerd.domain.errors import Refused
+from innerd.domain.values import whole_number
 from innerd.wire import problems
 from innerd.wire.proof import HEADER, Request
 
@@ -278,8 +279,8 @@ async def _read_body(most: int, headers: Headers, receive: Receive) -> bytes:
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" in headers or not length.isdigit():
         raise Refused("length_required", "a body needs a Content-Length")
-    if len(length) > 9 or int(length) > most:
-        raise Refused("body_too_large", f"the body has {length.decode()[:20]} bytes, but {most} are the limit")
+    if whole_number(length.decode(), most) is None:
+        raise Refused("body_too_large", f"the body has more than {most} bytes, which are the limit")
     try:
         async with asyncio.timeout(_BODY):
             return await _whole_body(receive)

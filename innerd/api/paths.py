@@ -4,13 +4,10 @@ A path is split at `/`, leading slashes are dropped, nothing is percent-decoded.
 route matched; ids are what Rust reads as i64; a wrong method is 404.
 """
 
-import re
-
 from litestar import Litestar
 
 from innerd.api.asgi import Scope
-
-_I64 = re.compile(r"[+-]?0*[0-9]{1,19}")
+from innerd.domain.values import whole_number
 
 Template = tuple[str, ...]
 _ID = "{id}"
@@ -51,9 +48,11 @@ def _fill(template: Template, parts: list[str]) -> str | None:
                 return None
             filled.append(given)
             continue
-        if not _I64.fullmatch(given) or not -(2**63) <= int(given) < 2**63:
+        is_negative = given.startswith("-")
+        number = whole_number(given[1:] if given.startswith(("+", "-")) else given, 2**63 - (not is_negative))
+        if number is None:
             return None
-        filled.append(str(int(given)))
+        filled.append(str(-number if is_negative else number))
     return "/" + "/".join(filled)
 
 

@@ -60,7 +60,8 @@ async def redeem(request: Asgi, services: Wired) -> Response[bytes]:
 )
 async def endpoint(request: Asgi, services: Wired) -> Response[bytes]:
     contents = await body_of(request, EndpointContents)
-    return await carry_out(request, services, OverrideEndpoint(peer_of(request).id, contents.endpoint()))
+    wanted = contents.endpoint(services.writer.network.root.range)
+    return await carry_out(request, services, OverrideEndpoint(peer_of(request).id, wanted))
 
 
 @put(

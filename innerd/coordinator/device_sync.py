@@ -20,7 +20,7 @@ from innerd.coordinator.feed import Change as Committed
 from innerd.domain.events import KeyPinned
 from innerd.domain.invitations import is_open
 from innerd.domain.network import COORDINATOR, Network, Peer
-from innerd.domain.values import KEEPALIVE, Endpoint, PublicKey
+from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
 from innerd.domain.visibility import touched
 from innerd.presence import Observed, Presence
 from innerd.wireguard.backend import Backend
@@ -129,7 +129,8 @@ class DeviceSync:
         self.synced = 0
         self.trouble: str | None = None  # of the device, at the last try
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._watch: set[int] = set()
+        # A redeem may have been under way when the coordinator stopped.
+        self._watch = {peer.id for peer in network().peers.values() if peer.redeemed_at is not None}
 
     async def look_now(self) -> None:
         """See where peers are at this moment; not more often than a device can be read without hurting others, so it is
@@ -163,6 +164,12 @@ class DeviceSync:
         """Whether the peer's requests still come through its temporary key."""
         return peer.id in self._watch and in_transition(peer, self.device, self._clock())
 
+    def has_spent_key(self, address: Address) -> bool:
+        """Whether what comes from an address still comes through the temporary key of an invitation that was used."""
+        peers = self._network().peers
+        watched = (peers[number] for number in self._watch if number in peers)
+        return any(peer.ip == address and self.is_redeeming(peer) for peer in watched)
+
     async def settle(self, revision: int) -> None:
         """Return when the device is at a revision, or after three seconds: the change is committed either way."""
         if self.synced >= revision:
@@ -176,8 +183,6 @@ class DeviceSync:
             _log.warning("the device is behind", revision=revision, synced=self.synced)
 
     async def run(self) -> None:
-        # A redeem may have been under way when the coordinator stopped.
-        self._watch = {peer.id for peer in self._network().peers.values() if peer.redeemed_at is not None}
         while True:
             try:
                 await (self.sync() if self._until_look() <= 0 else self.catch_up())

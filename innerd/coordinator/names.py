@@ -1,6 +1,6 @@
 """The network's names as a zone that follows the feed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from inndns.zone import Host, Zone, empty
 from innerd.coordinator.feed import Change
@@ -12,10 +12,14 @@ from innerd.domain.visibility import View, structural, touched
 
 
 class Names:
-    """`zone` is always the zone of the newest committed network."""
+    """`zone` is always the zone of the newest committed network. `is_shut_out` says of an address that whoever has it
+    is not its peer yet."""
 
-    def __init__(self, view: View, suffix: str, ttl: int) -> None:
+    def __init__(
+        self, view: View, suffix: str, ttl: int, is_shut_out: Callable[[Address], bool] = lambda address: False
+    ) -> None:
         self.zone: Zone
+        self._is_shut_out = is_shut_out
         self._suffix, self._ttl = suffix, ttl
         self._begin(view)
 
@@ -23,6 +27,11 @@ class Names:
         network = view.network
         self.zone = empty(network.name, self._suffix, network.root.range, INFRA_NAME, self._ttl)
         self._update(view, view, (), network.peers)
+
+    def asker(self, source: str) -> Host | None:
+        """Who is answered at an address."""
+        host = self.zone.asker(source)
+        return None if host is None or self._is_shut_out(host.address) else host
 
     def follow(self, change: Change) -> None:
         """A follower of the feed. A change of the tree may move peers to other classes: then all are looked at."""

@@ -13,7 +13,7 @@ from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.errors import Refused
 from innerd.domain.network import Network, Peer, Record
-from innerd.domain.values import Address, Range, parse_address, shown
+from innerd.domain.values import Address, Range, parse_address, shown, whole_number
 
 TYPES = ("A", "AAAA", "CNAME", "TXT", "SRV")
 MOST = 64  # of one peer
@@ -208,13 +208,13 @@ def _target(network: Network, peer: Peer, text: str) -> str:
 
 def _service(network: Network, peer: Peer, text: str) -> str:
     """RFC 2782: priority, weight, port and target."""
-    fields = text.split()
-    if len(fields) != 4 or not all(f.isdecimal() and int(f) < 65536 for f in fields[:3]):
+    *numbers, target = text.split() or [""]
+    read = [whole_number(number, 65535) for number in numbers]
+    if len(read) != 3 or None in read:
         raise Refused(
             "invalid_record", f"{shown(text)} is no SRV record", "write PRIORITY WEIGHT PORT TARGET, as in 0 0 8080 ryo"
         )
-    numbers = " ".join(str(int(field)) for field in fields[:3])
-    return f"{numbers} {_target(network, peer, fields[3])}"
+    return f"{' '.join(map(str, read))} {_target(network, peer, target)}"
 
 
 def _agrees(peer: Peer, owner: str, rrtype: str, name: str) -> None:

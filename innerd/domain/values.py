@@ -72,6 +72,16 @@ def parse_address(text: str) -> Address:
     return address
 
 
+def whole_number(text: str, most: int = 2**63 - 1) -> int | None:
+    """What ASCII digits say, with as many zeros before them as may be; None for all else, and for more than `most`.
+    Python's own int() takes other digits too, and raises at 4,300 of them."""
+    digits = text.lstrip("0")
+    if not text or len(digits) > len(str(most)) or not text.isascii() or not text.isdecimal():
+        return None
+    number = int(digits or "0")
+    return number if number <= most else None
+
+
 def stored_address(text: str) -> Address:
     """An address as we wrote it ourselves, canonical: IPv4 is read without the checks, which are most of a replay."""
     if ":" in text:
@@ -223,6 +233,27 @@ def can_be_tried(endpoint: Endpoint, overlay: Range | None) -> bool:
     odd = plain.is_loopback or plain.is_multicast or plain.is_unspecified or plain.is_link_local
     broadcast = plain == IPv4Address("255.255.255.255")
     return not (odd or broadcast or (overlay is not None and plain in overlay))
+
+
+def parse_own_endpoint(text: str, overlay: Range | None = None) -> Endpoint:
+    """Where a peer says that it may be reached: an address, at which it can be tried, and never a name, as others would
+    have to ask whose answers it likes. An unspecified one stands for the address that is seen of it (innernet's)."""
+    endpoint = parse_endpoint(text)
+    address = endpoint_address(endpoint)
+    if address is None:
+        raise Refused(
+            "invalid_endpoint",
+            f"{shown(text)} is a name, and a peer is reached at an address",
+            "write address:port; an administrator may give a peer a name (PATCH /v1/admin/peers/ID)",
+        )
+    seen = address.is_unspecified and split_endpoint(endpoint)[1] != 0
+    if not seen and not can_be_tried(endpoint, overlay):
+        raise Refused(
+            "invalid_endpoint",
+            f"{shown(text)} is nowhere that others could come to",
+            "use the address and port at which this host is reached from outside, or 0.0.0.0 for the one that is seen",
+        )
+    return endpoint
 
 
 def assignable(address: Address, block: Range) -> bool:

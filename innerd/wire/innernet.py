@@ -12,7 +12,17 @@ from msgspec import Meta, Raw, Struct, field
 
 from innerd.domain.errors import Refused
 from innerd.domain.network import Association, Cidr, Network, Peer
-from innerd.domain.values import KEEPALIVE, MAX_CANDIDATES, Endpoint, Range, can_be_tried, parse_endpoint
+from innerd.domain.values import (
+    KEEPALIVE,
+    MAX_CANDIDATES,
+    Endpoint,
+    Range,
+    can_be_tried,
+    endpoint_address,
+    parse_endpoint,
+    parse_own_endpoint,
+    shown,
+)
 from innerd.domain.visibility import View
 from innerd.wire.soft import SoftState
 
@@ -130,21 +140,25 @@ class EndpointContents(Struct, kw_only=True):
     option: str
     content: str | None = None
 
-    def endpoint(self) -> Endpoint | None:
-        """The endpoint to set, or None to unset. Raises Refused."""
+    def endpoint(self, overlay: Range | None = None) -> Endpoint | None:
+        """The endpoint to set, or None to unset. Raises Refused, of a domain too: innernet's client sends what its user
+        typed, and shows what is refused."""
         if self.option == "Set" and self.content is not None:
-            return parse_endpoint(self.content)
+            return parse_own_endpoint(self.content, overlay)
         if self.option == "Unset" and self.content is None:
             return None
         raise Refused("invalid_request", 'option must be "Set" with a content, or "Unset" without one')
 
 
 def candidates_of(texts: list[str], overlay: Range | None = None, most: int = MAX_CANDIDATES) -> tuple[Endpoint, ...]:
-    """Candidates as a peer reports them: parsed, ten at most, in its order, each once, without those at which nobody
+    """Candidates as a peer reports them: addresses, ten at most, in its order, each once, without those at which nobody
     could be tried. Raises Refused."""
     if len(texts) > most:
         raise Refused("too_many_candidates", f"{len(texts)} candidates, but {most} are the limit")
     parsed = dict.fromkeys(parse_endpoint(text) for text in texts)
+    for endpoint in parsed:
+        if endpoint_address(endpoint) is None:
+            raise Refused("invalid_endpoint", f"candidate {shown(endpoint)} is a name", "report addresses only")
     return tuple(endpoint for endpoint in parsed if can_be_tried(endpoint, overlay))
 
 

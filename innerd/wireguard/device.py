@@ -24,6 +24,16 @@ class DevicePeer(Struct, frozen=True, kw_only=True):
     tx_bytes: int = 0
 
 
+_YEAR_9999 = 253_370_764_800  # where calendars end
+
+
+def handshake_of(seconds: int, nanoseconds: int) -> float | None:
+    """When the last handshake was, None if there never was one. Raises ValueError for what is no time."""
+    if not (0 <= seconds <= _YEAR_9999 and 0 <= nanoseconds < 10**9):
+        raise ValueError(f"a handshake at {seconds}.{nanoseconds} s")
+    return seconds + nanoseconds / 1e9 or None
+
+
 class Device(Struct, frozen=True, kw_only=True):
     """What a device is now. `private_key` is base64 and secret: it is left out of `repr`."""
 

@@ -186,8 +186,21 @@ def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
 def of_kind(kind: str) -> list[str]:
     """The names of all links of a kind."""
     with route_socket() as ip:
-        links = [(link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_LINKINFO")) for link in ip.get_links()]
-    return [str(name) for name, info in links if info and info.get_attr("IFLA_INFO_KIND") == kind]
+        return [str(link.get_attr("IFLA_IFNAME")) for link in ip.get_links() if _kind(link) == kind]
+
+
+def _kind(link: Any) -> str | None:
+    info = link.get_attr("IFLA_LINKINFO")
+    return info.get_attr("IFLA_INFO_KIND") if info else None
+
+
+def bridges_of_containers() -> list[str]:
+    """The bridges that lead nowhere but to what runs on this host: nothing is plugged to them but pairs."""
+    with route_socket() as ip:
+        links = list(ip.get_links())
+    plugged = {link.get_attr("IFLA_MASTER") for link in links if _kind(link) != "veth"}
+    bridges = [link for link in links if _kind(link) == "bridge"]
+    return [str(bridge.get_attr("IFLA_IFNAME")) for bridge in bridges if bridge["index"] not in plugged]
 
 
 def deviations(interface: str, wanted: IPv4Interface | IPv6Interface) -> list[str]:

@@ -16,7 +16,7 @@ from ipaddress import ip_address, ip_network
 from msgspec.structs import replace
 
 from innerd.domain.values import Endpoint, PublicKey, endpoint_of, split_endpoint
-from innerd.wireguard.device import Device, DeviceError, DevicePeer
+from innerd.wireguard.device import Device, DeviceError, DevicePeer, handshake_of
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
 
 GET_DEVICE, SET_DEVICE = 0, 1
@@ -178,7 +178,7 @@ def _peer(entry: dict[int, bytes]) -> DevicePeer:
         allowed_ips=frozenset(_range(dict(attributes(ip))) for _, ip in attributes(entry.get(_ALLOWED_IPS, b""))),
         endpoint=_endpoint(entry[_ENDPOINT]) if _ENDPOINT in entry else None,
         keepalive=_number("=H", entry.get(_KEEPALIVE)),
-        last_handshake=seconds + nanoseconds / 1e9 or None,
+        last_handshake=handshake_of(seconds, nanoseconds),
         rx_bytes=_number("=Q", entry.get(_RX)),
         tx_bytes=_number("=Q", entry.get(_TX)),
     )

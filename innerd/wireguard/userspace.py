@@ -14,11 +14,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from innerd.domain.values import Endpoint, PublicKey
+from innerd.domain.values import Endpoint, PublicKey, shown, whole_number
 from innerd.wireguard import links
-from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice
+from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, handshake_of
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
 
+_MOST_ERRNO = 4095
 _TIMEOUT = 10.0  # seconds for one operation; 5,000 peers take one
 
 
@@ -121,7 +122,7 @@ class UserspaceBackend(links.OnLinks):
             raise DeviceError("device_failed", f"wireguard-go of {interface}: {error}") from error
         body, _, status = answer.rpartition("errno=")
         if status.strip() != "0":
-            number = abs(int(status)) if status.strip().lstrip("-").isdigit() else errno.EIO
+            number = whole_number(status.strip().removeprefix("-"), _MOST_ERRNO) or errno.EIO
             raise links.refusal(number, f"wireguard-go of {interface}: {os.strerror(number)}")
         return body
 
@@ -196,20 +197,28 @@ def _parse_device(text: str) -> Device:
         elif name == "private_key":
             private_key = _base64(value)
         elif name == "listen_port":
-            port = int(value)
+            port = _number(value, 65535)
     finish()
     return Device(private_key=private_key, listen_port=port, peers=peers)
 
 
+def _number(text: str, most: int = 2**63 - 1) -> int:
+    number = whole_number(text, most)
+    if number is None:
+        raise ValueError(f"{shown(text)} is no number of 0 to {most}")
+    return number
+
+
 def _peer(at: dict[str, str], ips: list[str]) -> DevicePeer:
-    shook = int(at.get("last_handshake_time_sec", 0)) + int(at.get("last_handshake_time_nsec", 0)) / 1e9
     endpoint = at.get("endpoint")
     return DevicePeer(
         public_key=PublicKey(_base64(at["public_key"])),
         allowed_ips=frozenset(ips),
         endpoint=Endpoint(endpoint) if endpoint else None,
-        keepalive=int(at.get("persistent_keepalive_interval", 0)),
-        last_handshake=shook or None,
-        rx_bytes=int(at.get("rx_bytes", 0)),
-        tx_bytes=int(at.get("tx_bytes", 0)),
+        keepalive=_number(at.get("persistent_keepalive_interval", "0"), 65535),
+        last_handshake=handshake_of(
+            _number(at.get("last_handshake_time_sec", "0")), _number(at.get("last_handshake_time_nsec", "0"))
+        ),
+        rx_bytes=_number(at.get("rx_bytes", "0"), 2**64 - 1),
+        tx_bytes=_number(at.get("tx_bytes", "0"), 2**64 - 1),
     )

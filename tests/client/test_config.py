@@ -95,6 +95,7 @@ BAD_CLIENTS = [
     pytest.param(edited(CLIENTS, "= false", '= "no"'), "agent.write-hosts", id="a word where yes or no belongs"),
     pytest.param(edited(CLIENTS, "[agent]", "[agent]\nmtu = 10"), "mtu", id="an MTU that nothing fits in"),
     pytest.param("[interface\n", "is not TOML", id="no TOML"),
+    pytest.param(f"[interface]\nlisten-port = {'9' * 5000}\n", "is not TOML", id="a number of 5,000 digits"),
 ]
 
 

@@ -150,26 +150,35 @@ async def test_every_family_of_the_page_is_in_the_docs_and_no_other(tmp_path: Pa
     assert rendered == listed | {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 
 
-HEADS = [
-    "GET / HTTP/1.1\nHost: 127.0.0.1",
-    "GET /metrics/ HTTP/1.1\nHost: 127.0.0.1",
-    "GET /v1/user/state HTTP/1.1\nHost: 127.0.0.1",
-    "POST /metrics HTTP/1.1\nHost: 127.0.0.1",
-    "HEAD /metrics HTTP/1.1\nHost: 127.0.0.1",
-    "GET /metrics HTTP/1.1",
-    "GET /metrics HTTP/1.1\nHost: evil.example:9587",
-    "GET /metrics HTTP/1.1\nHost: 127.0.0.1\nHost: evil.example",
-    "GET /metrics HTTP/1.1\nHost: ",
-    "\x00",
+HEADS = ["GET /", "GET /metrics/", "GET /v1/user/state", "POST /metrics", "HEAD /metrics"]
+FOREIGN = [
+    "",
+    "Host: evil.example:{port}",
+    "Host: 127.0.0.1:{port}\nHost: evil.example",
+    "Host: ",
+    "Host: 127.0.0.1",
+    "Host: [::1]:{port}",
+    "Host: 127.0.0.1:{port}\nOrigin: http://evil.example",
+    "Host: 127.0.0.1:{port}\nreferer: http://evil.example/",
 ]
 
 
-async def test_everything_but_the_page_at_an_address_is_404(tmp_path: Path) -> None:
+async def test_nothing_but_the_page_is_there(tmp_path: Path) -> None:
     async with exported(tmp_path) as (_, _, port):
-        for head in HEADS:
-            assert (await said(port, head)).startswith(b"HTTP/1.1 404 Not Found\r\n"), head
-        for host in ("127.0.0.1", f"localhost:{port}", "[::1]:9587", "10.42.128.1:9587"):
-            assert (await said(port, f"GET /metrics HTTP/1.1\nhost: {host}")).startswith(b"HTTP/1.1 200 OK\r\n"), host
+        for line in HEADS:
+            answer = await said(port, f"{line} HTTP/1.1\nHost: 127.0.0.1:{port}")
+            assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n"), line
+        for host in ("127.0.0.1", "localhost", "LOCALHOST"):
+            answer = await said(port, f"GET /metrics HTTP/1.1\nhost: {host}:{port}")
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), host
+
+
+async def test_a_web_page_gets_nothing_whatever_name_it_gave_the_address(tmp_path: Path) -> None:
+    async with exported(tmp_path) as (_, _, port):
+        for fields in FOREIGN:
+            head = f"GET /metrics HTTP/1.1\n{fields.format(port=port)}".rstrip("\n")
+            assert (await said(port, head)).startswith(b"HTTP/1.1 403 Forbidden\r\n"), fields
+        assert (await said(port, "\x00")).startswith(b"HTTP/1.1 403 Forbidden\r\n")
 
 
 async def test_who_asks_slowly_takes_a_place_for_a_while_and_nothing_more(
@@ -197,7 +206,7 @@ async def test_who_reads_nothing_takes_a_place_for_a_while_and_nothing_more(
             patch.setattr(exporting, "_answer", lambda status, body: b"x" * 20_000_000)
             for _ in range(exporting._MOST):
                 reader = deaf.enter_context(socket.create_connection(("127.0.0.1", port)))
-                reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                reader.sendall(f"GET /metrics HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
             with pytest.raises((ConnectionError, AssertionError)):
                 await scrape(port)
             patch.undo()
@@ -208,7 +217,7 @@ async def test_who_reads_nothing_takes_a_place_for_a_while_and_nothing_more(
 
 async def said_or_nothing(port: int) -> bytes:
     try:
-        return await said(port, "GET /metrics HTTP/1.1\nHost: localhost")
+        return await said(port, f"GET /metrics HTTP/1.1\nHost: localhost:{port}")
     except ConnectionError:
         return b""
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent import finding, tunnel
+from innclient import lookups
+from innclient.agent import finding
+from innclient.agent.disk import Last
 from innclient.agent.state import KnownPeer
 from innerd.domain.values import Endpoint, Name
 from tests.client.support import keeper_at
@@ -14,41 +16,53 @@ from tests.world import key
 
 CONFIG, NETWORK, OVERRIDE = "192.0.2.1:51820", Endpoint("192.0.2.7:51820"), Endpoint("192.0.2.9:51820")
 SERVER = ipaddress.ip_address("127.42.0.1")
-V4, V6 = "192.0.2.1:1", "[2001:db8::1]:1"
+V4, V6, NAME = "192.0.2.1:1", "[2001:db8::1]:1", Endpoint("vpn.example.com:1")
 
 
 async def test_an_override_counts_more_than_what_the_network_tells(tmp_path: Path) -> None:
     keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
     found = finding.Finder(keeper.loaded, keeper._finder.last)
     before = keeper.netmap
-    assert found.server(before, 0.0).endpoint == CONFIG
+    assert found.server(before).endpoint == CONFIG
     coordinator = KnownPeer(
         id=1, name=Name("innernet-server"), ip=SERVER, cidr_id=1, public_key=key("coordinator"), endpoint=NETWORK,
         is_admin=False,
     )  # fmt: skip
     told = replace(before, peers={1: coordinator})
-    there = found.server(told, 1.0)
+    there = found.server(told)
     assert (there.endpoint, there.moved) == (NETWORK, True)
     keeper.loaded.overrides[SERVER] = OVERRIDE
-    assert found.server(told, 2.0).endpoint == OVERRIDE
+    assert found.server(told).endpoint == OVERRIDE
     await keeper.http.aclose()
 
 
 async def test_a_silent_coordinator_is_tried_at_its_names_next_address_and_stays_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "resolve", lambda endpoint: [V4, V6])
+    monkeypatch.setattr(lookups, "resolve", lambda endpoint, block: [V4, V6])
+    monkeypatch.setattr(lookups, "_FRESH", 0.0)
     keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
+    keeper.loaded.overrides[SERVER] = NAME
     found = finding.Finder(keeper.loaded, keeper._finder.last)
-    assert found.server(keeper.netmap, 0.0).endpoint == V4
+    found.first_look(keeper.netmap, {})
+    assert found.server(keeper.netmap).endpoint == V4
     found.try_another()
-    assert found.server(keeper.netmap, 1.0).endpoint == V6
-    assert found.server(keeper.netmap, 100.0).endpoint == V6, "the name was looked up again, and still has it"
+    assert found.server(keeper.netmap).endpoint == V6
+    found.first_look(keeper.netmap, {})
+    assert found.server(keeper.netmap).endpoint == V6, "the name was looked up again, and still has it"
+    await keeper.http.aclose()
+
+
+async def test_while_its_name_is_not_known_the_coordinator_is_where_it_was_reached_last(tmp_path: Path) -> None:
+    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
+    keeper.loaded.overrides[SERVER] = NAME
+    found = finding.Finder(keeper.loaded, Last(endpoints={str(SERVER): V4}))
+    assert found.server(keeper.netmap).endpoint == V4
     await keeper.http.aclose()
 
 
 def test_of_a_names_addresses_ipv4_comes_first_and_what_has_no_route_last(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [(0, 0, 0, "", (address, 1)) for address in ("2001:db8::1", "192.0.2.1", "192.0.2.1", "198.51.100.1")]
-    monkeypatch.setattr(tunnel.socket, "getaddrinfo", lambda *_, **__: answers)
-    monkeypatch.setattr(tunnel, "_has_route", lambda address, port: address != "198.51.100.1")
-    assert tunnel.resolve(Endpoint("vpn.example.com:1")) == [V4, V6, "198.51.100.1:1"]
+    monkeypatch.setattr(lookups.socket, "getaddrinfo", lambda *_, **__: answers)
+    monkeypatch.setattr(lookups, "_has_route", lambda endpoint: endpoint != "198.51.100.1:1")
+    assert lookups.resolve(NAME) == [V4, V6, "198.51.100.1:1"]

@@ -4,13 +4,17 @@ what the device is, and stays so through whatever happens."""
 import asyncio
 import contextlib
 import socket
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from innclient.agent import disk
+from innclient import lookups
+from innclient.agent import disk, finding
+from innclient.agent import keeper as keeping
 from innclient.agent.keeper import Keeper
 from innclient.agent.names import Names
 from innclient.agent.pins import Pins
@@ -175,6 +179,77 @@ async def test_without_the_coordinator_the_device_comes_up_from_what_is_on_disk(
     assert failed.value.status == UNREACHABLE
     assert on_device(again) == {key("coordinator"), key("mari")}
     assert "mari.kermpany.wg" in hosts_of(again)
+
+
+@pytest.fixture
+def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a resolver was asked that answers when the test is over."""
+    ends, asked = threading.Event(), []
+
+    def resolve(endpoint: str, block: object) -> list[str]:
+        asked.append(endpoint)
+        ends.wait()
+        return []
+
+    monkeypatch.setattr(lookups, "resolve", resolve)
+    monkeypatch.setattr(finding, "_PATIENCE", 0.0)
+    yield asked
+    ends.set()
+
+
+async def test_with_a_silent_resolver_a_revocation_is_applied_and_the_device_put_right(
+    kermpany: World, tmp_path: Path, silent_resolver: list[str]
+) -> None:
+    """The coordinator is told by name from now on, and so are three peers: nothing waits for what these are."""
+    await kermpany.associate("humans", "ovens")
+    mari = kermpany.peer("mari")
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+        await in_step(keeper, kermpany)
+        for name in ("mari", "oven"):
+            await kermpany.do(c.OverrideEndpoint(kermpany.peer(name).id, parse_endpoint(f"{name}.example.com:1")))
+        await kermpany.do(c.SetNetworkEndpoint(parse_endpoint("vpn.example.com:443")))
+        await in_step(keeper, kermpany)
+        await eventually(lambda: {"vpn.example.com:443", "mari.example.com:1"} <= set(silent_resolver), within=12)
+        assert keeper.tunnel.get().peers[key("coordinator")].endpoint == "192.0.2.1:51820"
+        keeper.tunnel.forget(key("oven"))
+        await kermpany.do(c.RemovePeer(mari.id))
+        await in_step(keeper, kermpany)
+        await eventually(lambda: on_device(keeper) == {key("coordinator"), key("oven")}, "put right", within=12)
+
+
+async def test_with_a_silent_resolver_a_start_from_the_cache_goes_where_the_coordinator_was(
+    kermpany: World, tmp_path: Path, silent_resolver: list[str]
+) -> None:
+    await kermpany.do(c.SetNetworkEndpoint(parse_endpoint("vpn.example.com:443")))
+    async with kermpany.listening() as port:
+        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+    paths = paths_in(tmp_path)
+    disk.Shelf(paths).save_last(disk.Last(endpoints={COORDINATOR: "198.51.100.3:443"}))
+    again = keeper_of(kermpany, "ryo", tmp_path, port)
+    await again.bring_up()
+    assert on_device(again) == {key("coordinator"), key("mari")}
+    assert again.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.3:443"
+    await again.http.aclose()
+
+
+async def test_a_name_that_is_found_at_last_is_gone_to_at_once(
+    kermpany: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = threading.Event()
+
+    def resolve(endpoint: str, block: object) -> list[str]:
+        found.wait()
+        return ["198.51.100.7:443"]
+
+    monkeypatch.setattr(lookups, "resolve", resolve)
+    monkeypatch.setattr(finding, "_MORE_PATIENCE", 0.0)
+    monkeypatch.setattr(keeping, "_TICK", 3600.0)
+    keeper = keeper_of(kermpany, "ryo", tmp_path, 1)
+    keeper.loaded.overrides[ip_address(COORDINATOR)] = parse_endpoint("vpn.example.com:443")
+    async with running(keeper):
+        assert keeper.tunnel.get().peers[key("coordinator")].endpoint is None
+        found.set()
+        await eventually(lambda: keeper.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.7:443")
 
 
 # -- trust --------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def told(served: Stub, *peers: KnownPeer, of: set[int] | None = None, revision: 
 
 @contextlib.asynccontextmanager
 async def serving(*peers: KnownPeer, on_tunnel: bool = False) -> AsyncIterator[Stub]:
-    served = Stub(OWN)
+    served = Stub(OWN, "lo")
     told(served, *peers)
     await served.listen(None, on_tunnel=on_tunnel)
     assert served.address is not None, served.trouble
@@ -115,7 +115,7 @@ async def test_two_networks_take_two_addresses() -> None:
 
 
 async def test_an_address_that_is_taken_is_said_with_who_has_it(port: int) -> None:
-    served = Stub(OWN)
+    served = Stub(OWN, "lo")
     told(served, RYO)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.200", port))

@@ -1,5 +1,6 @@
 """innernet's shapes: what decodes, what does not, and what an error says."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -83,7 +84,9 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
     ("contents", "endpoint"),
     [
         (EndpointContents(option="Set", content="1.1:5"), "1.0.0.1:5"),
-        (EndpointContents(option="Set", content="[::1]:5"), "[::1]:5"),
+        (EndpointContents(option="Set", content="[2001:db8::1]:5"), "[2001:db8::1]:5"),
+        (EndpointContents(option="Set", content="0:5"), "0.0.0.0:5"),
+        (EndpointContents(option="Set", content="[::]:5"), "[::]:5"),
         (EndpointContents(option="Unset"), None),
         (EndpointContents(option="Unset", content=None), None),
     ],
@@ -99,6 +102,31 @@ def test_an_option_that_is_neither_is_refused(option: str, content: str | None) 
     with pytest.raises(Refused) as refused:
         EndpointContents(option=option, content=content).endpoint()
     assert refused.value.code == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "vpn.example.com:5",
+        "localhost:5",
+        "127.0.0.1:5",
+        "[::1]:5",
+        "[::ffff:127.0.0.1]:5",
+        "169.254.1.1:5",
+        "[fe80::1]:5",
+    ]
+    + ["224.0.0.1:5", "255.255.255.255:5", "198.51.100.1:0", "0.0.0.0:0", "10.42.1.1:5"],
+)
+def test_a_peer_is_where_others_can_come_to_and_never_at_a_name(content: str) -> None:
+    with pytest.raises(Refused) as refused:
+        EndpointContents(option="Set", content=content).endpoint(ip_network("10.42.0.0/16"))
+    assert refused.value.code == "invalid_endpoint"
+    assert refused.value.hint is not None
+
+
+def test_a_candidate_that_is_a_name_is_refused() -> None:
+    with pytest.raises(Refused, match="is a name"):
+        candidates_of(["192.0.2.1:1", "vpn.example.com:1"])
 
 
 def test_candidates_keep_their_order_and_each_is_told_once() -> None:

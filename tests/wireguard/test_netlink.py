@@ -192,6 +192,13 @@ def test_what_is_no_message_is_an_error_with_its_reason(data: bytes) -> None:
     assert refused.value.code == "device_failed"
 
 
+@pytest.mark.parametrize("time", [(-1, 0), (2**62, 0), (0, -1), (0, 10**9)])
+def test_a_handshake_at_no_time_is_an_error_with_its_reason(time: tuple[int, int]) -> None:
+    peer = attribute(netlink._PUBLIC_KEY, bytes(32)) + attribute(netlink._HANDSHAKE, struct.pack("=qq", *time))
+    with pytest.raises(DeviceError, match="a handshake at"):
+        device_of([nested(netlink._PEERS, peer)])
+
+
 @settings(max_examples=1000)
 @given(st.binary(max_size=300))
 def test_whatever_comes_is_a_device_or_an_error(data: bytes) -> None:

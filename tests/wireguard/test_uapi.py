@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 
-from innerd.wireguard.device import Device, DevicePeer
+from innerd.wireguard.device import Device, DeviceError, DevicePeer
 from innerd.wireguard.userspace import parse_device
 
 # The example of https://www.wireguard.com/xplatform/, with a handshake, and keys that no version knows.
@@ -81,3 +81,26 @@ def test_a_bare_device_is_read(text: str, device: Device) -> None:
 def test_a_preshared_key_is_nobodys_business() -> None:
     assert "GIUVCT6V" not in str(parse_device(ANSWER).peers)
     assert "188515093e95" not in str(parse_device(ANSWER).peers)
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize("value", ["-1", LONG, f"-{LONG}", str(2**63), "1e9", "", "\u0663", "99999999999999"])
+@pytest.mark.parametrize("name", ["last_handshake_time_sec", "last_handshake_time_nsec"])
+def test_a_time_that_is_none_is_an_error_with_its_reason(name: str, value: str) -> None:
+    with pytest.raises(DeviceError, match="can't be read"):
+        parse_device(f"public_key={'ab' * 32}\n{name}={value}\n")
+
+
+@pytest.mark.parametrize("value", ["-1", LONG, str(2**64), "x", ""])
+@pytest.mark.parametrize("name", ["rx_bytes", "tx_bytes", "persistent_keepalive_interval"])
+def test_a_number_that_is_none_is_an_error_with_its_reason(name: str, value: str) -> None:
+    with pytest.raises(DeviceError, match="can't be read"):
+        parse_device(f"public_key={'ab' * 32}\n{name}={value}\n")
+
+
+@pytest.mark.parametrize("value", ["-1", "65536", LONG])
+def test_a_port_that_is_none_is_an_error_with_its_reason(value: str) -> None:
+    with pytest.raises(DeviceError, match="can't be read"):
+        parse_device(f"listen_port={value}\n")

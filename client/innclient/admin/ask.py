@@ -8,6 +8,7 @@ from typing import Any
 from innclient.failures import Failure, usage
 from innclient.terminal import printable
 from innerd.domain.errors import Refused
+from innerd.domain.values import whole_number
 
 
 def is_interactive() -> bool:
@@ -69,7 +70,7 @@ def yes_no(question: str, flag: str, *, default: bool = False) -> bool:
 
 def port(text: str) -> None:
     """A check for a question: a UDP or TCP port. Raises Failure."""
-    if not text.isdigit() or not 0 < int(text) < 65536:
+    if not whole_number(text, 65535):
         raise usage(f'"{text}" is not a port')
 
 

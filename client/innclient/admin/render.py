@@ -76,7 +76,7 @@ def paged(lines: Iterable[str]) -> None:
 
 def moment(seconds: float | None) -> str:
     """A point in time, local, to the second; "never" for None."""
-    if seconds is None or seconds > _LAST:
+    if seconds is None or not 0 <= seconds <= _LAST:
         return "never"
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 

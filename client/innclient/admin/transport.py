@@ -15,6 +15,7 @@ import msgspec
 from innclient.coordinator import ENDLESS, Proof, client_of, problem_of
 from innclient.failures import REFUSED, Failure, status_of_code, unreachable
 from innclient.invitation import Parsed
+from innerd.domain.values import whole_number
 
 T = TypeVar("T")
 
@@ -106,8 +107,8 @@ class Api:
         response = await self._once(method, path, body, params, headers, patience)
         if response.status_code >= 400:
             raise _failure(response)
-        revision = response.headers.get("x-innerd-revision", "")
-        return Reply(response.status_code, response.content, int(revision) if revision.isdigit() else None)
+        revision = whole_number(response.headers.get("x-innerd-revision", ""))
+        return Reply(response.status_code, response.content, revision)
 
     async def _once(
         self,

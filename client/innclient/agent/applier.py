@@ -47,7 +47,7 @@ class Applier:
     def bring_up(self, loaded: Loaded) -> list[str]:
         """The interface, made or put right; what was done to it, in words."""
         port = self.finder.last.listen_port
-        endpoint = self.finder.server(self.core.netmap, time.time()).endpoint
+        endpoint = self.finder.server(self.core.netmap).endpoint
         making = self.making
         return self.tunnel.bring_up(
             loaded.values,
@@ -72,7 +72,7 @@ class Applier:
     def apply(self, taken: Taken | None) -> None:
         """Of what was taken (None: all), what concerns the device."""
         now = time.time()
-        server = self.finder.server(self.core.netmap, now)
+        server = self.finder.server(self.core.netmap)
         device, self.device = self.device, None  # what it is, is not known until the changes are made
         if device is None or taken is None or server.moved or self._must_look(device, taken, now):
             before, device, taken = device, self.tunnel.get(), None

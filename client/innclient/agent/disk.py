@@ -264,11 +264,14 @@ def save_witnessed(paths: Paths, witnessed: Witnessed) -> None:
 
 def load_witnessed(paths: Paths) -> Witnessed:
     """What the coordinator signed so far. Raises Failure for a broken file, and for what its key did not sign."""
-    read = _read(paths.checkpoints, _CheckpointsFile)
     try:
-        return Witnessed() if read is None else remembered(read.key, read.kept, read.forks)
-    except (Refused, NotSigned) as error:
-        raise _unreadable(paths.checkpoints, str(error)) from None
+        return _read(paths.checkpoints, _CheckpointsFile, _witnessed) or Witnessed()
+    except _Unreadable as broken:
+        raise _lost(broken, "what the coordinator signed of its log is lost with it") from None
+
+
+def _witnessed(read: _CheckpointsFile) -> Witnessed:
+    return remembered(read.key, read.kept, read.forks)
 
 
 def _peer(peer: _PeerFile) -> KnownPeer:
@@ -303,7 +306,7 @@ def _read(path: Path, shape: type[F], make: Callable[[F], T]) -> T | None:
         return None
     except PermissionError:
         raise
-    except (msgspec.DecodeError, ValueError, Refused, OSError) as error:
+    except (msgspec.DecodeError, ValueError, Refused, NotSigned, OSError) as error:
         raise _Unreadable(path, str(error)) from None
 
 

@@ -21,8 +21,8 @@ from innclient.agent.reconcile import is_silent
 from innclient.agent.state import KnownPeer
 from innclient.config import listen_address
 from innerd import __version__
-from innerd.domain.errors import Refused
-from innerd.domain.values import parse_endpoint, split_endpoint
+from innerd.domain.values import endpoint_of
+from innerd.wire.pages import why_refused
 from innerd.wireguard.device import Device, DeviceError, DevicePeer
 
 _log = structlog.get_logger("agent")
@@ -33,6 +33,7 @@ _HEAD = 8 * 1024  # bytes
 _MOST = 16  # connections
 _SLICE = 250  # peers between two looks at what else is to do
 _PATHS = ("lan", "direct", "punched", "none")
+_FOUND = "200 OK"
 _PLACE = resource.getpagesize()
 
 
@@ -52,12 +53,14 @@ async def export(keeper: Keeper) -> None:
 class _Exporter:
     def __init__(self, keeper: Keeper, *, per_peer: bool) -> None:
         self._keeper, self._per_peer = keeper, per_peer
+        self._where = ""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._rendering = asyncio.Lock()  # one page at a time
 
     async def listen(self, where: str) -> None:
         host, port = listen_address(where)
+        self._where = endpoint_of(host, port)
         is_said = False
         while self._server is None:
             try:
@@ -86,11 +89,11 @@ class _Exporter:
         try:
             async with asyncio.timeout(_REQUEST):
                 head = await reader.readuntil(b"\r\n\r\n")
-            found = _is_asked_for(head)
-            body = await self._page() if found else b""
+            status = _verdict(head, self._where)
+            body = await self._page() if status == _FOUND else b""
             writer.transport.set_write_buffer_limits(0)  # so that drain waits for all of it
             async with asyncio.timeout(_ANSWER):
-                writer.write(_answer("200 OK" if found else "404 Not Found", body))
+                writer.write(_answer(status, body))
                 await writer.drain()
             writer.close()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
@@ -103,28 +106,21 @@ class _Exporter:
             return "".join([part async for part in _families(self._keeper, per_peer=self._per_peer)]).encode()
 
 
-def _is_asked_for(head: bytes) -> bool:
-    """Whether the page is asked for, at an address: a web page can give a name of its own to this host's addresses, but
-    not an address in place of a name."""
-    line, *fields = head.decode("latin-1").split("\r\n")
+def _verdict(head: bytes, where: str) -> str:
+    """The status of an answer to a request with this head, on a socket that listens at `where`."""
+    line, *lines = head.decode("latin-1").split("\r\n")
+    fields = ((name.strip(), value) for name, _, value in (line.partition(":") for line in lines))
+    if why_refused(fields, where) is not None:
+        return "403 Forbidden"
     method, _, rest = line.partition(" ")
-    hosts = [value.strip() for name, _, value in (field.partition(":") for field in fields) if name.lower() == "host"]
-    return method == "GET" and rest.partition(" ")[0] == "/metrics" and len(hosts) == 1 and _is_address(hosts[0])
-
-
-def _is_address(host: str) -> bool:
-    bare = host if host.rpartition("]")[2].startswith(":") or host.count(":") == 1 else f"{host}:80"
-    try:
-        name, _ = split_endpoint(parse_endpoint(bare))
-        return name == "localhost" or bool(ip_address(name))
-    except (Refused, ValueError):
-        return False
+    is_found = method == "GET" and rest.partition(" ")[0] == "/metrics"
+    return _FOUND if is_found else "404 Not Found"
 
 
 def _answer(status: str, body: bytes) -> bytes:
     return (
         f"HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"X-Content-Type-Options: nosniff\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     ).encode() + body
 
 

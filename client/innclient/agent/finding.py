@@ -1,32 +1,34 @@
 """Where peers and the coordinator may be reached, as addresses: domains are looked up aside, as the device knows none
-and never waits for somebody's name server."""
+and never waits for somebody's name server. What was known of a name counts until it is known anew."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
 from innclient.agent.disk import Last
 from innclient.agent.reconcile import Server
 from innclient.agent.state import COORDINATOR, KnownPeer, Netmap, Presence
-from innclient.agent.tunnel import resolve
 from innclient.config import Loaded
-from innerd.domain.values import Endpoint, endpoint_address
+from innclient.lookups import Lookups
+from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device
 
-_RESOLVE = 60.0  # seconds after which the coordinator's name is looked up again
+_PATIENCE, _MORE_PATIENCE = 1.0, 3.0  # seconds for the names at a start: where the coordinator was is known, and not
 
 
 class Finder:
-    """`last` is for a start without the coordinator: our port, and where peers were reached."""
+    """`last` is for a start without the coordinator: our port, and where it and peers were reached."""
 
     def __init__(self, loaded: Loaded, last: Last) -> None:
         self.last = last
         self._loaded = loaded
-        self._resolved: dict[Endpoint, Endpoint | None] = {}
-        self._server_name: Endpoint | None = None  # what was resolved last, and to what, and when
-        self._server_endpoints: list[Endpoint] = []  # of the name: the one that is in use first
-        self._resolved_at = 0.0
+        self._stirred: Callable[[], None] = lambda: None
+        self._news = threading.Event()
+        self._own, self._told = Lookups(self._found), Lookups(self._found)  # so that nobody's names keep ours waiting
+        self._server_endpoints: list[Endpoint] = []  # of the coordinator: the one that is in use first
 
     def reload(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -44,15 +46,39 @@ class Finder:
         before, self.last = self.last, Last(listen_port=device.listen_port, endpoints=reached)
         return before != self.last
 
-    async def look_up(self, told: Iterable[Endpoint]) -> None:
-        """Look the domains among endpoints and overrides up."""
-        domains = {e for e in (*told, *self._loaded.overrides.values()) if endpoint_address(e) is None}
-        self._resolved = {
-            domain: next(iter(await asyncio.to_thread(resolve, domain)), None) for domain in sorted(domains)
-        }
+    def look_up(self, netmap: Netmap, presence: Mapping[int, Presence]) -> None:
+        """See to it that names become known: the coordinator's, those of overrides, and what is told of peers."""
+        self._own.want((self._server_name(netmap), *self._loaded.overrides.values()), netmap.block)
+        self._told.want((at for known in presence.values() for at in known.endpoints), netmap.block)
+
+    def first_look(self, netmap: Netmap, presence: Mapping[int, Presence]) -> None:
+        """As `look_up`, with a moment for our own names to become known: this may be all the time there is. Blocks."""
+        self.look_up(netmap, presence)
+        self._own.wait(_PATIENCE if self.server(netmap).endpoint else _MORE_PATIENCE)
+
+    def wakes(self, *events: asyncio.Event) -> None:
+        """Set events of the running loop from now on where there is news."""
+        loop = asyncio.get_running_loop()
+
+        def stirred() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody wants to know
+                for event in events:
+                    loop.call_soon_threadsafe(event.set)
+
+        self._stirred = stirred
+
+    def _found(self) -> None:
+        self._news.set()
+        self._stirred()
+
+    def has_news(self) -> bool:
+        """Whether a name was found to be somewhere else than was known, since this was asked."""
+        is_set = self._news.is_set()
+        self._news.clear()
+        return is_set
 
     def address_of(self, endpoint: Endpoint) -> Endpoint | None:
-        return endpoint if endpoint_address(endpoint) is not None else self._resolved.get(endpoint)
+        return next(iter(self._own.of(endpoint) or self._told.of(endpoint)), None)
 
     def tried(self, presence: Mapping[int, Presence]) -> dict[int, Presence]:
         """Where peers may be tried."""
@@ -61,19 +87,20 @@ class Finder:
             for number, known in presence.items()
         }
 
-    def server(self, netmap: Netmap, now: float) -> Server:
-        """The coordinator: at its override on this machine, else where the network tells, else where the config does.
-        Blocks on a name."""
+    def _server_name(self, netmap: Netmap) -> Endpoint:
+        """Its override on this machine, else where the network tells, else where the config does."""
         values = self._loaded.values
         told = netmap.peers.get(COORDINATOR)
         override = self._loaded.overrides.get(values.internal_address)
-        endpoint = override or (told.endpoint if told else None) or values.external
-        before = self._server_endpoints
-        if not before or endpoint != self._server_name or not 0 <= now - self._resolved_at <= _RESOLVE:
-            self._resolved_at, self._server_name = now, endpoint
-            found = resolve(endpoint) or before
-            # What is in use stays so while the name has it: name servers give addresses in any order.
-            self._server_endpoints = sorted(found, key=lambda at: at not in before[:1])
+        return override or (told.endpoint if told else None) or values.external
+
+    def server(self, netmap: Netmap) -> Server:
+        """The coordinator, so far as its name is known: else it is where it was, or was reached last."""
+        values, before = self._loaded.values, self._server_endpoints
+        last = self.last.endpoints.get(str(values.internal_address))
+        found = self._own.of(self._server_name(netmap)) or before or ([Endpoint(last)] if last else [])
+        # What is in use stays so while the name has it: name servers give addresses in any order.
+        self._server_endpoints = sorted(found, key=lambda at: at not in before[:1])
         using = next(iter(self._server_endpoints), None)
         return Server(values.server_key, values.internal_address, using, moved=before[:1] not in ([], [using]))
 

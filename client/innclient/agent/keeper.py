@@ -106,7 +106,7 @@ class Keeper:
     async def bring_up(self) -> None:
         """The interface, and on it what the disk remembers: tunnels come up without the coordinator."""
         self.core.presence = self._finder.remembered(self.netmap) | self.core.presence
-        await self._look_up()
+        await asyncio.to_thread(self._finder.first_look, self.netmap, self.core.presence)
         await asyncio.to_thread(self.applier.bring_up, self.loaded)
         await self.apply()
 
@@ -147,7 +147,7 @@ class Keeper:
                 self.applier.device = None
                 with self.ways.without_probes():
                     await asyncio.to_thread(self.tunnel.listen, loaded.values.listen_port)
-        await self._look_up()
+        self._finder.look_up(self.netmap, self.core.presence)
         await self.apply()
         if self.connected_since is not None:
             await self.ways.moved()
@@ -175,14 +175,12 @@ class Keeper:
         await asyncio.to_thread(self.shelf.save_pins, pins)
         self.core.pins = pins
 
-    async def _look_up(self) -> None:
-        await self._finder.look_up(at for known in self.core.presence.values() for at in known.endpoints)
-
     # -- the stream ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until cancelled. Nothing that the coordinator, the network or the disk does ends it."""
         self.core.stays = True
+        self._finder.wakes(self._waiting, self._hurry)
         works = (self._tick, self.reporter.run, self._watch, self.ways.run)
         beside = [asyncio.create_task(self._for_ever(work)) for work in works]
         retry = _FIRST_RETRY
@@ -360,7 +358,7 @@ class Keeper:
         while True:
             await self._until_next()
             try:
-                await self._look_up()
+                self._finder.look_up(self.netmap, self.core.presence)
                 if not await asyncio.to_thread(self.tunnel.is_same):
                     await self._put_right()
                 await self.apply()
@@ -378,9 +376,11 @@ class Keeper:
                 await asyncio.sleep(_AGAIN)
 
     async def _until_next(self) -> None:
-        """Wait for a tick, or for a peer's first turn before it."""
+        """Wait for a tick; before it, for a peer's first turn, or for news of where a name is."""
         ends = time.monotonic() + _TICK
         while (left := min(ends - time.monotonic(), (self.core.due or float("inf")) - time.time())) > 0:
+            if self._finder.has_news():
+                break
             with contextlib.suppress(TimeoutError):  # and not wait_for: on Python 3.11 it swallows cancellations
                 async with asyncio.timeout(left):
                     await self._waiting.wait()

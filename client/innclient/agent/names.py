@@ -50,7 +50,7 @@ class NameKeeper:
     """Names must not keep tunnels from being up: what goes wrong here is said, and tried again."""
 
     def __init__(self, names: Names, paths: Paths, own: Address) -> None:
-        self.stub = Stub(own)
+        self.stub = Stub(own, paths.interface)
         self.mode: Mode = "none" if names.dns == "none" else "hosts"
         self.serves = False  # as the agent does; who takes one cycle answers nothing
         self.tunnel_stays = True  # when we end, so names should too

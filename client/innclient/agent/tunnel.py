@@ -1,7 +1,6 @@
 """The interface of a client: made, filled, read and removed. Blocks; on an event loop, use a thread."""
 
 import contextlib
-import socket
 import time
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +13,6 @@ from innerd.domain.values import (
     Range,
     endpoint_address,
     endpoint_of,
-    split_endpoint,
 )
 from innerd.wireguard import links
 from innerd.wireguard.backend import Backend
@@ -138,27 +136,6 @@ class Tunnel:
     def down(self, private_keys: Iterable[str] = ()) -> None:
         """Take the interface away, if it is ours: by its mark, or as it has one of our keys. Raises DeviceError."""
         release(self.backend, self.interface, PEER, private_keys)
-
-
-def resolve(endpoint: Endpoint) -> list[Endpoint]:
-    """An endpoint with addresses, the one to begin with first: domains are looked up. None where that fails.
-
-    IPv4 before IPv6, where there is a route: behind an IPv4 NAT only the coordinator can tell where one is seen; an
-    IPv6 address one knows by oneself."""
-    if endpoint_address(endpoint) is not None:
-        return [endpoint]
-    host, port = split_endpoint(endpoint)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError:
-        return []
-    addresses = dict.fromkeys(str(info[4][0]) for info in found)
-    return [endpoint_of(a, port) for a in sorted(addresses, key=lambda a: (not _has_route(a, port), ":" in a))]
-
-
-def _has_route(address: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        return probe.connect_ex((address, port)) == 0
 
 
 def candidates(port: int, excluded: list[Range]) -> list[str]:
