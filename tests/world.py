@@ -12,6 +12,7 @@ import re
 import socket
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable, Generator
+from email.utils import formatdate
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -93,6 +94,22 @@ class Proving(httpx2.Auth):
         if OURS.match(target) and proof.HEADER not in request.headers:
             request.headers[proof.HEADER] = self._world.proof(self._who, request.method, target, request.content)
         yield request
+
+
+class Dated:
+    """The app of a world, whose answers are dated by its clock: clients learn it from there."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def with_date(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                date = (b"date", formatdate(self._world.now, usegmt=True).encode())
+                message = message | {"headers": [*message["headers"], date]}
+            await send(message)
+
+        await self._world.app(scope, receive, with_date)
 
 
 class World:
@@ -254,7 +271,8 @@ class World:
         listening.setblocking(False)
         port: int = listening.getsockname()[1]
         self.services.internal_endpoint = endpoint_of(str(self._own_address()), port)
-        listener = Listener(self.app, listening, self.services.sources)
+        listener = Listener(Dated(self), listening, self.services.sources)
+        listener.config.date_header = False
         await listener.start()
         telling = asyncio.create_task(self.hub.teller.run())
         try:

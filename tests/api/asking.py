@@ -42,8 +42,8 @@ async def ask(
     length: bool = True,
     proven: bool = True,
 ) -> Answer:
-    """One request of a peer by name, of a bare address, or (None) of the local root; `proven`: with the proof that `inn` makes
-    where one is needed."""
+    """One request of a peer by name, of a bare address, or (None) of the local root; `proven`: with the proof that `inn`
+    makes where one is needed."""
     content = body if body is not None else b"" if json is None else _encoded(json)
     sent = [("host", w.services.internal_endpoint)]
     if server_key is not None and who is not None:
@@ -51,7 +51,8 @@ async def ask(
     if length and (content or method in ("POST", "PUT", "PATCH")):
         sent.append(("content-length", str(len(content))))
     given = {name.lower() for name, _ in headers}
-    if proven and who is not None and OURS.match(target) and proof.HEADER.lower() not in given and w.holder(who) is not None:
+    is_ours = OURS.match(target) and proof.HEADER.lower() not in given
+    if proven and is_ours and who is not None and w.holder(who) is not None:
         sent.append((proof.HEADER, w.proof(who, method, target, content)))
     sent = [(name, value) for name, value in sent if name.lower() not in given] + list(headers)
     return await _call(w, _source(w, who), method, target, sent, content)

@@ -7,10 +7,16 @@ from collections.abc import AsyncIterator
 import msgspec
 from msgspec import Struct
 
+from innerd.wire.ours import Capabilities
 from innerd.wire.stream import frame
 from tests.client.support import COORDINATOR
 
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+
+CAPABLE = msgspec.json.encode(
+    Capabilities(network="kermpany", network_id="ab" * 16, suffix="wg", admin_proof="required", version="0")
+)
 
 
 def presence(whole: bool = True) -> bytes:
@@ -69,6 +75,9 @@ class Liar:
                     self.cursors.append(sent[0] if sent else None)
                     await self._stream(writer)
                     break
+                if head.startswith("GET "):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(CAPABLE), CAPABLE))
+                    continue
                 length = next(int(x.split(":")[1]) for x in head.split("\r\n") if x.lower().startswith("content-len"))
                 body = await reader.readexactly(length)
                 self.reports.append((head.split()[1], msgspec.json.decode(body)))

@@ -20,13 +20,13 @@ from innclient.agent.state import (
     Presence,
     emptied,
     greet,
-    not_back,
     take_delta,
     take_presence,
     take_snapshot,
 )
 from innclient.agent.witness import Witnessed, agrees, meet, take_note, with_proof
 from innclient.agent.words import Entry, differences
+from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
@@ -84,9 +84,13 @@ class Core:
         self.begins: Callable[[int], bool | None] = lambda number: None  # who sends first; None: a matter of keys
         self.stays = stays  # as the agent, or for one cycle
         self._misled: set[int] = set()  # peers that were tried from memory, though they have overrides elsewhere
-        self._restored = False  # greeted by a log that begins anew; its snapshot may be of an earlier revision
+        self._is_greeted = False  # on the connection that is open
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
         self.applied: int | None = None  # the revision of it that the coordinator knows of
+
+    def connected(self) -> None:
+        """A new connection: nobody has said yet who they are."""
+        self._is_greeted = False
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
@@ -102,19 +106,18 @@ class Core:
 
     def _take(self, frames: list[Struct], now: float) -> Taken:
         before, netmap, presence, taken = self.netmap, self.netmap, self.presence, Taken()
-        restored, witnessed = self._restored, self.witnessed
+        is_greeted, witnessed = self._is_greeted, self.witnessed
         for frame in frames:
+            if isinstance(frame, Hello) is is_greeted:
+                raise Refused("protocol_unknown", "a stream has one hello, and begins with it", "is that innerd?")
             match frame:
                 case Hello():
-                    greeted = greet(netmap, frame)
-                    restored, taken.hello = restored or greeted.generation > netmap.generation, frame
-                    netmap, witnessed = greeted, meet(witnessed, frame, now)
+                    is_greeted, taken.hello = True, frame
+                    netmap, witnessed = greet(netmap, frame), meet(witnessed, frame, now)
                 case CheckpointJson():
                     witnessed = take_note(witnessed, frame.note, netmap.generation, now)
                 case Snapshot():
-                    if not restored:
-                        not_back(netmap, frame.revision)
-                    netmap, taken.peers, restored = take_snapshot(netmap, frame), None, False
+                    netmap, taken.peers = take_snapshot(netmap, frame), None
                 case DeltaJson():
                     netmap = take_delta(netmap, frame)
                     _touch(taken, [peer.id for peer in frame.peers] + frame.gone)
@@ -129,9 +132,9 @@ class Core:
                     taken.bye = frame.reason
                     if frame.reason in SHUT_OUT:
                         netmap, presence, taken.peers = emptied(netmap), {}, None
-            if not restored:  # else the revision is still of a log that is no more
+            if netmap.revision:
                 agrees(witnessed, netmap.generation, netmap.revision, netmap.head_hash)
-        self.netmap, self.presence, self._restored, self.witnessed = netmap, presence, restored, witnessed
+        self.netmap, self.presence, self._is_greeted, self.witnessed = netmap, presence, is_greeted, witnessed
         if taken.is_caught_up:
             self._forget_memories()
         if taken.hello is not None:
@@ -256,7 +259,7 @@ class Core:
 
     def receipt(self) -> Applied | None:
         """What must be reported of what the device matches; None where the coordinator knows it."""
-        if self.applied == self.matched.revision or self.matched.is_emptied:
+        if self.matched.revision in (0, self.applied) or self.matched.is_emptied:
             return None
         self.applied = self.matched.revision
         return Applied(revision=self.applied, refused=self.refused(self.matched))

@@ -260,6 +260,7 @@ class Keeper:
         try:
             async with asyncio.timeout(None) as self._patience:
                 async with resuming.resumed(self.http, self.netmap) as chunks:
+                    self.core.connected()
                     async for frames in chunks:
                         await self._take(frames)
                         if once and self.caught_up.is_set():

@@ -118,20 +118,24 @@ def greet(netmap: Netmap, hello: Hello) -> Netmap:
         raise Refused(
             "protocol_unknown", f"the coordinator speaks protocol {hello.protocol}, {known_one}", "upgrade inn"
         )
-    known = netmap.revision > 0
+    known = bool(netmap.network_id)
     if known and hello.network_id != netmap.network_id:
         raise LogForked(f"this is another network ({hello.network_id}) than the one that was joined")
     if known and hello.generation < netmap.generation:
         raise LogForked(f"the log went back from generation {netmap.generation} to {hello.generation}")
-    if known and hello.generation == netmap.generation:
+    if netmap.revision and hello.generation == netmap.generation:
         if hello.head < netmap.revision:
             raise LogForked(f"the log was rewound: it ends at revision {hello.head}, but {netmap.revision} was seen")
-        if hello.cursor_hash is not None and netmap.head_hash and hello.cursor_hash != netmap.head_hash:
+        if (
+            netmap.cursor is not None and hello.cursor_hash != netmap.head_hash
+        ):  # none is no excuse: the cursor was sent
             raise LogForked(f"the log was forked: revision {netmap.revision} is not what was seen")
     # The domain that names end in is our own config's, or what was told first: else a coordinator could write any name
     # into hosts files. What belongs to others takes the config's word, always.
     name, suffix = parse_interface(hello.network), parse_suffix(hello.suffix)
     first = netmap.suffix if netmap.network else suffix
+    if hello.generation > netmap.generation:  # begins anew: how far the old one was seen says nothing of it
+        netmap = replace(netmap, revision=0, head_hash="")
     return replace(
         netmap,
         network=netmap.network or netmap.own_name or name,
@@ -150,7 +154,8 @@ def not_back(netmap: Netmap, revision: int) -> None:
 
 
 def take_snapshot(netmap: Netmap, snapshot: Snapshot[PeerJson, CidrJson]) -> Netmap:
-    """The netmap that a snapshot tells."""
+    """The netmap that a snapshot tells. Raises LogForked for one that leads back."""
+    not_back(netmap, snapshot.revision)
     blank = replace(netmap, peers={}, cidrs={}, refused={}, is_emptied=False)
     return _take(blank, snapshot.revision, snapshot.head_hash, snapshot.peers, [], snapshot.cidrs, [])
 
