@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from innerd.log.database import SELECT, connect, failed, fault_of, made_private
+from innerd.log.database import SELECT, UPSERT, connect, failed, fault_of, made_private
 from innerd.log.migrate import migrate, migrations
+from innerd.log.projection import Rows
 from innerd.log.store import StoreCorrupt, StoreNewer
 from innerd.log.verify import NoLog, Row, Tampered, Verified, walk
 
@@ -14,10 +15,10 @@ _INSERT = "INSERT INTO events (seq, record, salt, chain) VALUES (?, CAST(? AS TE
 _ANSWERS = "actor, id, digest, status, result, at"
 
 
-def made_anew(source: Path, target: Path) -> Verified:
-    """A new database with the records of another, byte for byte, their chain checked on the way. Of that other nothing
-    else has to be whole; the answers come along if they can be read. Raises StoreCorrupt where the records are not what
-    was written, StoreNewer, StoreError."""
+def made_anew(source: Path, target: Path, rows: Rows) -> Verified:
+    """A new database with the records of another, byte for byte, their chain checked on the way, and with these rows in
+    its read models. Of that other nothing else has to be whole; the answers come along if they can be read. Raises
+    StoreCorrupt where the records are not what was written, StoreNewer, StoreError."""
     made_private(target)
     try:
         with closing(connect(source)) as old, closing(connect(target)) as new:
@@ -27,6 +28,8 @@ def made_anew(source: Path, target: Path) -> Verified:
             migrate(new, str(target))
             with _transaction(new):
                 found = walk(_moved(iter(old.execute(SELECT)), new))
+                for table, upserts in rows.upserts.items():
+                    new.executemany(UPSERT[table], upserts)
                 with suppress(sqlite3.DatabaseError):
                     answers = old.execute(f"SELECT {_ANSWERS} FROM commands").fetchall()  # noqa: S608
                     new.executemany(f"INSERT INTO commands ({_ANSWERS}) VALUES (?, ?, ?, ?, ?, ?)", answers)  # noqa: S608

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from innerd.log.projection import COLUMNS
 from innerd.log.store import FAULTS, Fault, StoreCorrupt, StoreError
 
 PRAGMAS = (
@@ -15,6 +16,10 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA cell_size_check = ON",
 )
+UPSERT = {
+    table: f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    for table, names in COLUMNS.items()
+}
 SELECT = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events ORDER BY seq"
 
 _FAULTS: dict[int, Fault] = {

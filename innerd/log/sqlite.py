@@ -17,7 +17,7 @@ from typing import Any
 import aiosqlite
 
 from innerd.log.anew import made_anew
-from innerd.log.database import PRAGMAS, connect, damage, failed, fault_of, made_private, sync
+from innerd.log.database import PRAGMAS, UPSERT, connect, damage, failed, fault_of, made_private, sync
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
 from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, StoreUncertain
@@ -25,12 +25,6 @@ from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, St
 
 class StoreLocked(Exception):
     """Another process holds the database."""
-
-
-_UPSERT = {
-    table: f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-    for table, names in COLUMNS.items()
-}
 
 
 class SqliteStore:
@@ -108,7 +102,7 @@ class SqliteStore:
         for table, numbers in rows.deletes.items():
             await self._database.executemany(f"DELETE FROM {table} WHERE id = ?", [(n,) for n in numbers])  # noqa: S608
         for table, upserts in rows.upserts.items():
-            await self._database.executemany(_UPSERT[table], upserts)
+            await self._database.executemany(UPSERT[table], upserts)
 
     async def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
         statement = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -181,14 +175,13 @@ class SqliteStore:
         async with self._writing:
             try:
                 beside.unlink(missing_ok=True)  # what a renewal left that was killed
-                await asyncio.to_thread(made_anew, self.path, beside)
+                await asyncio.to_thread(made_anew, self.path, beside, rows)
                 await self._exchange(beside)
             except OSError as error:
                 raise StoreError(f"{self.path}: {error}") from error
             finally:
                 for suffix in ("", "-journal"):
                     beside.with_name(beside.name + suffix).unlink(missing_ok=True)
-        await self.replace_rows(rows)
 
     async def _exchange(self, fresh: Path) -> None:
         """Put another file in the database's place. The old one's write-ahead log must not be taken for the new one's:

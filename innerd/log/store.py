@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from innerd.log.projection import Rows, Tables
 
-
-Fault = Literal["full", "read_only", "io", "locked", "permission", "corrupt", "not_a_database", "other"]
+Fault = Literal["full", "read_only", "io", "locked", "permission", "corrupt", "not_a_database", "tampered", "other"]
 
 # What each kind of trouble is, and what helps. Whatever stores the log sorts its own errors into these.
 FAULTS: dict[Fault, tuple[str, str]] = {
@@ -26,6 +25,7 @@ FAULTS: dict[Fault, tuple[str, str]] = {
         " else restore a backup",
     ),
     "not_a_database": ("it is no log of innerd", "is it the right file? else restore a backup"),
+    "tampered": ("it is not what was written", "innerd verify NETWORK says where; restore a backup from before"),
     "other": ("it can't be used", "see the log of the coordinator"),
 }
 
@@ -44,7 +44,7 @@ class StoreError(Exception):
     @property
     def is_damage(self) -> bool:
         """Whether trying again can't help."""
-        return self.fault in ("corrupt", "not_a_database")
+        return self.fault in ("corrupt", "not_a_database", "tampered")
 
 
 class StoreUncertain(Exception):
@@ -58,7 +58,7 @@ class StoreNewer(Exception):
 class StoreCorrupt(StoreError):
     """What is stored can't be what was stored: a damaged page, a broken chain, a gap, another application's file."""
 
-    def __init__(self, message: str, fault: Fault = "corrupt") -> None:
+    def __init__(self, message: str, fault: Fault = "tampered") -> None:
         super().__init__(message, fault)
 
 
