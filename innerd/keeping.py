@@ -22,13 +22,13 @@ from innclient.failures import REFUSED, SYSTEM, TRUST, USAGE, Failure, not_found
 from innerd import config as configuration
 from innerd import heads, unopened
 from innerd.config import Paths
-from innerd.coordinator.replay import load
+from innerd.coordinator.replay import load, replayed_rows
 from innerd.coordinator.writer import Writer
 from innerd.domain.commands import RestoreLog
 from innerd.log.anew import made_anew
 from innerd.log.codec import UnknownEvent, Who, timestamp
 from innerd.log.database import made_private, sync
-from innerd.log.projection import Rows
+from innerd.log.projection import Rows, as_rows
 from innerd.log.sqlite import SqliteStore
 from innerd.log.store import StoreError, StoreNewer, StoreUncertain
 from innerd.log.verify import Damaged, NoLog, Tampered, Verified, verify_file
@@ -105,7 +105,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def network_of(file: Path) -> tuple[str, str | None]:
-    """The network of a backup and its config. Of the file nothing else has to be whole but its records. Raises Failure."""
+    """The network of a backup and its config. Nothing but its records has to be whole. Raises Failure."""
     verified(file, whole=False)
     try:
         with closing(sqlite3.connect(file)) as database:
@@ -184,7 +184,7 @@ async def _begin_generation(file: Path, target: Path, paths: Paths, user: str) -
             was = heads.read(paths.database)
             beyond = was.generation if was is not None and was.network == writer.network.id else 0
             await writer.submit(RestoreLog(beyond), Who(f"local:{user}", "innerd restore"))
-            await writer.upkeep.rebuild()
+            await store.replace_rows(as_rows(await replayed_rows(store)))
             network = writer.network
             return Restored(paths.network, network.revision, network.generation), heads.head_of(writer)
         finally:

@@ -12,7 +12,7 @@ import structlog
 
 from innerd.coordinator.replay import replayed_rows
 from innerd.domain.errors import Refused
-from innerd.log.projection import Rows, difference
+from innerd.log.projection import as_rows, difference
 from innerd.log.store import Store, StoreCorrupt, StoreError, StoreUncertain
 
 _log = structlog.get_logger("writer")
@@ -95,12 +95,11 @@ class Upkeep:
     async def _made_anew(self) -> tuple[int, str | None]:
         damage = await self._store.damage()
         fresh = await replayed_rows(self._store)
-        rows = Rows({table: list(held.values()) for table, held in fresh.items()})
         if damage is not None:
-            await self._store.renew(rows)
+            await self._store.renew(as_rows(fresh))
             return 0, damage
         differing = difference(await self._store.rows(), fresh)
-        await self._store.replace_rows(rows)
+        await self._store.replace_rows(as_rows(fresh))
         return differing, None
 
 
