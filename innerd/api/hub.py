@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from innerd.api.checkpoints import Checkpoints
 from innerd.api.ahead import Ahead
+from innerd.api.checkpoints import Checkpoints
 from innerd.api.frames import Frames
 from innerd.api.limits import Buckets
 from innerd.api.meetings import Meetings
