@@ -289,6 +289,10 @@ async def status(call: Call) -> None:
     render.line(f"  serving: {'yes, since ' + render.moment(found.started) if found.is_serving else 'no'}")
     render.line(f"  endpoint: {found.endpoint}")
     render.line(f"  revision: {found.revision} (generation {found.generation}, head {found.head[:16]}…)")
+    for trouble in found.troubles:
+        render.line(f"  {trouble.kind.upper()}: {trouble.text} [{trouble.code}]")
+        if trouble.hint:
+            render.line(f"    hint: {trouble.hint}")
     if not found.is_serving:
         return
     render.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")

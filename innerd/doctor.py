@@ -8,8 +8,9 @@ from innclient import checks
 from innclient.asking import resolved
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.doctor import tried
-from innclient.failures import Failure
+from innclient.failures import SYSTEM, TRUST, Failure
 from innclient.options import Settings
+from innerd import heads, keeping
 from innerd.config import Config, Paths, address_of, load, network_range
 from innerd.domain.claims import is_own_suffix
 from innerd.domain.values import endpoint_address, parse_endpoint, split_endpoint
@@ -52,6 +53,8 @@ def diagnose(settings: Settings, paths: Paths, status: Status | Failure) -> Iter
         yield warning("names", text, f"[dns] suffix in {paths.config}: wg, internal, home.arpa, or names below them")
     yield from tried("mtu", checks.mtu, name, None, address_of(config))
     yield from checks.clock(None)
+    yield from tried("log", _log, paths)
+    yield from tried("unit", checks.unit, f"innerd@{name}")
     yield from tried("serving", _serving, name, config, status)
     if isinstance(status, Status):
         yield from tried("endpoint", _endpoint, status.endpoint, config)
@@ -73,11 +76,24 @@ def _firewall(name: str, config: Config) -> Iterator[Finding]:
         yield from checks.filtered("firewall", "udp", 53, name, needed=True)
 
 
+def _log(paths: Paths) -> Iterator[Finding]:
+    """Every record and every page, and that it goes on from the head that is remembered."""
+    try:
+        found = keeping.verified(paths.database, heads.remembered(paths.database))
+    except Failure as error:
+        yield failed("log", error.message, error.hint, error.status)
+        return
+    yield ok("log", f"{found.events} events, none of them changed; the file is whole")
+
+
 def _serving(name: str, config: Config, status: Status | Failure) -> Iterator[Finding]:
     if isinstance(status, Failure):
         yield failed("serving", status.message, status.hint, status.status)
     elif status.is_serving:
         yield ok("serving", f"revision {status.revision}, {status.online} of {status.peers} peers online")
+        for trouble in status.troubles:
+            exit_status = TRUST if trouble.code in ("log_corrupt", "log_rewound") else SYSTEM
+            yield failed(trouble.kind, trouble.text, trouble.hint, exit_status)
     else:
         fix = f"systemctl start innerd@{name} (or: innerd serve {name})"
         yield failed("serving", "nobody serves this network", fix)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from innclient import consent, files, hostsfile, overlap
 from innclient.failures import REFUSED, SYSTEM, Failure, not_found
 from innclient.overlap import Neighbour
+from innerd import heads, unopened
 from innerd.config import Config, Paths, network_range, save
 from innerd.config import load as load_config
 from innerd.coordinator.replay import load
@@ -88,21 +89,22 @@ def begin(paths: Paths, config: Config, command: CreateNetwork | ImportNetwork, 
             )
     try:
         files.make_private(paths.data_dir)
-        asyncio.run(_found_log(paths.database, command, who))
+        heads.write(paths.database, asyncio.run(_found_log(paths.database, command, who)))
         save(paths, config)
     except BaseException:
         _remove_files(paths)
         raise
 
 
-async def _found_log(database: Path, command: CreateNetwork | ImportNetwork, who: Who) -> None:
+async def _found_log(database: Path, command: CreateNetwork | ImportNetwork, who: Who) -> heads.Head:
     try:
         store = await SqliteStore.open(database, create=True)
     except StoreError as error:
-        raise Failure(SYSTEM, "store_unavailable", str(error)) from error
+        raise unopened.failure(error) from error
     try:
         writer = Writer(store, await load(store), time.time, lambda why: None)
         await writer.submit(command, who)
+        return heads.head_of(writer)
     finally:
         await store.close()
 
@@ -110,6 +112,7 @@ async def _found_log(database: Path, command: CreateNetwork | ImportNetwork, who
 def _remove_files(paths: Paths) -> None:
     for suffix in ("", "-wal", "-shm", "-lock"):
         paths.database.with_name(paths.database.name + suffix).unlink(missing_ok=True)
+    heads.path_of(paths.database).unlink(missing_ok=True)
     with contextlib.suppress(NotADirectoryError):
         files.remove(paths.config)
 

@@ -1,27 +1,50 @@
-"""How a coordinator is, in the one line that `systemctl status` shows; and a log that could not be written is
-tried again."""
+"""How a coordinator is: what is wrong with it, for `innerd status`, `innerd doctor` and the metrics, and the one line
+that `systemctl status` shows."""
 
-import asyncio
+from collections.abc import Iterator
 
+from innerd.api.hub import Hub
+from innerd.clock import Clock
 from innerd.coordinator.device_sync import DeviceSync
 from innerd.coordinator.writer import Writer
 from innerd.presence import Presence
+from innerd.wire.ours import Trouble
 
-_TRIES = 10.0  # seconds between tries to write
+_SAID = {
+    "log": "THE LOG CAN'T BE WRITTEN, nothing can be changed: ",
+    "device": "THE DEVICE IS NOT AS IT SHOULD BE: ",
+    "clock": "THE CLOCK CAN'T BE BELIEVED: ",
+    "rewound": "THE LOG WAS REWOUND: ",
+}
+_NAMED = 5  # peers
 
 
-async def keep_trying(writer: Writer) -> None:
-    """Until cancelled: who waits for the disk should not have to change something to learn that it is well again."""
-    while True:
-        await asyncio.sleep(_TRIES)
-        await writer.try_again()
-
-
-def headline(writer: Writer, presence: Presence, sync: DeviceSync) -> str:
+def headline(writer: Writer, presence: Presence, troubles: list[Trouble]) -> str:
     active = sum(len(held) for held in writer.view.members.values()) - 1  # but the coordinator
-    parts = [f"revision {writer.network.revision}, {len(presence.streaming)} of {active} peers hold a stream"]
-    if writer.trouble is not None:
-        parts.append(f"THE LOG CAN'T BE WRITTEN, nothing can be changed: {writer.trouble}")
-    if sync.trouble is not None:
-        parts.append(f"THE DEVICE IS NOT AS IT SHOULD BE: {sync.trouble}")
-    return "; ".join(parts)
+    well = f"revision {writer.network.revision}, {len(presence.streaming)} of {active} peers hold a stream"
+    return "; ".join((well, *(_SAID[trouble.kind] + trouble.text for trouble in troubles)))
+
+
+def troubles(writer: Writer, clock: Clock, hub: Hub, sync: DeviceSync | None = None) -> Iterator[Trouble]:
+    """What is wrong, the worst first. `sync`: where there is a device."""
+    upkeep = writer.upkeep
+    if upkeep.trouble is not None:
+        code = "log_corrupt" if upkeep.is_damaged else "store_unavailable"
+        yield Trouble(kind="log", code=code, text=upkeep.trouble, hint=upkeep.help)
+    if hub.ahead.cursors:
+        yield _rewound(writer, hub)
+    if sync is not None and sync.trouble is not None:
+        yield Trouble(kind="device", code="device_failed", text=sync.trouble, hint="see the coordinator's log")
+    if clock.trouble is not None:
+        hint = "set the clock right (chrony); until then no invitation ends for good"
+        yield Trouble(kind="clock", code="clock_set", text=clock.trouble, hint=hint)
+
+
+def _rewound(writer: Writer, hub: Hub) -> Trouble:
+    peers, seen = writer.network.peers, hub.ahead.cursors
+    names = [f"{peers[number].name} ({cursor})" for number, cursor in seen.items() if number in peers]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    ends = f"{writer.network.generation}.{writer.network.revision}"
+    text = f"it ends at {ends}, but {', '.join(names[:_NAMED])}{more} say that they have seen more"
+    hint = "look for the log that they saw; else restore a backup, which begins another generation (docs/backup.md)"
+    return Trouble(kind="rewound", code="log_rewound", text=text, hint=hint)

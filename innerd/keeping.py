@@ -20,14 +20,18 @@ from msgspec import Struct
 from innclient import files
 from innclient.failures import REFUSED, SYSTEM, TRUST, USAGE, Failure, not_found, usage
 from innerd import config as configuration
+from innerd import heads, unopened
 from innerd.config import Paths
-from innerd.coordinator.replay import load
+from innerd.coordinator.replay import load, replayed_rows
 from innerd.coordinator.writer import Writer
 from innerd.domain.commands import RestoreLog
+from innerd.log.anew import made_anew
 from innerd.log.codec import UnknownEvent, Who, timestamp
+from innerd.log.database import made_private, sync
+from innerd.log.projection import Rows, as_rows
 from innerd.log.sqlite import SqliteStore
-from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
-from innerd.log.verify import NoLog, Tampered, Verified, verify_file
+from innerd.log.store import StoreError, StoreNewer, StoreUncertain
+from innerd.log.verify import Damaged, NoLog, Tampered, Verified, verify_file
 
 _TABLE = "CREATE TABLE backup (network TEXT NOT NULL, made_at TEXT NOT NULL, config TEXT) STRICT"
 _KEY = "private-key"
@@ -39,17 +43,26 @@ class Restored(Struct, frozen=True):
     generation: int
 
 
-def verified(path: Path, remembered: tuple[int, str] | None = None, asked: Collection[int] = frozenset()) -> Verified:
+def verified(
+    path: Path,
+    remembered: tuple[int, str] | None = None,
+    asked: Collection[int] = frozenset(),
+    *,
+    whole: bool = True,
+) -> Verified:
     """A log file's head, and its hashes at some revisions. Raises Failure (exit status 7 for a log that is not what was
-    written)."""
+    written, and, unless not `whole`, for a file that is damaged anywhere)."""
     try:
-        return verify_file(path, remembered, asked)
+        return verify_file(path, remembered, asked, whole=whole)
     except FileNotFoundError:
         raise not_found("file_not_found", f"there is no file {path}") from None
     except NoLog as error:
         raise Failure(TRUST, "log_corrupt", str(error), "is it the right file? else restore a backup") from None
     except Tampered as error:
         raise Failure(TRUST, "log_tampered", f"{path}: {error}", "restore a backup from before") from None
+    except Damaged as error:
+        hint = "innerd rebuild NETWORK makes all but the events anew; innerd restore takes the events of a backup alone"
+        raise Failure(TRUST, "log_damaged", str(error), hint) from None
 
 
 def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
@@ -61,15 +74,15 @@ def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
     text = paths.config.read_text(encoding="utf-8")
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _copy(paths.database, beside)
+        made_private(beside)
+        _copy(paths.database, beside)  # page by page: a damaged one too, which `verified` finds
         with closing(sqlite3.connect(beside, isolation_level=None)) as made:
             made.execute("PRAGMA journal_mode = DELETE")
             made.execute(_TABLE)
             kept = text if with_keys else _without_key(text)
             made.execute("INSERT INTO backup VALUES (?, ?, ?)", (paths.network, timestamp(time.time()), kept))
         head = verified(beside)
-        _sync(beside)
+        sync(beside)
         os.replace(beside, target)
         files.sync_folder(target.parent)
     except OSError as error:
@@ -91,17 +104,9 @@ def _copy(source: Path, target: Path) -> None:
         log.backup(copy)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def network_of(file: Path) -> tuple[str, str | None]:
-    """The network of a backup and its config. Raises Failure."""
-    verified(file)
+    """The network of a backup and its config. Nothing but its records has to be whole. Raises Failure."""
+    verified(file, whole=False)
     try:
         with closing(sqlite3.connect(file)) as database:
             network, kept = database.execute("SELECT network, config FROM backup").fetchone()
@@ -127,18 +132,15 @@ def restore(file: Path, paths: Paths, kept: str | None, user: str) -> Restored:
     files.make_private(paths.data_dir)
     beside = paths.database.with_name(f"{paths.database.name}.restoring")
     with _removed(beside):
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _copy(file, beside)
-        with closing(sqlite3.connect(beside, isolation_level=None)) as database:
-            database.execute("DROP TABLE backup")
-        restored = asyncio.run(_begin_generation(beside, paths.network, user))
+        restored, head = asyncio.run(_begin_generation(file, beside, paths, user))
         if has_key and kept is not None:
             files.make_private(paths.config_dir)
             files.create(paths.config, kept.encode())
         try:
             configuration.load(paths)
-            _sync(beside)
+            sync(beside)
             _lay_aside(paths.database)
+            heads.write(paths.database, head)
             os.replace(beside, paths.database)
         except BaseException:
             if has_key:
@@ -171,25 +173,21 @@ def _removed(path: Path) -> Iterator[None]:
             part.unlink(missing_ok=True)
 
 
-async def _begin_generation(path: Path, network: str, user: str) -> Restored:
+async def _begin_generation(file: Path, target: Path, paths: Paths, user: str) -> tuple[Restored, heads.Head]:
+    """A log of a backup's records alone, its read models made of them, with the restore as its newest event. What the
+    tables of a backup say does not count, and what is damaged of them neither."""
     try:
-        store = await SqliteStore.open(path)
-    except StoreNewer as error:
-        raise _newer(error) from error
-    except (StoreCorrupt, StoreError) as error:
-        raise Failure(TRUST, "log_corrupt", str(error)) from error
-    try:
-        writer = Writer(store, await load(store), time.time, lambda why: None)
-        await writer.submit(RestoreLog(), Who(f"local:{user}", "innerd restore"))
-        await writer.rebuild()  # the chain vouches for the log, not for the tables made of it
-        return Restored(network, writer.network.revision, writer.network.generation)
-    except UnknownEvent as error:
-        raise _newer(error) from error
-    except StoreCorrupt as error:
-        raise Failure(TRUST, "log_corrupt", str(error)) from error
-    finally:
-        await store.close()
-
-
-def _newer(error: Exception) -> Failure:
-    return Failure(SYSTEM, "log_newer", str(error), "install the release that wrote it, or a newer one")
+        made_anew(file, target, Rows())
+        store = await SqliteStore.open(target)
+        try:
+            writer = Writer(store, await load(store), time.time, lambda why: None)
+            was = heads.read(paths.database)
+            beyond = was.generation if was is not None and was.network == writer.network.id else 0
+            await writer.submit(RestoreLog(beyond), Who(f"local:{user}", "innerd restore"))
+            await store.replace_rows(as_rows(await replayed_rows(store)))
+            network = writer.network
+            return Restored(paths.network, network.revision, network.generation), heads.head_of(writer)
+        finally:
+            await store.close()
+    except (StoreError, StoreNewer, StoreUncertain, UnknownEvent) as error:
+        raise unopened.failure(error, str(file)) from error

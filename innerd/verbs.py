@@ -46,13 +46,15 @@ def verify(
 ) -> None:
     """Walk the hash chain of the log, served or not. Exit status 7 where a record is not what was written, or where
     another log than this one was signed."""
+    from innerd import heads
     from innerd.checking import checked
 
     settings = settings_of(context)
     require_root("innerd verify")
     paths = paths_of(settings, network)
     path = file or paths.database
-    result = checked(paths, file, _remembered(remembered), checkpoint)
+    known = _remembered(remembered) or (heads.remembered(path) if file is None else None)
+    result = checked(paths, file, known, checkpoint)
     found = result.verified
     if settings.as_json:
         document = {"events": found.events, "head": found.head, "network_id": found.network_id, "file": str(path)}
@@ -113,14 +115,18 @@ def restore(context: click.Context, file: Path) -> None:
 
 @verb("rebuild")
 async def rebuild(call: Call) -> None:
-    """Make the tables that SQL users read anew from the log, and say in how many rows they differed."""
+    """Make the tables that SQL users read anew from the log, and say in how many rows they differed; where the file is
+    damaged, all of it but the log's records."""
     reply = await call.api.change("POST", "/v1/admin/rebuild")
     found = reply.read(dict)
     if call.as_json:
         render.document(found)
         return
     differing = found["differing"]
-    if differing:
+    if found["damage"] is not None:
+        render.line(f"THE DATABASE WAS DAMAGED ({found['damage']}).")
+        render.line("Everything but its records is made anew; none of them was lost. See to the disk.")
+    elif differing:
         render.line(f"{differing} ROWS WERE NOT WHAT THE LOG SAYS. They are now; find out who wrote to the database.")
     else:
         render.line("0 rows differed: the tables are what the log says.")

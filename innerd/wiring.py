@@ -18,28 +18,29 @@ import structlog
 from msgspec import Struct
 
 from innclient import hostsfile
-from innclient.failures import INTERNAL, SYSTEM, TRUST, USAGE, Failure, not_found
+from innclient.failures import INTERNAL, SYSTEM, USAGE, Failure, not_found
 from innclient.notify import keep_told, keep_watched, notify
 from inndns.server import DnsServer
+from innerd import heads, unopened
 from innerd.api.app import create_app
 from innerd.api.compat import Door
 from innerd.api.convergence import Convergence
 from innerd.api.hub import Hub
 from innerd.api.metrics import Metrics
 from innerd.api.services import Services
+from innerd.clock import Clock
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range, signer_of
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
 from innerd.coordinator.names import Names, with_addresses
 from innerd.coordinator.replay import load
-from innerd.coordinator.writer import ANSWERS_KEPT, Writer
-from innerd.domain.commands import ExpireInvitations
-from innerd.domain.errors import Refused
+from innerd.coordinator.writer import Writer
 from innerd.domain.values import endpoint_of
 from innerd.exposing import MetricsOnly
-from innerd.headline import headline, keep_trying
+from innerd.headline import headline, troubles
+from innerd.housekeeping import keep_house, keep_trying, keep_whole
 from innerd.listener import Listener, control_socket
-from innerd.log.codec import UnknownEvent, Who
+from innerd.log.codec import UnknownEvent
 from innerd.log.sqlite import SqliteStore, StoreLocked
 from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from innerd.presence import Presence
@@ -51,7 +52,6 @@ from innerd.wireguard.sockets import bound, port_is_free
 
 _log = structlog.get_logger("innerd")
 
-_HOUSEKEEPING = 60.0  # seconds
 DNS_PORT = 53
 _QUERIES = 1000.0  # answers a second to one peer
 
@@ -77,6 +77,8 @@ class Opened(Struct):
     presence: Presence
     hub: Hub
     services: Services
+    clock: Clock
+    keeper: heads.Keeper
 
 
 @contextlib.asynccontextmanager
@@ -86,6 +88,10 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
     try:
         writer = Writer(store, await load(store), time.time, fatal)
         _check_config(paths, config, writer)
+        await heads.check(paths, writer)
+        clock = Clock(heads.epoch_of(paths.database))
+        keeper = heads.Keeper(paths.database, writer, clock)
+        await keeper.write()
         presence = Presence()
         hub = Hub(writer, presence, time.time, config.dns.suffix, signer_of(config, writer.network.id))
         services = Services(
@@ -99,16 +105,14 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
             proof_required=config.admin_proof == "required",
             shared_secret=lambda key: keys.shared_secret(config.private_key, key),
             own_address=address_of(config),
+            troubles=lambda: list(troubles(writer, clock, hub)),
         )
-        yield Opened(config, store, writer, presence, hub, services)
-    except UnknownEvent as error:
-        raise _newer(f"the log of {paths.network} was written by a newer release: {error}") from error
-    except StoreCorrupt as error:
-        raise Failure(
-            TRUST, "log_corrupt", f"the log of {paths.network} is not what was written: {error}", "restore a backup"
-        ) from error
-    except StoreError as error:
-        raise _unavailable(error) from error
+        try:
+            yield Opened(config, store, writer, presence, hub, services, clock, keeper)
+        finally:
+            await keeper.write()
+    except (UnknownEvent, StoreError) as error:
+        raise unopened.failure(error, f"the log of {paths.network}") from error
     finally:
         await store.close()
 
@@ -125,20 +129,8 @@ async def _open_store(paths: Paths) -> SqliteStore:
             f'another innerd holds the database of "{paths.network}"',
             f"if it serves, its control socket is {paths.socket}",
         ) from None
-    except StoreNewer as error:
-        raise _newer(str(error)) from error
-    except StoreCorrupt as error:
-        raise Failure(TRUST, "log_corrupt", str(error), "restore a backup") from error
-    except StoreError as error:
-        raise _unavailable(error) from error
-
-
-def _newer(message: str) -> Failure:
-    return Failure(SYSTEM, "log_newer", message, "nothing was changed; install that release, or a newer one")
-
-
-def _unavailable(error: StoreError) -> Failure:
-    return Failure(SYSTEM, "store_unavailable", str(error), "see to the disk: is it full, or read-only?")
+    except (StoreNewer, StoreError) as error:
+        raise unopened.failure(error) from error
 
 
 def _check_config(paths: Paths, config: Config, writer: Writer) -> None:
@@ -234,6 +226,7 @@ class Coordinator:
         opened.hub.meetings.look = sync.look_now
         services.is_redeeming = sync.is_redeeming
         services.device_errors = lambda: sync.errors
+        services.troubles = lambda: list(troubles(opened.writer, opened.clock, opened.hub, sync))
         services.may_read_metrics = lambda peer: rule.allows(peer, opened.writer.view)
         services.render_metrics = metrics.page
         services.observe_request = metrics.observe_request
@@ -246,6 +239,7 @@ class Coordinator:
         feed.follow("streams", metrics.followed("streams", opened.hub.follow, opened.writer.network.revision))
         feed.follow("device", sync.follow)
         feed.follow("hosts", self._stir_hosts)
+        feed.follow("head", opened.keeper.follow)
         metrics.projections["dns"] = lambda: self._names.zone.serial
         metrics.projections["device"] = lambda: sync.synced
         if config.names.write_hosts and self._options.write_hosts:
@@ -277,10 +271,16 @@ class Coordinator:
         await self._bind()
         if self._opened.config.metrics.listen is not None:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
-        for run in (self._sync.run, self._watch, self._opened.hub.teller.run, self._keep_house, self._keep_hosts):
+        for run in (self._sync.run, self._watch, self._opened.hub.teller.run, self._keep_hosts):
             self._tasks.append(asyncio.create_task(run()))
-        writer, presence = self._opened.writer, self._opened.presence
-        for beside in (keep_trying(writer), keep_told(lambda: headline(writer, presence, self._sync))):
+        opened, writer = self._opened, self._opened.writer
+        for beside in (
+            keep_house(writer, opened.clock),
+            keep_trying(writer),
+            keep_whole(writer),
+            keep_told(lambda: headline(writer, opened.presence, opened.services.troubles())),
+            opened.keeper.run(),
+        ):
             self._tasks.append(asyncio.create_task(beside))
         self._hosts_stirred.set()
         spare_the_collector()
@@ -329,18 +329,6 @@ class Coordinator:
         self._paths.socket.unlink(missing_ok=True)
 
     # -- what runs beside ---------------------------------------------------------------------------------------
-
-    async def _keep_house(self) -> None:
-        """Expire what is a day past its time, forget old answers."""
-        while True:
-            try:
-                await self._opened.writer.submit(ExpireInvitations(), Who("coordinator"))
-                await self._opened.store.forget_answers(int(time.time()) - ANSWERS_KEPT)
-            except (Refused, StoreError) as error:  # the disk: said anew each time, and tried again
-                _log.warning("housekeeping failed", error=str(error))
-            except Exception:
-                _log.exception("housekeeping")
-            await asyncio.sleep(_HOUSEKEEPING)
 
     async def _keep_hosts(self) -> None:
         """The hosts block of the coordinator's own host."""

@@ -277,6 +277,25 @@ def _is_unsynchronised() -> bool:
     return state == 5
 
 
+def unit(name: str) -> Iterator[Finding]:
+    """How systemd is with a service of ours, where it has one of this name."""
+    if not Path("/run/systemd/system").is_dir():
+        return
+    asked = ("systemctl", "show", "-p", "ActiveState,SubState,ExecMainStatus,NRestarts", name)
+    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=5).stdout
+    found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    ended, journal = found.get("ExecMainStatus", "?"), f"journalctl -u {name} says why"
+    if found.get("ActiveState") == "failed":
+        text = f"{name} ended with {ended} and is not started again"
+        yield failed("unit", text, f"{journal}; when it is mended: systemctl start {name}")
+    elif found.get("SubState") == "auto-restart":
+        yield warning(
+            "unit", f"{name} ends with {ended} and is started again ({found.get('NRestarts')} times)", journal
+        )
+    elif found.get("ActiveState") == "active":
+        yield ok("unit", f"{name} runs, started again {found.get('NRestarts', '0')} times")
+
+
 def space(path: Path) -> Iterator[Finding]:
     """Of the folder, or of the one in which it will be made."""
     while not path.exists() and path != path.parent:

@@ -74,6 +74,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
     yield from tried("range", checks.grounds, name, values.address.network, _peers(paths))
     yield from tried("mtu", checks.mtu, name, endpoint_address(towards) if towards else None, values.address.ip)
     yield from tried("coordinator", _coordinator, loaded, tunnel, towards)
+    yield from tried("unit", checks.unit, f"inn@{name}")
     yield from tried("agent", _agent, paths)
 
 

@@ -20,6 +20,7 @@ _BY_KIND: dict[Kind, int] = {
     "unauthorized": REFUSED,
     "not_found": NOT_FOUND,
     "unavailable": UNREACHABLE,
+    "damaged": TRUST,
     "too_often": UNREACHABLE,
     "invitation": INVITATION,
 }

@@ -90,7 +90,7 @@ PAGES = {
     ],
     "innerd serve": [
         "The tunnel stays up when the service ends, and peers go on reaching each other. As a service it is "
-        "innerd@NETWORK, which systemd starts again after a failure, but not after the exit statuses 2, 4 and 7: "
+        "innerd@NETWORK, which systemd starts again after a failure, but not after the exit statuses 2, 3, 4 and 7: "
         "trying again would not mend those.",
         "systemd is told when the network is served (READY=1), and twice in each WatchdogSec that the event loop is "
         "alive.",

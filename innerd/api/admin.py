@@ -293,7 +293,8 @@ async def rebuild(request: Asgi, services: Wired) -> Response[bytes]:
     """No change of the network: there is nothing to try dry or to be late for."""
     if request.query_params.get("dry_run") == "true":
         raise Refused("invalid_request", "a rebuild can't be tried dry: it changes nothing that the log does not say")
-    return json({"differing": await services.writer.rebuild(), "revision": services.writer.network.revision})
+    differing, damage = await services.writer.upkeep.rebuild()
+    return json({"differing": differing, "damage": damage, "revision": services.writer.network.revision})
 
 
 ROUTES = [

@@ -51,7 +51,13 @@ class Convergence:
 
     def lagging(self) -> list[str]:
         """The names of connected peers that are behind."""
-        return [peer.name for peer in self.at(self._writer.network.revision) if peer.state == "behind"]
+        peers = self._writer.network.peers
+        return [peers[number].name for number in sorted(self.behind()) if number in peers]
+
+    def behind(self) -> list[int]:
+        """The connected peers that are behind."""
+        revision = self._writer.network.revision
+        return [peer for peer in self._presence.streaming if not self._has(peer, revision)]
 
     async def wait(self, revision: int, seconds: float) -> float:
         """Return when all connected peers have what happened up to a revision, or when the time is over: the seconds

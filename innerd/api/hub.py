@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from innerd.api.ahead import Ahead
 from innerd.api.checkpoints import Checkpoints
 from innerd.api.frames import Frames
 from innerd.api.limits import Buckets
@@ -33,6 +34,7 @@ class Hub:
         signer: Signer | None = None,
     ) -> None:
         self.streams = Streams()
+        self.ahead = Ahead()
         self.frames = Frames(writer.feed, presence, clock)
         self.checkpoints = Checkpoints(writer, signer, clock)
         self.teller = Teller(self.streams, self.frames, writer, presence, self.checkpoints)
@@ -58,6 +60,8 @@ class Hub:
             if peer is None:
                 self._presence.forget(number)
                 self.frames.forget(number)
+            if peer is None or not peer.is_active:
+                self.ahead.forget(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
         self.teller.note(change)
@@ -75,6 +79,7 @@ class Hub:
         current = view.network.peers.get(peer.id)
         if current is None or not current.is_active:
             raise Refused("unauthorized", "the source address belongs to no enabled peer")
+        self.ahead.note(current, cursor, view.network)
         older = self.streams.by_peer.get(peer.id)
         if older is not None:
             self.streams.end(older, "replaced")

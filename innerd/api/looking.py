@@ -109,6 +109,7 @@ def _status(services: Services, view: View) -> ours.Status:
         endpoint=network.coordinator.endpoint,
         device_errors=services.device_errors(),
         follower_errors=services.writer.feed.errors,
+        troubles=services.troubles(),
     )
 
 

@@ -180,6 +180,7 @@ class _Coordinator(Collector):
         )
         yield _gauge("innerd_event_log_last_sequence", "The newest event of the log.", network.revision)
         yield _gauge("innerd_event_log_generation", "The log's generation: restores raise it.", network.generation)
+        yield from self._troubles()
         yield _labelled(
             CounterMetricFamily(
                 "innerd_projection_errors", "Followers that failed on an event.", labels=("projection",)
@@ -210,6 +211,18 @@ class _Coordinator(Collector):
         yield from self._peers()
         yield CounterMetricFamily(
             "innerd_wireguard_device_errors", "Failures to bring the device in step.", value=services.device_errors()
+        )
+
+    def _troubles(self) -> Iterator[Metric]:
+        kinds, hub = {trouble.kind for trouble in self._services.troubles()}, self._services.hub
+        yield _gauge("innerd_log_failing", "1 while the log can't be written: nothing can be changed.", "log" in kinds)
+        yield _gauge("innerd_device_failing", "1 while the WireGuard device can't be changed.", "device" in kinds)
+        yield _gauge("innerd_clock_doubted", "1 while the clock was set and is not believed.", "clock" in kinds)
+        behind = len(self._services.convergence.behind())
+        yield _gauge("innerd_peers_behind", "Peers with a stream that have not applied all they were to.", behind)
+        yield _gauge("innerd_peers_ahead", "Peers that saw more of the log than there is.", len(hub.ahead.cursors))
+        yield CounterMetricFamily(
+            "innerd_streams_ahead", "Streams opened with a cursor behind the log's end.", value=hub.ahead.count
         )
 
     def _peers(self) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ from innerd.coordinator.writer import Writer
 from innerd.domain.network import Peer
 from innerd.domain.values import Address, PublicKey
 from innerd.presence import Presence
+from innerd.wire.ours import Trouble
 
 
 async def _no_device(revision: int) -> None:
@@ -46,6 +47,7 @@ class Services(Struct, kw_only=True):
     own_address: Address | None = None
     sources: Sources = field(default_factory=Sources)
     device_errors: Callable[[], int] = lambda: 0
+    troubles: Callable[[], list[Trouble]] = list
     started: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.time
 

@@ -11,7 +11,6 @@ end, and replay decides.
 """
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from hashlib import sha256
@@ -21,7 +20,8 @@ import structlog
 from msgspec import Struct
 
 from innerd.coordinator.feed import Change, Feed
-from innerd.coordinator.replay import Loaded, replayed_rows
+from innerd.coordinator.replay import Loaded
+from innerd.coordinator.upkeep import Upkeep, unavailable, unknown
 from innerd.domain.commands import Command, CreateNetwork, ImportNetwork
 from innerd.domain.concern import concerned
 from innerd.domain.decide import decide
@@ -32,7 +32,7 @@ from innerd.domain.network import Network, evolve, fold
 from innerd.domain.visibility import View
 from innerd.log import chain, codec
 from innerd.log.codec import Who
-from innerd.log.projection import Rows, difference, merge, project
+from innerd.log.projection import Rows, merge, project
 from innerd.log.store import Answer, Store, Stored, StoreError, StoreUncertain
 
 _log = structlog.get_logger("writer")
@@ -106,6 +106,7 @@ class Writer:
     ) -> None:
         base = View.of(loaded.base)
         self.store = store
+        self.upkeep = Upkeep(store, fatal)
         self.feed = Feed(base)
         view = self.feed.recall(base, loaded.recent)
         self.appended: dict[str, int] = {}  # event type -> count, for metrics
@@ -118,9 +119,7 @@ class Writer:
         self._queue: list[_Waiting] = []
         self._turns: dict[tuple[str, str], _Turn] = {}
         self._committer: asyncio.Task[None] | None = None
-        self.trouble: str | None = None  # why the log could not be written when that was tried last
         self._committing = False
-        self._storing = asyncio.Lock()
 
     @property
     def view(self) -> View:
@@ -135,14 +134,10 @@ class Writer:
     def head_hash(self) -> str:
         return self._committed.chain.hex()
 
-    def now(self) -> float:
-        """The coordinator's time: never before the last event's."""
-        return max(self._head.at, self._clock())
-
     def preview(self, command: Command, most: int | None = 100) -> Diff:
         """What a command would do, by deciding it and comparing."""
         network = self._head.view.network
-        return diff(network, fold(network, decide(network, command, self.now())), most)
+        return diff(network, fold(network, decide(network, command, self._clock())), most)
 
     async def submit(
         self,
@@ -175,8 +170,8 @@ class Writer:
     async def _submit(
         self, command: Command, who: Who, asked: Asked | None, expect: int | None, render: Render, allowed: Allowed
     ) -> Reply:
-        if self.trouble is not None:
-            await self._probe()
+        if self.upkeep.trouble is not None:
+            await self.upkeep.probe()
         allowed(self._head.view.network)
         if expect is not None and expect != self._head.view.network.revision:
             raise Refused(
@@ -192,14 +187,15 @@ class Writer:
     def _decide(
         self, command: Command, who: Who, asked: Asked | None, render: Render
     ) -> tuple[_Waiting | None, int, bytes]:
-        before, now = self._head, self.now()
+        before, now = self._head, self._clock()
+        at = max(before.at, now)  # times never run backwards in the log; what expires is judged by the clock itself
         happened = decide(before.view.network, command, now)
         view, rows = before.view, []
         link = before.chain or chain.genesis(_network_id(command))
         records = []
         for event in happened:
             network = evolve(view.network, event)
-            record, salt = codec.encode(event, network.revision, now, who), self._salt()
+            record, salt = codec.encode(event, network.revision, at, who), self._salt()
             link = chain.link(link, salt, record)
             records.append(Stored(network.revision, record, salt, link))
             previous, view = view, view.advance(network, (event,))
@@ -209,13 +205,13 @@ class Writer:
             return None, status, body
         after = view
         answer = None if asked is None else Answer(who.actor, asked.id, asked.digest, status, body, int(now))
-        head = _Head(after, link, now) if happened else before
+        head = _Head(after, link, at) if happened else before
         waiting = _Waiting(
             records,
             rows[0] if len(rows) == 1 else merge(rows),
             answer,
             who.actor,
-            Change(before.view, after, happened, now, link.hex(), concerned(before.view, after, happened)),
+            Change(before.view, after, happened, at, link.hex(), concerned(before.view, after, happened)),
             head,
             asyncio.get_running_loop().create_future(),
         )
@@ -237,11 +233,11 @@ class Writer:
                 batch, self._queue = self._queue, []
                 await self._commit_batch(batch)
         except StoreUncertain as error:
-            self._fall_back(batch, _unknown(error))
+            self._fall_back(batch, unknown(error))
             self._fatal(str(error))
         except Exception as error:  # a bug of ours: nobody knows what became of the batch
             _log.exception("the committer failed")
-            self._fall_back(batch, _unknown(error))
+            self._fall_back(batch, unknown(error))
             self._fatal(f"the committer failed: {error!r}")
         finally:
             self._committing = False
@@ -249,14 +245,14 @@ class Writer:
     async def _commit_batch(self, batch: list[_Waiting]) -> None:
         began = perf_counter()
         try:
-            async with self._storing:
+            async with self.upkeep.storing:
                 await self.store.append(
                     [record for waiting in batch for record in waiting.records],
                     merge(waiting.rows for waiting in batch),
                     [waiting.answer for waiting in batch if waiting.answer is not None],
                 )
         except StoreError as error:
-            self._fall_back(batch, _unavailable(error))
+            self._fall_back(batch, self.upkeep.failed(error))
         else:
             self.observe_commit(perf_counter() - began)
             self._publish(batch)
@@ -265,7 +261,6 @@ class Writer:
         # What was queued meanwhile was decided on a head that never came to be.
         failed, self._queue = batch + self._queue, []
         self._head = self._committed
-        self.trouble = answer.message
         for waiting in failed:
             if not waiting.done.done():
                 waiting.done.set_exception(answer)
@@ -288,41 +283,11 @@ class Writer:
             self.appended[name] = self.appended.get(name, 0) + 1
             _log.info("event", seq=stored.seq, type=name, subject=subject_of(event), actor=waiting.actor)
 
-    async def rebuild(self) -> int:
-        """Make the read models anew from the log and put them in place of the old; how many rows differed (0, unless
-        somebody wrote to them). Changes wait meanwhile. Raises Refused where the store can't."""
-        async with self._storing:
-            try:
-                fresh = await replayed_rows(self.store)
-                differing = difference(await self.store.rows(), fresh)
-                await self.store.replace_rows(Rows({table: list(held.values()) for table, held in fresh.items()}))
-            except StoreError as error:
-                raise _unavailable(error) from error
-        if differing:
-            _log.error("the read models were not what the log says", rows=differing)
-        return differing
-
-    async def _probe(self) -> None:
-        try:
-            await self.store.probe()
-        except StoreError as error:
-            raise _unavailable(error) from error
-        except StoreUncertain as error:
-            self._fatal(str(error))
-            raise _unavailable(error) from error
-        self.trouble = None
-
-    async def try_again(self) -> None:
-        """See whether the log can be written by now, if it could not be."""
-        if self.trouble is not None:
-            with contextlib.suppress(Refused):
-                await self._probe()
-
     async def _first_answer(self, actor: str, asked: Asked) -> Reply | None:
         try:
             answer = await self.store.answer(actor, asked.id)
         except StoreError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         if answer is None:
             return None
         if answer.digest != asked.digest:
@@ -344,19 +309,3 @@ def digest_of(*parts: bytes) -> bytes:
     for part in parts:
         total.update(len(part).to_bytes(8, "big") + part)
     return total.digest()
-
-
-def _unavailable(error: Exception) -> Refused:
-    return Refused(
-        "store_unavailable",
-        f"the log can't be written: {error}",
-        "nothing was changed; see to the coordinator's disk and repeat",
-    )
-
-
-def _unknown(error: Exception) -> Refused:
-    return Refused(
-        "store_unavailable",
-        f"the log may or may not have been written: {error}",
-        "the coordinator stops, and knows when it starts again: look before you repeat it",
-    )

@@ -46,7 +46,9 @@ class ImportedPeer(Struct, frozen=True, kw_only=True):
 
 
 class RestoreLog(Struct, frozen=True):
-    """The log goes on from a backup: another generation begins."""
+    """The log goes on from a backup: another generation begins, and one that was `beyond` is not begun again."""
+
+    beyond: int = 0
 
 
 class SetNetworkEndpoint(Struct, frozen=True):

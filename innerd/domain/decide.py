@@ -19,7 +19,8 @@ def decide(network: Network, command: c.Command, now: float) -> tuple[e.AnyEvent
         case c.ImportNetwork():
             return imports.import_network(network, command)
         case c.RestoreLog():
-            return (e.LogRestored(generation=network.generation + 1, from_revision=network.revision),)
+            generation = max(network.generation, command.beyond) + 1
+            return (e.LogRestored(generation=generation, from_revision=network.revision),)
         case c.SetNetworkEndpoint():
             return peers.set_network_endpoint(network, command)
         case c.AddCidr():

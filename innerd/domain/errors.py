@@ -7,7 +7,16 @@ follow from the kind (`wire/problems.py`, `innclient/failures.py`), so a code me
 from typing import Literal
 
 Kind = Literal[
-    "refused", "not_found", "invalid", "invitation", "unauthorized", "unavailable", "conflict", "too_large", "too_often"
+    "refused",
+    "not_found",
+    "invalid",
+    "invitation",
+    "unauthorized",
+    "unavailable",
+    "conflict",
+    "too_large",
+    "too_often",
+    "damaged",
 ]
 
 CODES: dict[str, Kind] = {
@@ -74,6 +83,7 @@ CODES: dict[str, Kind] = {
     "revision_mismatch": "conflict",
     "receipt_ahead": "conflict",
     "store_unavailable": "unavailable",
+    "log_corrupt": "damaged",
     "rate_limited": "too_often",
     "not_serving": "unavailable",
 }

@@ -13,6 +13,7 @@ class MemoryStore:
         self.tables = no_tables()
         self.answers: dict[tuple[str, str], Answer] = {}
         self.broken: StoreError | None = None  # set by a test: the disk is full from here on
+        self.damaged: str | None = None  # set by a test: a page that no record lies on
 
     async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
         if self.broken is not None:
@@ -39,13 +40,20 @@ class MemoryStore:
     async def forget_answers(self, before: int) -> None:
         self.answers = {key: answer for key, answer in self.answers.items() if answer.at >= before}
 
-    async def probe(self) -> None:
+    async def probe(self, *, write: bool = True) -> None:
         if self.broken is not None:
             raise self.broken
+
+    async def damage(self) -> str | None:
+        return self.damaged
 
     async def replace_rows(self, rows: Rows) -> None:
         self.tables = no_tables()
         put(self.tables, rows)
+
+    async def renew(self, rows: Rows) -> None:
+        await self.replace_rows(rows)
+        self.broken = self.damaged = None
 
     async def rows(self) -> Tables:
         return {table: dict(held) for table, held in self.tables.items()}

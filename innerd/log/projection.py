@@ -134,6 +134,11 @@ def no_tables() -> Tables:
     return {table: {} for table in COLUMNS}
 
 
+def as_rows(tables: Tables) -> Rows:
+    """All rows of tables, to write."""
+    return Rows({table: list(held.values()) for table, held in tables.items()})
+
+
 def put(tables: Tables, rows: Rows) -> None:
     """Write rows into tables."""
     for table, numbers in rows.deletes.items():

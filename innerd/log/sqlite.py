@@ -16,6 +16,8 @@ from typing import Any
 
 import aiosqlite
 
+from innerd.log.anew import made_anew
+from innerd.log.database import PRAGMAS, UPSERT, connect, damage, failed, fault_of, made_private, sync
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
 from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, StoreUncertain
@@ -23,12 +25,6 @@ from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, St
 
 class StoreLocked(Exception):
     """Another process holds the database."""
-
-
-_UPSERT = {
-    table: f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-    for table, names in COLUMNS.items()
-}
 
 
 class SqliteStore:
@@ -41,6 +37,8 @@ class SqliteStore:
         self._lock = lock
         self.busy = 0  # transactions that another program's lock kept out
         self._writing = asyncio.Lock()  # one transaction at a time: the connection has only one
+        self._there = asyncio.Event()  # not while the file is exchanged
+        self._there.set()
 
     @classmethod
     async def open(cls, path: Path, *, create: bool = False) -> "SqliteStore":
@@ -49,19 +47,13 @@ class SqliteStore:
             raise FileExistsError(path) if create else FileNotFoundError(path)
         lock = _take_lock(path.with_name(path.name + "-lock"))
         try:
-            if create:  # private from its first byte on, whatever the umask
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            if create:
+                made_private(path)
             await asyncio.to_thread(_prepare, path, create)
-            database = await aiosqlite.connect(path, isolation_level=None)
-            # FULL: what was answered survives a power cut.
-            await database.execute("PRAGMA synchronous = FULL")
-            await database.execute("PRAGMA busy_timeout = 5000")
-            reader = await aiosqlite.connect(path, isolation_level=None)
-            await reader.execute("PRAGMA query_only = ON")
+            return cls(path, *await _connections(path), lock)
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, database, reader, lock)
 
     async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
         async with self._transaction():
@@ -86,8 +78,8 @@ class SqliteStore:
             except BaseException as error:
                 await self._roll_back()
                 if isinstance(error, sqlite3.Error):
-                    self.busy += error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-                    raise StoreError(f"{self.path}: {error}") from error
+                    self.busy += fault_of(error) == "locked"
+                    raise failed(self.path, error) from error
                 raise
             try:
                 await self._database.execute("COMMIT")
@@ -97,7 +89,7 @@ class SqliteStore:
                 if not self._database.in_transaction and error.sqlite_errorcode not in _UNWRITTEN:
                     raise StoreUncertain(f"{self.path}: {error}") from error
                 await self._roll_back()
-                raise StoreError(f"{self.path}: {error}") from error
+                raise failed(self.path, error) from error
 
     async def _roll_back(self) -> None:
         if self._database.in_transaction:
@@ -110,7 +102,7 @@ class SqliteStore:
         for table, numbers in rows.deletes.items():
             await self._database.executemany(f"DELETE FROM {table} WHERE id = ?", [(n,) for n in numbers])  # noqa: S608
         for table, upserts in rows.upserts.items():
-            await self._database.executemany(_UPSERT[table], upserts)
+            await self._database.executemany(UPSERT[table], upserts)
 
     async def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
         statement = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -147,18 +139,23 @@ class SqliteStore:
         return Answer(*found[0]) if found else None
 
     async def _ask(self, statement: str, values: tuple[int | str, ...]) -> list[Any]:
+        await self._there.wait()
         try:
             return list(await self._reader.execute_fetchall(statement, values))
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+            raise failed(self.path, error) from error
 
     async def forget_answers(self, before: int) -> None:
         async with self._transaction():
             await self._database.execute("DELETE FROM commands WHERE at < ?", (before,))
 
-    async def probe(self) -> None:
+    async def probe(self, *, write: bool = True) -> None:
         async with self._transaction():
-            await self._database.execute("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(64)))")
+            if write:
+                await self._database.execute("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(64)))")
+
+    async def damage(self) -> str | None:
+        return await asyncio.to_thread(damage, self.path)
 
     async def rows(self) -> Tables:
         tables = no_tables()
@@ -172,6 +169,36 @@ class SqliteStore:
             for table in COLUMNS:
                 await self._database.execute(f"DELETE FROM {table}")  # noqa: S608
             await self._write(rows)
+
+    async def renew(self, rows: Rows) -> None:
+        beside = self.path.with_name(f"{self.path.name}.renewing")
+        async with self._writing:
+            try:
+                beside.unlink(missing_ok=True)  # what a renewal left that was killed
+                await asyncio.to_thread(made_anew, self.path, beside, rows)
+                await self._exchange(beside)
+            except OSError as error:
+                raise StoreError(f"{self.path}: {error}") from error
+            finally:
+                for suffix in ("", "-journal"):
+                    beside.with_name(beside.name + suffix).unlink(missing_ok=True)
+
+    async def _exchange(self, fresh: Path) -> None:
+        """Put another file in the database's place. The old one's write-ahead log must not be taken for the new one's:
+        nobody may have the old one open when the new one is opened."""
+        await asyncio.to_thread(sync, fresh)
+        self._there.clear()
+        await self._reader.close()
+        await self._database.close()
+        try:
+            os.replace(fresh, self.path)
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            await asyncio.to_thread(_prepare, self.path, False)
+            self._database, self._reader = await _connections(self.path)
+        except (OSError, sqlite3.Error, StoreError) as error:
+            raise StoreUncertain(f"{self.path}: {error}") from error
+        self._there.set()
 
     def size(self) -> tuple[int, int]:
         wal = self.path.with_name(self.path.name + "-wal")
@@ -233,16 +260,25 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
+async def _connections(path: Path) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
+    """One that writes, one that reads."""
+    opened = []
+    # FULL: what was answered survives a power cut.
+    for further in ("PRAGMA synchronous = FULL", "PRAGMA query_only = ON"):
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        for pragma in (*PRAGMAS, further):
+            await connection.execute(pragma)
+        opened.append(connection)
+    return opened[0], opened[1]
+
+
 def _prepare(path: Path, create: bool) -> None:
     """Bring the file up to date. WAL stays with it: readers never wait for the writer."""
     if not create and path.is_file() and not path.stat().st_size:
         raise StoreCorrupt(f"{path} is empty: the log that was in it is gone")
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as database:
-            database.execute("PRAGMA busy_timeout = 5000")
+        with closing(connect(path)) as database:
             migrate(database, str(path))
             database.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError as error:
-        raise StoreError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise StoreCorrupt(f"{path}: {error}") from error
+    except sqlite3.Error as error:
+        raise failed(path, error) from error

@@ -4,15 +4,47 @@ Bytes in, bytes out. Encoding, hashing, deciding and gathering many commands int
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from innerd.log.projection import Rows, Tables
 
+Fault = Literal["full", "read_only", "io", "locked", "permission", "corrupt", "not_a_database", "tampered", "other"]
+
+# What each kind of trouble is, and what helps. Whatever stores the log sorts its own errors into these.
+FAULTS: dict[Fault, tuple[str, str]] = {
+    "full": ("there is no room left on its disk", "make room there; nothing has to be started again"),
+    "read_only": ("it can't be written to: it, its folder or its file system is read-only", "mount it read-write"),
+    "io": ("its disk failed to read or write (I/O error)", "see to the disk: dmesg, smartctl; then restore a backup"),
+    "locked": ("another program holds a lock on it", "end that program: fuser -v FILE names it"),
+    "permission": ("it can't be opened", "is it a file, and may root open it? see ls -l, and the journal for AppArmor"),
+    "corrupt": (
+        "it is damaged",
+        "innerd verify NETWORK says what; where the events are whole, innerd rebuild NETWORK makes the rest anew,"
+        " else restore a backup",
+    ),
+    "not_a_database": ("it is no log of innerd", "is it the right file? else restore a backup"),
+    "tampered": ("it is not what was written", "innerd verify NETWORK says where; restore a backup from before"),
+    "other": ("it can't be used", "see the log of the coordinator"),
+}
+
 
 class StoreError(Exception):
-    """The store could not do it and nothing was stored (disk full, I/O error)."""
+    """The store could not do it and nothing was stored. `fault` is the kind of trouble, `hint` what helps."""
+
+    def __init__(self, message: str, fault: Fault = "other") -> None:
+        super().__init__(message)
+        self.fault: Fault = fault
+
+    @property
+    def hint(self) -> str:
+        return FAULTS[self.fault][1]
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether trying again can't help."""
+        return self.fault in ("corrupt", "not_a_database", "tampered")
 
 
 class StoreUncertain(Exception):
@@ -23,8 +55,11 @@ class StoreNewer(Exception):
     """A newer release wrote the log: nothing was touched."""
 
 
-class StoreCorrupt(Exception):
-    """What is stored can't be what was stored: a broken chain, a gap, another application's file."""
+class StoreCorrupt(StoreError):
+    """What is stored can't be what was stored: a damaged page, a broken chain, a gap, another application's file."""
+
+    def __init__(self, message: str, fault: Fault = "tampered") -> None:
+        super().__init__(message, fault)
 
 
 class Stored(Struct, frozen=True, gc=False):
@@ -82,8 +117,13 @@ class Store(Protocol):
         """Forget the answers given before a time (seconds since 1970)."""
         ...
 
-    async def probe(self) -> None:
-        """Try whether writing works again. Raises StoreError."""
+    async def probe(self, *, write: bool = True) -> None:
+        """Try whether writing works; without `write` only whether it might begin, and nothing goes to the disk. Raises
+        StoreError."""
+        ...
+
+    async def damage(self) -> str | None:
+        """Look at all that is stored, every page of it: what is wrong with the first that is damaged."""
         ...
 
     async def rows(self) -> Tables:
@@ -92,6 +132,11 @@ class Store(Protocol):
 
     async def replace_rows(self, rows: Rows) -> None:
         """Empty the read models and write these rows."""
+        ...
+
+    async def renew(self, rows: Rows) -> None:
+        """Make all that is stored anew: of the records alone, byte for byte and their chain checked, and of these rows.
+        For a store that is damaged elsewhere. Raises StoreCorrupt where the records are."""
         ...
 
     def size(self) -> tuple[int, int]:

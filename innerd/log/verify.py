@@ -12,10 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from innerd.log import chain, codec
+from innerd.log.database import SELECT, connect, damage_in
 from innerd.log.migrate import APPLICATION_ID
 from innerd.wire.checkpoint import Checkpoint
-
-_SELECT = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events ORDER BY seq"
 
 Row = tuple[int, bytes, bytes, bytes]
 
@@ -49,21 +48,34 @@ class Elsewhere(Exception):
     """A checkpoint of a part of the log that this one does not have: nothing can be said of it."""
 
 
+class Damaged(Exception):
+    """The chain holds, but something else in the file is damaged: an index, a read model, a page that nobody uses."""
+
+
 def verify_file(
-    path: Path, remembered: tuple[int, str] | None = None, asked: Collection[int] = frozenset()
+    path: Path,
+    remembered: tuple[int, str] | None = None,
+    asked: Collection[int] = frozenset(),
+    *,
+    whole: bool = True,
 ) -> Verified:
-    """Check a whole log. `remembered` is a revision and its chain hash that somebody saw; `asked` are revisions whose
-    chain hashes are wanted. Raises Tampered, NoLog, FileNotFoundError."""
+    """Check a log: first its records, then (unless not `whole`) every page of the file. `remembered` is a revision and
+    its chain hash that somebody saw; `asked` are revisions whose chain hashes are wanted. Raises Tampered, NoLog,
+    Damaged, FileNotFoundError."""
     if not path.is_file():
         raise FileNotFoundError(path)
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        with closing(connect(path)) as database:
             database.execute("PRAGMA query_only = ON")
             if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise NoLog(f"{path} is no log of innerd")
-            return walk(iter(database.execute(_SELECT)), remembered, asked)
+            found = walk(iter(database.execute(SELECT)), remembered, asked)
+            broken = damage_in(database) if whole else None
     except sqlite3.DatabaseError as error:
         raise NoLog(f"{path}: {error}") from error
+    if broken is not None:
+        raise Damaged(f"{path}: its {found.events} events are whole, but the file is damaged beside them: {broken}")
+    return found
 
 
 def walk(

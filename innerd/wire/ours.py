@@ -132,6 +132,16 @@ class RecordContents(Struct, kw_only=True):
     value: str
 
 
+class Trouble(Struct, kw_only=True, frozen=True):
+    """Something that is wrong with the coordinator now: `kind` is log (nothing can be changed), rewound (peers have
+    seen more of the log than there is), device or clock."""
+
+    kind: str
+    code: str
+    text: str
+    hint: str | None = None
+
+
 class Status(Struct, kw_only=True):
     """`GET /v1/admin/status`."""
 
@@ -150,6 +160,7 @@ class Status(Struct, kw_only=True):
     endpoint: str | None
     device_errors: int
     follower_errors: dict[str, int]
+    troubles: list[Trouble] = []
 
 
 class PeerConvergence(Struct, kw_only=True):

@@ -15,6 +15,7 @@ _BY_KIND: dict[Kind, int] = {
     "invitation": 401,
     "unauthorized": 401,
     "unavailable": 503,
+    "damaged": 503,
     "conflict": 412,
     "too_large": 413,
     "too_often": 429,

@@ -46,7 +46,7 @@ def test_no_row_differs_that_only_the_writer_wrote(steps: list[Step], together: 
         store = MemoryStore()
         writer = await live(store, steps, together)
         kept = await store.rows()
-        assert await writer.rebuild() == 0
+        assert await writer.upkeep.rebuild() == (0, None)
         assert await store.rows() == kept
         assert plain(kept) == naive(writer.network)
 
@@ -64,7 +64,7 @@ def test_nor_in_a_file(tmp_path: Path, steps: list[Step], together: int) -> None
         try:
             writer = await live(store, steps, together)
             kept = await store.rows()
-            assert await writer.rebuild() == 0
+            assert await writer.upkeep.rebuild() == (0, None)
             assert await store.rows() == kept
             assert plain(kept) == naive(writer.network)
         finally:
@@ -131,9 +131,9 @@ async def test_rows_changed_behind_our_back_are_counted_and_mended(store: Store,
     before = await store.rows()
     by_hand(store, deed)
     assert await store.rows() != before
-    assert await writer.rebuild() == rows
+    assert await writer.upkeep.rebuild() == (rows, None)
     assert await store.rows() == before
-    assert await writer.rebuild() == 0
+    assert await writer.upkeep.rebuild() == (0, None)
 
 
 async def test_rows_are_replayed_from_the_log_alone(store: Store) -> None:
@@ -161,7 +161,7 @@ async def test_changes_wait_while_it_lasts_and_none_is_lost() -> None:
     store = Slow()
     writer = await live(store, BEGUN)
     by_hand(store, edit)
-    rebuilding = asyncio.create_task(writer.rebuild())
+    rebuilding = asyncio.create_task(writer.upkeep.rebuild())
     await store.replacing.wait()
     appends, revision = len(store.appends), writer.network.revision
     changes = [asyncio.create_task(writer.submit(cidr(number), LOCAL)) for number in (200, 201, 202)]
@@ -170,22 +170,22 @@ async def test_changes_wait_while_it_lasts_and_none_is_lost() -> None:
     assert (len(store.appends), writer.network.revision) == (appends, revision)
     assert not any(change.done() for change in changes)
     store.may_replace.set()
-    assert await rebuilding == 1
+    assert await rebuilding == (1, None)
     assert [(await change).revision for change in changes] == [revision + 1, revision + 2, revision + 3]
     assert plain(await store.rows()) == naive(writer.network)
-    assert await writer.rebuild() == 0
+    assert await writer.upkeep.rebuild() == (0, None)
 
 
 async def test_a_rebuild_waits_for_the_commit_under_way() -> None:
     b = await bench()
     change = await b.hold_one(cidr(1))
-    rebuilding = asyncio.create_task(b.writer.rebuild())
+    rebuilding = asyncio.create_task(b.writer.upkeep.rebuild())
     for _ in range(20):
         await asyncio.sleep(0)
     assert not rebuilding.done()
     b.store.release()
     await change
-    assert await rebuilding == 0
+    assert await rebuilding == (0, None)
 
 
 async def test_a_store_that_can_not_is_said_so_and_writing_goes_on() -> None:
@@ -196,6 +196,6 @@ async def test_a_store_that_can_not_is_said_so_and_writing_goes_on() -> None:
     store = Failing()
     writer = await live(store, BEGUN)
     with pytest.raises(Refused) as refused:
-        await writer.rebuild()
+        await writer.upkeep.rebuild()
     assert refused.value.code == "store_unavailable"
     assert (await writer.submit(cidr(200), LOCAL)).revision == writer.network.revision

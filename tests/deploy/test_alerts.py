@@ -54,6 +54,18 @@ CHANGES = [
     ("broken > 0", "broken > 1"),
     ("forked > 0", "forked > 1"),
     ("for: 15m", "for: 14m"),
+    ("log_failing > 0", "log_failing > 1"),
+    ("innerd_device_failing > 0", "innerd_device_failing > 1"),
+    ("ahead > 0", "ahead > 1"),
+    ("doubted > 0", "doubted > 1"),
+    ("behind > 0", "behind > 1"),
+    ("busy_total[15m]", "busy_total[10m]"),
+    ("> 512 *", "> 513 *"),
+    ("for: 1d", "for: 23h"),
+    ("free_bytes < 64", "free_bytes < 63"),
+    ("<= 0", "< 0"),
+    ("inn_device_failing > 0", "inn_device_failing > 1"),
+    ("disk_failing > 0", "disk_failing > 1"),
 ]
 
 

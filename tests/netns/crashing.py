@@ -27,7 +27,7 @@ from tests.netns.steps import NETWORK
 SERVE = ("innerd", "serve", NETWORK)
 DATABASE = f"/var/lib/innerd/{NETWORK}.db"
 SOCKET = f"/run/innerd/{NETWORK}.sock"
-FILES = ("", "-wal", "-shm")
+FILES = (".db", ".db-wal", ".db-shm", ".head")
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -242,15 +242,15 @@ def append(path: Path, type_: str, data: dict[str, Any], *, version: int = 1, at
 
 def taken(path: Path) -> dict[str, bytes]:
     """The files of a log as they are."""
-    found = {suffix: path.with_name(path.name + suffix) for suffix in FILES}
+    found = {suffix: path.with_suffix(suffix) for suffix in FILES}
     return {suffix: file.read_bytes() for suffix, file in found.items() if file.exists()}
 
 
 def put_back(path: Path, files: dict[str, bytes]) -> None:
     for suffix in FILES:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.with_suffix(suffix).unlink(missing_ok=True)
     for suffix, content in files.items():
-        path.with_name(path.name + suffix).write_bytes(content)
+        path.with_suffix(suffix).write_bytes(content)
 
 
 def twice(found: list[dict[str, Any]]) -> list[str]:

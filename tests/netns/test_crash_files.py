@@ -1,5 +1,6 @@
 """A log as a power cut, a bad disk, a newer release or a person leaves it: what is served, and what is refused."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from innerd import heads
+from tests.log.damage import spoil
 from tests.netns import crashing, steps
 from tests.netns.crashing import DATABASE, SERVE
-from tests.netns.lab import Host, Lab
+from tests.netns.lab import Host, Lab, wait_for
 from tests.netns.steps import NETWORK
 from tests.netns.test_refusals import refused
 
 FOUNDED, WRITTEN = 4, 5  # events in the checkpointed part, events (each a transaction) that are in the WAL alone
+ADD_CIDR = ("innerd", "add-cidr", NETWORK, "--name", "never", "--cidr", "10.42.98.0/24", "--parent", NETWORK)
 FRAME = 24 + 4096  # of a WAL: header and page
 
 
@@ -29,6 +33,8 @@ class Made:
         for number in range(WRITTEN):
             name, block = f"cats{number}", f"10.42.{number + 1}.0/24"
             host.run("innerd", "add-cidr", NETWORK, "--name", name, "--cidr", block, "--parent", NETWORK)
+        written = crashing.head(self.database)[0]
+        wait_for(lambda: (heads.remembered(self.database) or (0,))[0] == written, "the head to be remembered")
         crashing.kill(process)
         self.torn_off = crashing.taken(self.database)
         with closing(sqlite3.connect(self.database)) as log:
@@ -109,7 +115,10 @@ def nothing_left(wal: bytes) -> bytes:
     ],
 )
 def test_a_torn_wal_costs_the_transactions_it_tore_and_no_more(made: Made, tear, lost: int) -> None:
-    crashing.put_back(made.database, made.torn_off | {"-wal": tear(made.torn_off["-wal"])})
+    crashing.put_back(made.database, made.torn_off | {".db-wal": tear(made.torn_off[".db-wal"])})
+    if lost:
+        assert refused(made.host, *SERVE) == (7, "log_rewound"), "what was acknowledged is gone: nobody is told less"
+        made.database.with_suffix(".head").unlink()  # who knows no more than the log goes on with it
     process = steps.serve(made.host)
     kept = made.records[: len(made.records) - lost]
     assert crashing.records(made.database) == kept
@@ -125,7 +134,7 @@ def test_a_torn_wal_costs_the_transactions_it_tore_and_no_more(made: Made, tear,
 
 def flip(made: Made, found: bytes, at: int = 0) -> None:
     """Another byte in place of one of the file, where nothing but the log has these bytes."""
-    content = made.whole[""]
+    content = made.whole[".db"]
     assert content.count(found) == 1, content.count(found)
     place = content.index(found) + at
     made.database.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
@@ -257,7 +266,7 @@ def test_the_log_of_another_network_is_not_served_with_this_ones_key(made: Made,
     other = empty_lab.host("other")
     steps.found(other, "10.42.0.0/16")
     content = other.path(DATABASE).read_bytes()
-    crashing.put_back(made.database, {"": content})
+    crashing.put_back(made.database, {".db": content})
     assert refused(made.host, *SERVE) == (2, "config_invalid")
     assert "private-key is not the one that the peers of this network know" in made.host.ask(*SERVE).stderr
     assert made.database.read_bytes() == content
@@ -280,3 +289,50 @@ def test_a_log_that_went_away_is_not_made_anew(made: Made) -> None:
     assert not made.database.exists()
     aside.rename(made.database)
     crashing.serves_and_writes(made.host, "after", "10.42.99.0/24")
+
+
+def test_a_lost_wal_is_not_served_in_silence_and_the_way_out_works(made: Made, tmp_path: Path) -> None:
+    """What the hint says, typed."""
+    crashing.put_back(made.database, {name: data for name, data in made.torn_off.items() if name in (".db", ".head")})
+    done = made.host.ask(*SERVE)
+    assert (done.returncode, done.stderr.count("[log_rewound]")) == (7, 1), done.stderr
+    assert f"but 1.{len(made.records)} was written" in done.stderr
+    made.host.run("innerd", "backup", NETWORK, "/run/.lab/left.db")
+    config = f"/etc/innerd/{NETWORK}.toml"
+    kept = made.host.path(config).read_bytes()
+    made.database.unlink()
+    made.host.run("rm", config)
+    made.host.run("innerd", "restore", "/run/.lab/left.db")
+    made.host.run("rm", "/run/.lab/left.db")
+    assert made.host.path(config).read_bytes() == kept
+    crashing.serves_and_writes(made.host, "after", "10.42.99.0/24")
+
+
+@pytest.mark.parametrize("page", ["events_by_type", "peers"])
+def test_damage_is_said_while_it_serves_and_mended_without_a_restart(made: Made, page: str) -> None:
+    spoil(made.database, page)
+    process = steps.serve(made.host)
+    said = lambda: steps.asked(made.host, "innerd", "status", NETWORK)["troubles"]  # noqa: E731
+    wait_for(lambda: [(one["kind"], one["code"]) for one in said()] == [("log", "log_corrupt")], "it to be said")
+    doctor = made.host.ask("innerd", "doctor", NETWORK, "--json")
+    checks = {(one["check"], one["state"], one["status"]) for one in json.loads(doctor.stdout)["checks"]}
+    assert ("log", "failed", 7) in checks
+    assert refused(made.host, *ADD_CIDR) == (7, "log_corrupt")
+    made.host.run("innerd", "rebuild", NETWORK)
+    assert said() == []
+    made.host.run(*ADD_CIDR)
+    made.host.run("innerd", "verify", NETWORK)
+    crashing.kill(process)
+    assert crashing.records(made.database)[:-1] == made.records
+
+
+def test_a_lock_of_another_program_is_said_before_anybody_wants_to_change_something(made: Made) -> None:
+    process = steps.serve(made.host)
+    said = lambda: steps.asked(made.host, "innerd", "status", NETWORK)["troubles"]  # noqa: E731
+    with closing(sqlite3.connect(made.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        wait_for(lambda: [one["code"] for one in said()] == ["store_unavailable"], "the lock to be said", 40)
+        assert "another program holds a lock" in said()[0]["text"]
+        other.execute("ROLLBACK")
+    wait_for(lambda: said() == [], "it to be well again", 40)
+    crashing.kill(process)
