@@ -30,6 +30,7 @@ from innerd.api.services import Services
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range, signer_of
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
+from innerd.coordinator.history import History
 from innerd.coordinator.names import Names, with_addresses
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import ANSWERS_KEPT, Writer
@@ -90,6 +91,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
         hub = Hub(writer, presence, time.time, config.dns.suffix, signer_of(config, writer.network.id))
         services = Services(
             writer=writer,
+            history=History(writer),
             presence=presence,
             hub=hub,
             convergence=Convergence(writer, presence, hub, time.time),

@@ -76,6 +76,7 @@ CODES: dict[str, Kind] = {
     "store_unavailable": "unavailable",
     "rate_limited": "too_often",
     "not_serving": "unavailable",
+    "busy": "unavailable",
 }
 
 

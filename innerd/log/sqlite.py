@@ -137,7 +137,7 @@ class SqliteStore:
         found = await self._ask(statement, (time,))
         return int(found[0][0]) if found else _LAST
 
-    async def _types(self, prefix: str) -> list[str]:
+    async def _types(self, prefix: str | tuple[str, ...]) -> list[str]:
         """The types that there are, by hopping over the index from one to the next."""
         return [row[0] for row in await self._ask(_DISTINCT_TYPES, ()) if row[0].startswith(prefix)]
 
