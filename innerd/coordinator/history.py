@@ -81,7 +81,7 @@ class Sight(Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """What is asked of the past: of each kind so much at once, in bounded memory, and the loop is never held for long."""
+    """What is asked of the past: of each kind so much at once, in bounded memory, in turns with all else."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer

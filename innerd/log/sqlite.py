@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,13 @@ _UPSERT = {
 class SqliteStore:
     """Open with `await SqliteStore.open(path)`; `create=True` for a new network."""
 
-    def __init__(self, path: Path, database: aiosqlite.Connection, reader: aiosqlite.Connection, lock: int) -> None:
+    def __init__(
+        self, path: Path, database: aiosqlite.Connection, readers: list[aiosqlite.Connection], lock: int
+    ) -> None:
         self.path = path
         self._database = database
-        self._reader = reader  # sees what is committed, and never keeps the writer waiting
+        # See what is committed, and never keep the writer waiting; searches may take long and keep nobody else waiting.
+        self._reader, self._searcher = readers
         self._lock = lock
         self.busy = 0  # transactions that another program's lock kept out
         self._writing = asyncio.Lock()  # one transaction at a time: the connection has only one
@@ -56,12 +59,13 @@ class SqliteStore:
             # FULL: what was answered survives a power cut.
             await database.execute("PRAGMA synchronous = FULL")
             await database.execute("PRAGMA busy_timeout = 5000")
-            reader = await aiosqlite.connect(path, isolation_level=None)
-            await reader.execute("PRAGMA query_only = ON")
+            readers = [await aiosqlite.connect(path, isolation_level=None) for _ in range(2)]
+            for reader in readers:
+                await reader.execute("PRAGMA query_only = ON")
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, database, reader, lock)
+        return cls(path, database, readers, lock)
 
     async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
         async with self._transaction():
@@ -128,8 +132,12 @@ class SqliteStore:
             first = max(first, await self._first_seq(">=", query.since))
         if query.until is not None:
             last = min(last, await self._first_seq(">", query.until) - 1)
-        statement, values = _search(query, await self._types(query.type), first, last, limit)
-        return [Stored(*row) for row in await self._ask(statement, values)] if statement else []
+        found: list[Stored] = []
+        for statement, values in _searches(query, await self._types(query.type), first, last, limit):
+            found += [Stored(*row) for row in await self._ask(statement, values, self._searcher)]
+            found.sort(key=lambda stored: stored.seq)
+            found = found[-limit:] if query.newest else found[:limit]
+        return found
 
     async def _first_seq(self, comparison: str, time: str) -> int:
         """The first record at (`>=`) or behind (`>`) a time; times never run backwards in the log."""
@@ -146,9 +154,11 @@ class SqliteStore:
         found = await self._ask(statement, (actor, id))
         return Answer(*found[0]) if found else None
 
-    async def _ask(self, statement: str, values: tuple[int | str, ...]) -> list[Any]:
+    async def _ask(
+        self, statement: str, values: tuple[int | str, ...], reader: aiosqlite.Connection | None = None
+    ) -> list[Any]:
         try:
-            return list(await self._reader.execute_fetchall(statement, values))
+            return list(await (reader or self._reader).execute_fetchall(statement, values))
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
 
@@ -179,6 +189,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self._reader.close()
+        await self._searcher.close()
         await self._database.close()
         os.close(self._lock)
 
@@ -194,11 +205,15 @@ WITH RECURSIVE hop(type) AS (
 ) SELECT type FROM hop WHERE type IS NOT NULL"""
 
 
-def _search(query: Query, types: list[str], first: int, last: int, limit: int) -> tuple[str, tuple[int | str, ...]]:
-    """The statement of a query, or an empty one where nothing can match.
+_Statement = tuple[str, tuple[int | str, ...]]
+_TOGETHER = 100  # selects in one statement; SQLite takes 500
+
+
+def _searches(query: Query, types: list[str], first: int, last: int, limit: int) -> Iterator[_Statement]:
+    """The statements of a query: what it asks for is the first (or last) of what they find.
 
     One select for each type (and actor) that runs along an index in the order of the log and stops at the limit, so
-    that a page costs the same whatever the log's size; then the first of them all.
+    that a page costs the same whatever the log's size.
     """
     if query.subject is None and not query.type and not query.actors:
         keys: list[tuple[str, tuple[str, ...]]] = [("", ())]
@@ -211,16 +226,20 @@ def _search(query: Query, types: list[str], first: int, last: int, limit: int) -
         keys = [(" AND actor = ? AND type = ?", (actor, type_)) for actor in query.actors for type_ in types]
     else:
         keys = [(" AND type = ?", (type_,)) for type_ in types]
-    if not keys or (query.type and not types):
-        return "", ()
-    order = "DESC" if query.newest else "ASC"
+    if query.type and not types:
+        return
+    for at in range(0, len(keys), _TOGETHER):
+        yield _search(keys[at : at + _TOGETHER], query.newest, first, last, limit)
+
+
+def _search(keys: list[tuple[str, tuple[str, ...]]], newest: bool, first: int, last: int, limit: int) -> _Statement:
+    order = "DESC" if newest else "ASC"
     columns = "SELECT seq, CAST(record AS BLOB) AS record, salt, chain FROM events"
     selects = [f"SELECT * FROM ({columns} WHERE seq BETWEEN ? AND ?{w} ORDER BY seq {order} LIMIT ?)" for w, _ in keys]  # noqa: S608
-    union = f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?"  # noqa: S608
     values: list[int | str] = []
     for _, given in keys:
         values += [first, last, *given, limit]
-    return f"SELECT * FROM ({union}) ORDER BY seq", (*values, limit)  # noqa: S608
+    return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?", (*values, limit)  # noqa: S608
 
 
 def _take_lock(path: Path) -> int:

@@ -49,7 +49,8 @@ class Answer(Struct, frozen=True, gc=False):
 
 class Query(Struct, frozen=True, kw_only=True):
     """Which records: all conditions together. `after` is exclusive, `upto` inclusive; times are as records hold them,
-    inclusive; `type` is a prefix, or some of which any; of `actors` any; `newest` takes the last ones instead of the first."""
+    inclusive; `type` is a prefix, or some of which any; of `actors` any; `newest` takes the last instead of the first
+    ones."""
 
     after: int = 0
     upto: int | None = None

@@ -184,8 +184,8 @@ class MadeBy(Struct, kw_only=True):
 
 
 class Why(Struct, kw_only=True):
-    """`GET /v1/why`. `rule`, `cidrs` and `peer` as in `domain/why`; `text` says it in a sentence. Where the event that made
-    it so is not remembered, `since` is null, and it was so before the revision `since_before`."""
+    """`GET /v1/why`. `rule`, `cidrs` and `peer` as in `domain/why`; `text` says it in a sentence. Where the event that
+    made it so is not remembered, `since` is null, and it was so before the revision `since_before`."""
 
     a: str
     b: str

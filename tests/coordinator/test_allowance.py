@@ -1,4 +1,4 @@
-"""What a peer may write to the log: ten events an hour, over restarts too; what administrators change is not counted."""
+"""What a peer may write to the log: ten events an hour, over restarts too; administrators change what they like."""
 
 import pytest
 

@@ -15,21 +15,8 @@ from innerd.log.memory import MemoryStore
 from tests.coordinator.bench import bench, cidr
 from tests.coordinator.test_history import networks
 from tests.coordinator.test_replay import live
-from tests.domain.oracle import narrowest, sees
+from tests.domain.oracle import narrowest, told
 from tests.log.histories import STEPS, Step
-
-
-def told(stages: list[Network], a: int, b: int, revision: int) -> tuple[bool, int] | None:
-    """Whether two peers see each other at a revision, and the event that made it so: by looking at each in turn."""
-    found: tuple[bool, int] | None = None
-    for network in stages[1 : revision + 1]:
-        there = a in network.peers and b in network.peers
-        now = sees(network, network.peers[a], network.peers[b]) if there else None
-        if now is None:
-            found = None
-        elif found is None or found[0] != now:
-            found = (now, network.revision)
-    return found
 
 
 def cases(stages: list[Network]) -> Iterator[tuple[int, int, int]]:
