@@ -75,7 +75,6 @@ class Opened(Struct):
     config: Config
     store: SqliteStore
     writer: Writer
-    presence: Presence
     hub: Hub
     services: Services
 
@@ -102,7 +101,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
             shared_secret=lambda key: keys.shared_secret(config.private_key, key),
             own_address=address_of(config),
         )
-        yield Opened(config, store, writer, presence, hub, services)
+        yield Opened(config, store, writer, hub, services)
     except UnknownEvent as error:
         raise _newer(f"the log of {paths.network} was written by a newer release: {error}") from error
     except StoreCorrupt as error:
@@ -203,7 +202,7 @@ class Coordinator:
             config.private_key,
             config.listen_port,
             lambda: writer.network,
-            opened.presence,
+            opened.services.presence,
             self._bring_up,
             opened.hub.farewells,
         )
@@ -281,7 +280,7 @@ class Coordinator:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
         for run in (self._sync.run, self._watch, self._opened.hub.teller.run, self._keep_house, self._keep_hosts):
             self._tasks.append(asyncio.create_task(run()))
-        writer, presence = self._opened.writer, self._opened.presence
+        writer, presence = self._opened.writer, self._opened.services.presence
         for beside in (keep_trying(writer), keep_told(lambda: headline(writer, presence, self._sync))):
             self._tasks.append(asyncio.create_task(beside))
         self._hosts_stirred.set()

@@ -326,7 +326,6 @@ def test_the_traces_are_found_where_they_may_be() -> None:
             peer = life.network.peers[number]
             assert {
                 peer.name,
-                f"peer:{peer.id}",
                 str(peer.ip),
                 peer.public_key.lower(),
                 f"203.0.113.{number}:4000",
