@@ -56,7 +56,8 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
             raise Refused("not_admin", "only administrators may ask about others")
     if one.id == other.id:
         raise Refused("invalid_request", f'"{one.name}" and "{other.name}" are one peer')
-    sight = await services.history.sight(network, one.id, other.id)
+    async with services.history.sights[asks.admin_capable()].take():
+        sight = await services.history.sight(network, one.id, other.id)
     since = _made(sight.since, writer.view, asks)
     return json(
         ours.why_json(one.name, other.name, network.revision, sight.reason, since, sight.before), network.revision

@@ -20,6 +20,7 @@ from innerd.log.codec import Envelope
 from innerd.log.store import Query, Store
 
 _PAGE = 200  # events folded between two turns of the loop
+_STRETCH = 5_000  # revisions that are searched at once for what decides who sees whom
 
 _REVISION = re.compile(r"[0-9]{1,18}")
 
@@ -89,6 +90,8 @@ class History:
         self._sightings = Sightings()
         self._catching_up = asyncio.Lock()
         self._folds = Turns("the network as it was", 1, 16)
+        # Of administrators (True) and of the others, who must not take their places.
+        self.sights = {asks: Turns("why two peers see each other", 8, 256) for asks in (True, False)}
         self.pages = Turns("pages of the log", 4, 64)
         self.follows = Turns("a log that goes on", 32, 0)
 
@@ -113,7 +116,10 @@ class History:
         """Know who saw whom up to a revision. The first time that is the whole log, but only what matters of it."""
         async with self._catching_up:
             while (known := self._sightings.revision) < revision:
-                last = min(known + _PAGE, revision)
-                for stored in await self._store.find(Query(type=CONCERNED, after=known, upto=last), _PAGE):
+                last = min(known + _STRETCH, revision)
+                found = await self._store.find(Query(type=CONCERNED, after=known, upto=last), _STRETCH)
+                for index, stored in enumerate(found, 1):
                     self._sightings.note(stored.seq, codec.decode(stored.record))
+                    if not index % _PAGE:
+                        await asyncio.sleep(0)
                 self._sightings.revision = last

@@ -92,10 +92,10 @@ async def test_what_is_so_at_a_remembered_revision_is_not_folded(long: World) ->
     assert (answer.status, store_of(long).given) == (200, 0)
 
 
-async def crowd(w: World, target: str, count: int) -> list["asyncio.Task[Answer]"]:
+async def crowd(w: World, target: str, count: int, who: str = "ryo") -> list["asyncio.Task[Answer]"]:
     """So many ask while no reader comes on; all that are turned away are by now."""
     store_of(w).open.clear()
-    asking = [asyncio.create_task(ask(w, "ryo", "GET", target)) for _ in range(count)]
+    asking = [asyncio.create_task(ask(w, who, "GET", target)) for _ in range(count)]
     for _ in range(20):
         await asyncio.sleep(0)
     return asking
@@ -118,6 +118,15 @@ async def test_so_many_at_once_and_so_many_wait_and_the_rest_is_told(
     assert [answer.status for answer in answers].count(200) == places + waiting
     assert store.most_inside <= places
     assert (await ask(long, "ryo", "GET", target)).status == 200, "the places are free again"
+
+
+async def test_peers_that_ask_why_without_end_keep_no_administrator_from_asking(long: World) -> None:
+    asking = await crowd(long, "/v1/why?a=ryo", 8 + 256 + 5, "mari")
+    assert [task.result().code for task in asking if task.done()] == ["busy"] * 5
+    admin = asyncio.create_task(ask(long, "ryo", "GET", "/v1/why?a=mari"))
+    store_of(long).open.set()
+    assert (await admin).status == 200
+    assert [answer.status for answer in await asyncio.gather(*asking)].count(200) == 8 + 256
 
 
 async def test_a_place_is_free_again_whatever_became_of_who_had_it(long: World) -> None:
