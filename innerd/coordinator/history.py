@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from innerd.coordinator.turns import Turns
+from innerd.coordinator.places import Places
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
 from innerd.domain.network import EMPTY, Network, fold
@@ -89,11 +89,11 @@ class History:
         self._store = writer.store
         self._sightings = Sightings()
         self._catching_up = asyncio.Lock()
-        self._folds = Turns("the network as it was", 1, 16)
+        self._folds = Places("the network as it was", 1, 16)
         # Of administrators (True) and of the others, who must not take their places.
-        self.sights = {asks: Turns("why two peers see each other", 8, 256) for asks in (True, False)}
-        self.pages = Turns("pages of the log", 4, 64)
-        self.follows = Turns("a log that goes on", 32, 0)
+        self.sights = {asks: Places("why two peers see each other", 8, 256) for asks in (True, False)}
+        self.pages = Places("pages of the log", 4, 64)
+        self.follows = Places("a log that goes on", 32, 0)
 
     async def at(self, revision: int) -> Network:
         """The network at a revision of the log. Raises Refused `busy`."""

@@ -96,9 +96,14 @@ async def crowd(w: World, target: str, count: int, who: str = "ryo") -> list["as
     """So many ask while no reader comes on; all that are turned away are by now."""
     store_of(w).open.clear()
     asking = [asyncio.create_task(ask(w, who, "GET", target)) for _ in range(count)]
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await settled(count)
     return asking
+
+
+async def settled(count: int) -> None:
+    """So many who ask have come as far as they can: one begins in each turn of the loop."""
+    for _ in range(20 * count):
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,8 @@ async def test_peers_that_ask_why_without_end_keep_no_administrator_from_asking(
     asking = await crowd(long, "/v1/why?a=ryo", 8 + 256 + 5, "mari")
     assert [task.result().code for task in asking if task.done()] == ["busy"] * 5
     admin = asyncio.create_task(ask(long, "ryo", "GET", "/v1/why?a=mari"))
+    await settled(1)
+    assert not admin.done()
     store_of(long).open.set()
     assert (await admin).status == 200
     assert [answer.status for answer in await asyncio.gather(*asking)].count(200) == 8 + 256
@@ -158,15 +165,13 @@ async def test_others_have_their_turns_while_the_past_is_folded(long: World) -> 
 async def test_so_many_follow_the_log_at_once(long: World) -> None:
     most = 32
     following = [asyncio.create_task(follow(long)) for _ in range(most)]
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await settled(most)
     answer = await ask(long, "ryo", "GET", "/v1/admin/events?follow=true")
     assert (answer.status, answer.code) == (503, "busy")
     following[0].cancel()
     await asyncio.wait(following[:1])
     following.append(asyncio.create_task(follow(long)))
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await settled(1)
     assert not following[-1].done()
     for task in following:
         task.cancel()
