@@ -32,6 +32,7 @@ from innerd.clock import Clock
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range, signer_of
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
 from innerd.coordinator.feed import Change
+from innerd.coordinator.history import History
 from innerd.coordinator.names import Names, with_addresses
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
@@ -74,7 +75,6 @@ class Opened(Struct):
     config: Config
     store: SqliteStore
     writer: Writer
-    presence: Presence
     hub: Hub
     services: Services
     clock: Clock
@@ -96,6 +96,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
         hub = Hub(writer, presence, time.time, config.dns.suffix, signer_of(config, writer.network.id))
         services = Services(
             writer=writer,
+            history=History(writer),
             presence=presence,
             hub=hub,
             convergence=Convergence(writer, presence, hub, time.time),
@@ -108,7 +109,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
             troubles=lambda: list(troubles(writer, clock, hub)),
         )
         try:
-            yield Opened(config, store, writer, presence, hub, services, clock, keeper)
+            yield Opened(config, store, writer, hub, services, clock, keeper)
         finally:
             await keeper.write()
     except (UnknownEvent, StoreError) as error:
@@ -193,7 +194,7 @@ class Coordinator:
             config.private_key,
             config.listen_port,
             lambda: writer.network,
-            opened.presence,
+            opened.services.presence,
             self._bring_up,
             opened.hub.farewells,
         )
@@ -278,7 +279,7 @@ class Coordinator:
             keep_house(writer, opened.clock),
             keep_trying(writer),
             keep_whole(writer),
-            keep_told(lambda: headline(writer, opened.presence, opened.services.troubles())),
+            keep_told(lambda: headline(writer, opened.services.presence, opened.services.troubles())),
             opened.keeper.run(),
         ):
             self._tasks.append(asyncio.create_task(beside))

@@ -25,6 +25,7 @@ from innerd.api.hub import Hub
 from innerd.api.services import Services
 from innerd.api.streams import Stream
 from innerd.coordinator.device_sync import DeviceSync
+from innerd.coordinator.history import History
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
@@ -137,6 +138,7 @@ class World:
         self.writer.feed.follow("streams", self.hub.follow)
         self.services = Services(
             writer=self.writer,
+            history=History(self.writer),
             presence=self.presence,
             hub=self.hub,
             convergence=convergence,

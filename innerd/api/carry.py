@@ -14,7 +14,7 @@ from litestar import Request, Response
 from innerd.api.asgi import SESSION
 from innerd.api.services import Services
 from innerd.coordinator.writer import Asked, Render, digest_of, nothing
-from innerd.domain.commands import Command
+from innerd.domain.commands import Command, Redeem
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
 from innerd.wire.innernet import decode
@@ -68,6 +68,7 @@ async def carry_out(request: Asgi, services: Services, command: Command, render:
         expect=_expected(request),
         render=render,
         allowed=partial(session_of(request).still, admin=is_admin_route),
+        bounded=not (is_admin_route or isinstance(command, Redeem)),  # an invitation is redeemed once
     )
     await services.settle(reply.revision)
     headers = {"X-Innerd-Revision": str(reply.revision)}

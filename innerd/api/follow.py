@@ -27,6 +27,13 @@ async def serve_follow(services: Services, session: Session, scope: Scope, recei
     audit_query(services.writer.network, asked)  # a wrong filter is refused before anything is answered
     if "limit" in asked:
         raise Refused("invalid_request", "limit and follow exclude each other", "leave one out")
+    async with services.history.follows.take():
+        await _follow(services, session, asked, scope, receive, send)
+
+
+async def _follow(
+    services: Services, session: Session, asked: Mapping[str, str], scope: Scope, receive: Receive, send: Send
+) -> None:
     await send(
         {
             "type": "http.response.start",

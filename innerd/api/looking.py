@@ -9,8 +9,8 @@ from innerd.api.carry import Asgi, json, session_of
 from innerd.api.convergence import MOST
 from innerd.api.reports import actor_name, audit_page
 from innerd.api.services import Services, Wired
-from innerd.coordinator.history import is_revision, network_at, revision_at
-from innerd.coordinator.history import sight as sight_of
+from innerd.api.sessions import Session
+from innerd.coordinator.history import is_revision, revision_at
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.values import shown as shown_text
@@ -26,7 +26,7 @@ async def network(request: Asgi, services: Wired) -> Response[bytes]:
     at = request.query_params.get("at")
     if at is not None:
         revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
-        view, soft = View.of(await network_at(services.writer.store, revision)), Presence()  # none was kept
+        view, soft = View.of(await services.history.at(revision)), Presence()  # none was kept
     shown = ours.network_json(view, soft, services.clock(), services.internal_endpoint, services.suffix)
     return json(shown, view.network.revision)
 
@@ -36,29 +36,32 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
     """Administrators ask about any pair and any time; a peer about itself and whom it sees, now: for it, who is out of
     sight does not exist."""
     writer, asks = services.writer, session_of(request)
-    network, head = writer.network, writer.network.revision
+    view = writer.view
+    network, head = view.network, view.network.revision
     at = request.query_params.get("at")
     if at is not None:
         if not asks.admin_capable():
             raise Refused("not_admin", "only administrators may look back")
-        head = await revision_at(writer.store, head, services.clock(), at)
-        network = await network_at(writer.store, head)
+        network = await services.history.at(await revision_at(writer.store, head, services.clock(), at))
     asked = dict(request.query_params)
     if "a" in asked and "b" not in asked and asks.peer is not None:  # itself and the one named
         asked = {"a": asks.peer.name, "b": asked["a"]}
     one, other = (_named(network, asked.get(name), name, is_admin=asks.admin_capable()) for name in ("a", "b"))
     if not asks.admin_capable():
         own = asks.peer
-        seen = writer.view.sees
         for peer in (one, other):
-            if peer.id != own.id and not seen(own, peer):
+            if peer.id != own.id and not view.sees(own, peer):
                 raise _nobody()
         if own.id not in (one.id, other.id):
             raise Refused("not_admin", "only administrators may ask about others")
     if one.id == other.id:
         raise Refused("invalid_request", f'"{one.name}" and "{other.name}" are one peer')
-    sight = await sight_of(writer.store, one.id, other.id, head)
-    return json(ours.why_json(one.name, other.name, head, sight.reason, _made(sight.since, writer.network)), head)
+    async with services.history.sights[asks.admin_capable()].take():
+        sight = await services.history.sight(network, one.id, other.id)
+    since = _made(sight.since, writer.view, asks)
+    return json(
+        ours.why_json(one.name, other.name, network.revision, sight.reason, since, sight.before), network.revision
+    )
 
 
 def _named(network: Network, name: str | None, parameter: str, *, is_admin: bool) -> Peer:
@@ -77,11 +80,22 @@ def _nobody(name: str | None = None) -> Refused:
     )
 
 
-def _made(since: Envelope | None, network: Network) -> ours.MadeBy | None:
+def _made(since: Envelope | None, view: View, asks: Session) -> ours.MadeBy | None:
+    """Who did it is told to who may see that peer: to others it was an administrator, whichever."""
     if since is None:
         return None
-    actor = actor_name(since.actor, network)
-    return ours.MadeBy(seq=since.seq, at=since.at, type=since.type, actor=since.actor, actor_name=actor)
+    actor, name = since.actor, actor_name(since.actor, view.network)
+    if not asks.admin_capable() and not _may_know(actor, view, asks):
+        actor, name = "administrator", "an administrator"
+    return ours.MadeBy(seq=since.seq, at=since.at, type=since.type, actor=actor, actor_name=name)
+
+
+def _may_know(actor: str, view: View, asks: Session) -> bool:
+    kind, _, number = actor.partition(":")
+    if kind != "peer":
+        return actor == "coordinator"
+    own, other = (view.network.peers.get(n) for n in (asks.peer.id if asks.peer else 0, int(number)))
+    return own is not None and other is not None and view.sees(own, other)
 
 
 @get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
@@ -147,7 +161,8 @@ def _seconds(text: str | None) -> float:
 
 @get("/v1/admin/events", operation_id="Audit", summary="The log: who did what, when, to what")
 async def audit(request: Asgi, services: Wired) -> Response[bytes]:
-    page = await audit_page(services.writer, dict(request.query_params))
+    async with services.history.pages.take():
+        page = await audit_page(services.writer, dict(request.query_params))
     if "application/x-ndjson" in request.headers.get("accept", ""):
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in page.events)
         return Response(lines, media_type="application/x-ndjson", headers={"ETag": f'"{page.revision}"'})

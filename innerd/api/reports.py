@@ -1,5 +1,6 @@
 """What administrators read of the log: pages of the audit trail."""
 
+import asyncio
 from collections.abc import Mapping
 
 from innerd.coordinator.history import is_revision, parse_time
@@ -11,6 +12,7 @@ from innerd.log.store import Query, Stored
 from innerd.wire import ours
 
 _MOST = 1000
+_AT_ONCE = 100  # records made for showing between two turns of the loop
 
 
 def audit_query(network: Network, asked: Mapping[str, str]) -> Query:
@@ -55,7 +57,11 @@ async def audit_page(writer: Writer, asked: Mapping[str, str]) -> ours.Audit:
         raise Refused("invalid_request", "limit must be at least 1")
     network = writer.network
     query = audit_query(network, asked)
-    found = [audit_record(stored, network) for stored in await writer.store.find(query, limit)]
+    found: list[ours.AuditRecord] = []
+    for stored in await writer.store.find(query, limit):
+        found.append(audit_record(stored, network))
+        if not len(found) % _AT_ONCE:
+            await asyncio.sleep(0)
     more = len(found) == limit and not query.newest
     return ours.Audit(revision=network.revision, events=found, next=found[-1].seq if more else None)
 

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from innerd.api.convergence import Convergence
 from innerd.api.hub import Hub
 from innerd.api.sources import Sources
+from innerd.coordinator.history import History
 from innerd.coordinator.writer import Writer
 from innerd.domain.network import Peer
 from innerd.domain.values import Address, PublicKey
@@ -28,6 +29,7 @@ async def _no_metrics() -> bytes:
 
 class Services(Struct, kw_only=True):
     writer: Writer
+    history: History
     presence: Presence
     hub: Hub
     convergence: Convergence

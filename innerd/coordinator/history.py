@@ -8,17 +8,19 @@ import re
 from datetime import UTC, datetime
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from innerd.coordinator.places import Places
+from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
-from innerd.domain.events import AnyEvent
-from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.network import EMPTY, Network, fold
+from innerd.domain.sight import CONCERNED, Sightings
 from innerd.domain.why import Reason, explain
 from innerd.log import codec
 from innerd.log.codec import Envelope
 from innerd.log.store import Query, Store
 
-_PAGE = 500  # events folded between two turns of the loop
+_PAGE = 200  # events folded between two turns of the loop
+_STRETCH = 5_000  # revisions that are searched at once for what decides who sees whom
 
 _REVISION = re.compile(r"[0-9]{1,18}")
 
@@ -71,38 +73,53 @@ async def network_at(store: Store, revision: int) -> Network:
 
 
 class Sight(Struct, frozen=True, kw_only=True):
-    """What is so between two peers at a revision, and the event that made it so."""
+    """What is so between two peers at a revision, and the event that made it so; or, where that is not remembered, the
+    revision before which it was."""
 
     reason: Reason
     since: Envelope | None
+    before: int | None = None
 
 
-_OF_THE_TREE = ("network.created", "cidr.", "association.")
+class History:
+    """What is asked of the past: of each kind so much at once, in bounded memory, in turns with all else."""
 
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._store = writer.store
+        self._sightings = Sightings()
+        self._catching_up = asyncio.Lock()
+        self._folds = Places("the network as it was", 1, 16)
+        # Of administrators (True) and of the others, who must not take their places.
+        self.sights = {asks: Places("why two peers see each other", 8, 256) for asks in (True, False)}
+        self.pages = Places("pages of the log", 4, 64)
+        self.follows = Places("a log that goes on", 32, 0)
 
-async def sight(store: Store, a: int, b: int, revision: int) -> Sight:
-    """Whether two peers (by id) see each other at a revision, why, and since which event.
+    async def at(self, revision: int) -> Network:
+        """The network at a revision of the log. Raises Refused `busy`."""
+        lately = self._writer.feed.history.at(revision)
+        if lately is not None:
+            return lately.network
+        async with self._folds.take():
+            return await network_at(self._store, revision)
 
-    Only the tree, the associations and the two peers matter, so only their events are read.
-    """
-    found = {}
-    queries = [Query(type=prefix, upto=revision) for prefix in _OF_THE_TREE]
-    queries += [Query(subject=f"peer:{number}", upto=revision) for number in (a, b)]
-    for query in queries:
-        after = 0
-        while page := await store.find(replace(query, after=after), _PAGE):
-            found.update({stored.seq: stored for stored in page})
-            after = page[-1].seq
-            await asyncio.sleep(0)
-    network, before, since = EMPTY, None, None
-    for seq in sorted(found):
-        event: AnyEvent = codec.decode(found[seq].record)
-        network = evolve(network, event)
-        one, other = network.peers.get(a), network.peers.get(b)
-        reason = explain(network, one, other) if one is not None and other is not None else None
-        if reason is not None and (before is None or reason.sees != before.sees):
-            since = codec.envelope(found[seq].record)
-        before = reason
-    if before is None:
-        raise Refused("peer_not_found", "one of the two peers did not exist at that time")
-    return Sight(reason=before, since=since)
+    async def sight(self, network: Network, a: int, b: int) -> Sight:
+        """Whether two peers (by id) of a network of the log see each other, why, and since which event."""
+        revision = network.revision
+        reason = explain(network, network.peers[a], network.peers[b])
+        await self._catch_up(revision)
+        since = self._sightings.since(a, b, revision)
+        found = [] if since.seq is None else await self._store.find(Query(after=since.seq - 1, upto=since.seq), 1)
+        return Sight(reason=reason, since=codec.envelope(found[0].record) if found else None, before=since.before)
+
+    async def _catch_up(self, revision: int) -> None:
+        """Know who saw whom up to a revision. The first time that is the whole log, but only what matters of it."""
+        async with self._catching_up:
+            while (known := self._sightings.revision) < revision:
+                last = min(known + _STRETCH, revision)
+                found = await self._store.find(Query(type=CONCERNED, after=known, upto=last), _STRETCH)
+                for index, stored in enumerate(found, 1):
+                    self._sightings.note(stored.seq, codec.decode(stored.record))
+                    if not index % _PAGE:
+                        await asyncio.sleep(0)
+                self._sightings.revision = last

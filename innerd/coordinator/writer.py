@@ -19,6 +19,7 @@ from time import perf_counter
 import structlog
 from msgspec import Struct
 
+from innerd.coordinator.allowance import Allowance
 from innerd.coordinator.feed import Change, Feed
 from innerd.coordinator.replay import Loaded
 from innerd.coordinator.upkeep import Upkeep, unavailable, unknown
@@ -82,6 +83,7 @@ class _Waiting(Struct):
     rows: Rows
     answer: Answer | None
     actor: str
+    taken: int  # events of the actor's allowance
     change: Change
     head: _Head
     done: "asyncio.Future[None]"
@@ -108,6 +110,7 @@ class Writer:
         self.store = store
         self.upkeep = Upkeep(store, fatal)
         self.feed = Feed(base)
+        self._allowance = Allowance(store, clock)
         view = self.feed.recall(base, loaded.recent)
         self.appended: dict[str, int] = {}  # event type -> count, for metrics
         self.commits = 0
@@ -148,27 +151,37 @@ class Writer:
         expect: int | None = None,
         render: Render = nothing,
         allowed: Allowed = anybody,
+        bounded: bool = False,
     ) -> Reply:
         """Carry out a command. Raises Refused; returns when it is durable and published.
 
         `allowed` is asked about the very network that the command is decided on: rights that were taken while a
-        request was on its way count.
+        request was on its way count. What is `bounded` comes out of the actor's allowance.
         """
+        if bounded:
+            await self._recall(who.actor)
         if asked is None:
-            return await self._submit(command, who, None, expect, render, allowed)
+            return await self._submit(command, who, None, expect, render, allowed, bounded)
         turn = self._turns.setdefault((who.actor, asked.id), _Turn())
         turn.users += 1
         try:
             async with turn.lock:  # a retry that overtakes its first try waits for that one's answer
                 first = await self._first_answer(who.actor, asked)
-                return first or await self._submit(command, who, asked, expect, render, allowed)
+                return first or await self._submit(command, who, asked, expect, render, allowed, bounded)
         finally:
             turn.users -= 1
             if not turn.users:
                 del self._turns[who.actor, asked.id]
 
     async def _submit(
-        self, command: Command, who: Who, asked: Asked | None, expect: int | None, render: Render, allowed: Allowed
+        self,
+        command: Command,
+        who: Who,
+        asked: Asked | None,
+        expect: int | None,
+        render: Render,
+        allowed: Allowed,
+        bounded: bool,
     ) -> Reply:
         if self.upkeep.trouble is not None:
             await self.upkeep.probe()
@@ -179,17 +192,20 @@ class Writer:
                 f"the network is at revision {self._head.view.network.revision}, not {expect}",
                 "look again, then repeat the change",
             )
-        waiting, status, body = self._decide(command, who, asked, render)
+        waiting, status, body = self._decide(command, who, asked, render, bounded)
         if waiting is not None:
             await self._commit(waiting)
         return Reply(status, body, self.network.revision if waiting is None else waiting.head.view.network.revision)
 
     def _decide(
-        self, command: Command, who: Who, asked: Asked | None, render: Render
+        self, command: Command, who: Who, asked: Asked | None, render: Render, bounded: bool
     ) -> tuple[_Waiting | None, int, bytes]:
         before, now = self._head, self._clock()
         at = max(before.at, now)  # times never run backwards in the log; what expires is judged by the clock itself
         happened = decide(before.view.network, command, now)
+        taken = len(happened) if bounded else 0
+        if taken:
+            self._allowance.take(who.actor, taken)
         view, rows = before.view, []
         link = before.chain or chain.genesis(_network_id(command))
         records = []
@@ -201,16 +217,19 @@ class Writer:
             previous, view = view, view.advance(network, (event,))
             rows.append(project(previous, view, (event,)))
         status, body = render(view.network, happened)
-        if not happened and asked is None and before is self._committed:
+        if not happened and before is self._committed:
             return None, status, body
         after = view
-        answer = None if asked is None else Answer(who.actor, asked.id, asked.digest, status, body, int(now))
+        answer = None  # of what was so already nothing is stored: who asks again is told so again
+        if asked is not None and happened:
+            answer = Answer(who.actor, asked.id, asked.digest, status, body, int(now))
         head = _Head(after, link, at) if happened else before
         waiting = _Waiting(
             records,
             rows[0] if len(rows) == 1 else merge(rows),
             answer,
             who.actor,
+            taken,
             Change(before.view, after, happened, at, link.hex(), concerned(before.view, after, happened)),
             head,
             asyncio.get_running_loop().create_future(),
@@ -262,6 +281,7 @@ class Writer:
         failed, self._queue = batch + self._queue, []
         self._head = self._committed
         for waiting in failed:
+            self._allowance.give_back(waiting.actor, waiting.taken)
             if not waiting.done.done():
                 waiting.done.set_exception(answer)
                 waiting.done.exception()  # seen: nobody may be waiting for it any more
@@ -282,6 +302,12 @@ class Writer:
             name = type_of(event)
             self.appended[name] = self.appended.get(name, 0) + 1
             _log.info("event", seq=stored.seq, type=name, subject=subject_of(event), actor=waiting.actor)
+
+    async def _recall(self, actor: str) -> None:
+        try:
+            await self._allowance.recall(actor)
+        except StoreError as error:
+            raise unavailable(error) from error
 
     async def _first_answer(self, actor: str, asked: Asked) -> Reply | None:
         try:

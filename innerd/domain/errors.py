@@ -86,6 +86,7 @@ CODES: dict[str, Kind] = {
     "log_corrupt": "damaged",
     "rate_limited": "too_often",
     "not_serving": "unavailable",
+    "busy": "unavailable",
 }
 
 

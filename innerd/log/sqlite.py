@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ class StoreLocked(Exception):
 class SqliteStore:
     """Open with `await SqliteStore.open(path)`; `create=True` for a new network."""
 
-    def __init__(self, path: Path, database: aiosqlite.Connection, reader: aiosqlite.Connection, lock: int) -> None:
+    def __init__(self, path: Path, connections: "_Connections", lock: int) -> None:
         self.path = path
-        self._database = database
-        self._reader = reader  # sees what is committed, and never keeps the writer waiting
+        # See what is committed, and never keep the writer waiting; searches may take long and keep nobody else waiting.
+        self._database, self._reader, self._searcher = connections
         self._lock = lock
         self.busy = 0  # transactions that another program's lock kept out
         self._writing = asyncio.Lock()  # one transaction at a time: the connection has only one
@@ -50,7 +50,7 @@ class SqliteStore:
             if create:
                 made_private(path)
             await asyncio.to_thread(_prepare, path, create)
-            return cls(path, *await _connections(path), lock)
+            return cls(path, await _connections(path), lock)
         except BaseException:
             os.close(lock)
             raise
@@ -120,8 +120,12 @@ class SqliteStore:
             first = max(first, await self._first_seq(">=", query.since))
         if query.until is not None:
             last = min(last, await self._first_seq(">", query.until) - 1)
-        statement, values = _search(query, await self._types(query.type), first, last, limit)
-        return [Stored(*row) for row in await self._ask(statement, values)] if statement else []
+        found: list[Stored] = []
+        for statement, values in _searches(query, await self._types(query.type), first, last, limit):
+            found += [Stored(*row) for row in await self._ask(statement, values, search=True)]
+            found.sort(key=lambda stored: stored.seq)
+            found = found[-limit:] if query.newest else found[:limit]
+        return found
 
     async def _first_seq(self, comparison: str, time: str) -> int:
         """The first record at (`>=`) or behind (`>`) a time; times never run backwards in the log."""
@@ -129,7 +133,7 @@ class SqliteStore:
         found = await self._ask(statement, (time,))
         return int(found[0][0]) if found else _LAST
 
-    async def _types(self, prefix: str) -> list[str]:
+    async def _types(self, prefix: str | tuple[str, ...]) -> list[str]:
         """The types that there are, by hopping over the index from one to the next."""
         return [row[0] for row in await self._ask(_DISTINCT_TYPES, ()) if row[0].startswith(prefix)]
 
@@ -138,10 +142,11 @@ class SqliteStore:
         found = await self._ask(statement, (actor, id))
         return Answer(*found[0]) if found else None
 
-    async def _ask(self, statement: str, values: tuple[int | str, ...]) -> list[Any]:
+    async def _ask(self, statement: str, values: tuple[int | str, ...], *, search: bool = False) -> list[Any]:
         await self._there.wait()
         try:
-            return list(await self._reader.execute_fetchall(statement, values))
+            reader = self._searcher if search else self._reader
+            return list(await reader.execute_fetchall(statement, values))
         except sqlite3.Error as error:
             raise failed(self.path, error) from error
 
@@ -188,14 +193,13 @@ class SqliteStore:
         nobody may have the old one open when the new one is opened."""
         await asyncio.to_thread(sync, fresh)
         self._there.clear()
-        await self._reader.close()
-        await self._database.close()
+        await self._close()
         try:
             os.replace(fresh, self.path)
             for suffix in ("-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             await asyncio.to_thread(_prepare, self.path, False)
-            self._database, self._reader = await _connections(self.path)
+            self._database, self._reader, self._searcher = await _connections(self.path)
         except (OSError, sqlite3.Error, StoreError) as error:
             raise StoreUncertain(f"{self.path}: {error}") from error
         self._there.set()
@@ -205,9 +209,12 @@ class SqliteStore:
         return self.path.stat().st_size, wal.stat().st_size if wal.exists() else 0
 
     async def close(self) -> None:
-        await self._reader.close()
-        await self._database.close()
+        await self._close()
         os.close(self._lock)
+
+    async def _close(self) -> None:
+        for connection in (self._reader, self._searcher, self._database):
+            await connection.close()
 
 
 # SQLite takes the transaction back by itself: https://sqlite.org/lang_transaction.html, section 3.1.
@@ -221,11 +228,15 @@ WITH RECURSIVE hop(type) AS (
 ) SELECT type FROM hop WHERE type IS NOT NULL"""
 
 
-def _search(query: Query, types: list[str], first: int, last: int, limit: int) -> tuple[str, tuple[int | str, ...]]:
-    """The statement of a query, or an empty one where nothing can match.
+_Statement = tuple[str, tuple[int | str, ...]]
+_TOGETHER = 100  # selects in one statement; SQLite takes 500
+
+
+def _searches(query: Query, types: list[str], first: int, last: int, limit: int) -> Iterator[_Statement]:
+    """The statements of a query: what it asks for is the first (or last) of what they find.
 
     One select for each type (and actor) that runs along an index in the order of the log and stops at the limit, so
-    that a page costs the same whatever the log's size; then the first of them all.
+    that a page costs the same whatever the log's size.
     """
     if query.subject is None and not query.type and not query.actors:
         keys: list[tuple[str, tuple[str, ...]]] = [("", ())]
@@ -238,16 +249,20 @@ def _search(query: Query, types: list[str], first: int, last: int, limit: int) -
         keys = [(" AND actor = ? AND type = ?", (actor, type_)) for actor in query.actors for type_ in types]
     else:
         keys = [(" AND type = ?", (type_,)) for type_ in types]
-    if not keys or (query.type and not types):
-        return "", ()
-    order = "DESC" if query.newest else "ASC"
+    if query.type and not types:
+        return
+    for at in range(0, len(keys), _TOGETHER):
+        yield _search(keys[at : at + _TOGETHER], query.newest, first, last, limit)
+
+
+def _search(keys: list[tuple[str, tuple[str, ...]]], newest: bool, first: int, last: int, limit: int) -> _Statement:
+    order = "DESC" if newest else "ASC"
     columns = "SELECT seq, CAST(record AS BLOB) AS record, salt, chain FROM events"
     selects = [f"SELECT * FROM ({columns} WHERE seq BETWEEN ? AND ?{w} ORDER BY seq {order} LIMIT ?)" for w, _ in keys]  # noqa: S608
-    union = f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?"  # noqa: S608
     values: list[int | str] = []
     for _, given in keys:
         values += [first, last, *given, limit]
-    return f"SELECT * FROM ({union}) ORDER BY seq", (*values, limit)  # noqa: S608
+    return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?", (*values, limit)  # noqa: S608
 
 
 def _take_lock(path: Path) -> int:
@@ -260,16 +275,19 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-async def _connections(path: Path) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
-    """One that writes, one that reads."""
+_Connections = tuple[aiosqlite.Connection, aiosqlite.Connection, aiosqlite.Connection]
+
+
+async def _connections(path: Path) -> _Connections:
+    """One that writes, one that reads, one that searches."""
     opened = []
     # FULL: what was answered survives a power cut.
-    for further in ("PRAGMA synchronous = FULL", "PRAGMA query_only = ON"):
+    for further in ("PRAGMA synchronous = FULL", "PRAGMA query_only = ON", "PRAGMA query_only = ON"):
         connection = await aiosqlite.connect(path, isolation_level=None)
         for pragma in (*PRAGMAS, further):
             await connection.execute(pragma)
         opened.append(connection)
-    return opened[0], opened[1]
+    return opened[0], opened[1], opened[2]
 
 
 def _prepare(path: Path, create: bool) -> None:

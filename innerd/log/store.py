@@ -84,13 +84,14 @@ class Answer(Struct, frozen=True, gc=False):
 
 class Query(Struct, frozen=True, kw_only=True):
     """Which records: all conditions together. `after` is exclusive, `upto` inclusive; times are as records hold them,
-    inclusive; `type` is a prefix; of `actors` any; `newest` takes the last ones instead of the first."""
+    inclusive; `type` is a prefix, or some of which any; of `actors` any; `newest` takes the last instead of the first
+    ones."""
 
     after: int = 0
     upto: int | None = None
     since: str | None = None
     until: str | None = None
-    type: str = ""
+    type: str | tuple[str, ...] = ""
     subject: str | None = None
     actors: tuple[str, ...] = ()
     newest: bool = False

@@ -185,7 +185,7 @@ class Convergence(Struct, kw_only=True):
 
 
 class MadeBy(Struct, kw_only=True):
-    """The event that made something so."""
+    """The event that made something so. To who may not see the peer that did it `actor` is "administrator"."""
 
     seq: int
     at: str
@@ -195,7 +195,8 @@ class MadeBy(Struct, kw_only=True):
 
 
 class Why(Struct, kw_only=True):
-    """`GET /v1/why`. `rule`, `cidrs` and `peer` as in `domain/why`; `text` says it in a sentence."""
+    """`GET /v1/why`. `rule`, `cidrs` and `peer` as in `domain/why`; `text` says it in a sentence. Where the event that
+    made it so is not remembered, `since` is null, and it was so before the revision `since_before`."""
 
     a: str
     b: str
@@ -206,6 +207,7 @@ class Why(Struct, kw_only=True):
     peer: str | None
     text: str
     since: MadeBy | None
+    since_before: int | None = None
 
 
 class AuditRecord(Struct, kw_only=True):
@@ -230,7 +232,7 @@ class Audit(Struct, kw_only=True):
     next: int | None  # pass as `after` to go on
 
 
-def why_json(a: str, b: str, revision: int, reason: Reason, since: MadeBy | None) -> Why:
+def why_json(a: str, b: str, revision: int, reason: Reason, since: MadeBy | None, before: int | None) -> Why:
     """The answer for a pair."""
     return Why(
         a=a,
@@ -242,6 +244,7 @@ def why_json(a: str, b: str, revision: int, reason: Reason, since: MadeBy | None
         peer=reason.peer,
         text=_WHY[reason.rule].format(a=a, b=b, cidrs=" and ".join(reason.cidrs), peer=reason.peer),
         since=since,
+        since_before=before,
     )
 
 

@@ -198,3 +198,16 @@ async def test_who_asks_proves_that_it_holds_the_key(who: str) -> None:
     answer = await ask(w, who, "GET", "/v1/why?a=mari&b=ryo", proven=False)
     assert (answer.status, answer.code) == (401, "proof_required")
     assert (await why(w, who, "a=mari&b=ryo")).status == 200
+
+
+async def test_an_administrator_out_of_sight_has_no_name() -> None:
+    w = await populated()
+    await w.do(c.AddAssociation(w.cidr_id("ovens"), w.cidr_id("cats")), Who("peer:2", "127.42.128.1"))
+    found = (await why(w, "tama", "a=oven")).json()["since"]
+    assert (found["actor"], found["actor_name"]) == ("administrator", "an administrator")
+    assert (await why(w, "ryo", "a=oven&b=tama")).json()["since"]["actor_name"] == "ryo"
+    await w.associate("humans", "cats")
+    assert (await why(w, "tama", "a=oven")).json()["since"]["actor_name"] == "ryo", "in sight by now"
+    assert (await why(w, "tama", "a=mari")).json()["since"]["actor"] == "administrator", "root is no peer of hers"
+    await w.do(c.RemovePeer(2))
+    assert (await why(w, "tama", "a=oven")).json()["since"]["actor_name"] == "an administrator", "gone"

@@ -68,7 +68,9 @@ queries = st.builds(
     upto=st.none() | st.integers(0, 45),
     since=times,
     until=times,
-    type=st.sampled_from(["", "peer.", "peer.renamed", "cidr.", "key", "nothing", "p"]),
+    type=st.sampled_from(
+        ["", "peer.", "peer.renamed", "cidr.", "key", "nothing", "p", ("cidr.", "key."), ("peer.added", "no")]
+    ),
     subject=st.sampled_from([None, "peer:3", "cidr:3", "network", "peer:99"]),
     actors=st.sampled_from([(), ("peer:2",), ("local:root", "coordinator"), ("nobody",)]),
     newest=st.booleans(),
@@ -88,3 +90,13 @@ async def test_the_times_of_a_record_are_its_bounds(store: Store) -> None:
     assert last in await store.find(Query(since=at), 99)
     assert last in await store.find(Query(until=at), 99)
     assert await store.find(Query(until=EPOCH[:10]), 99) == []
+
+
+async def test_a_name_that_many_had_is_searched_for_whole(store: Store) -> None:
+    """A name may have been hundreds of peers' in its time: each is an actor of its own."""
+    many = (*(f"peer:{number}" for number in range(1000, 2000)), "peer:2", "coordinator")
+    for newest in (False, True):
+        query = Query(actors=many, newest=newest)
+        records = [one async for page in store.read() for one in page]
+        assert [stored.seq for stored in await store.find(query, 7)] == scan(records, query, 7)
+        assert await store.find(Query(actors=many[:900], newest=newest), 7) == []

@@ -84,13 +84,27 @@ async def test_a_failed_commit_is_not_remembered() -> None:
     assert b.revision == 5
 
 
-async def test_already_so_is_an_answer_to_remember() -> None:
+async def test_what_is_so_already_stores_nothing() -> None:
+    """Whoever asks for what is so, under a new id each time, would fill the disk and change nothing."""
     b = await bench()
     await b.do(cidr(1))
-    await b.do(c.RenameCidr(3, Name("c1")), asked=asked("r"))
-    await b.do(c.RenameCidr(3, Name("other")))
-    assert (await b.do(c.RenameCidr(3, Name("c1")), asked=asked("r"))).repeated is True
-    assert b.writer.network.cidrs[3].name == "other"
+    for number in range(5):
+        reply = await b.do(c.RenameCidr(3, Name("c1")), asked=asked(f"r{number}"))
+        assert (reply.status, reply.repeated) == (204, False)
+    assert b.store.answers == {}
+    assert b.store.appends == [1], "there was nothing to commit"
+
+
+async def test_what_will_be_so_already_waits_for_that_and_stores_nothing() -> None:
+    b = await bench()
+    await b.do(cidr(1))
+    held = await b.hold_one(c.RenameCidr(3, Name("cats")))
+    same = b.begin(c.RenameCidr(3, Name("cats")), asked=asked("r"))
+    await asyncio.sleep(0)
+    assert not same.done(), "it is not known to be so before the commit that makes it so"
+    b.store.release()
+    await asyncio.gather(held, same)
+    assert b.store.answers == {}
 
 
 async def test_a_first_answer_counts_more_than_an_expected_revision() -> None:

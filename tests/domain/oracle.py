@@ -35,3 +35,16 @@ def pairs(network: Network) -> set[frozenset[int]]:
 def visible(network: Network, peer: Peer) -> set[int]:
     """The ids of all that a peer sees, itself included."""
     return {other.id for other in network.peers.values() if sees(network, peer, other)}
+
+
+def told(stages: list[Network], a: int, b: int, revision: int) -> tuple[bool, int] | None:
+    """Whether two peers see each other at a revision, and the event that made it so: by looking at each in turn."""
+    found: tuple[bool, int] | None = None
+    for network in stages[1 : revision + 1]:
+        there = a in network.peers and b in network.peers
+        now = sees(network, network.peers[a], network.peers[b]) if there else None
+        if now is None:
+            found = None
+        elif found is None or found[0] != now:
+            found = (now, network.revision)
+    return found

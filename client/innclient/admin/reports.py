@@ -167,6 +167,8 @@ async def why(call: Call, peer: str, other: str | None, at: str | None) -> None:
     if found.since is not None:
         when = found.since.at[:19].replace("T", " ") + "Z"
         render.line(f"  since {when}: event {found.since.seq}, {found.since.type}, by {found.since.actor_name}")
+    if found.since_before is not None:
+        render.line(f"  since before revision {found.since_before}, which is as far as the coordinator remembers")
     if way is not None:
         tried = f" (tried {', '.join(way.tried)})" if way.tried and way.path == "none" else ""
         render.line(f"  path: {way.path}{f' by {way.endpoint}' if way.path != 'none' else ''}{tried}")
