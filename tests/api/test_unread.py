@@ -12,7 +12,7 @@ import pytest
 from innclient.sparing import SparingFilter
 from innerd import unread
 from innerd.domain.values import endpoint_of
-from innerd.listener import Listener, TunnelProtocol
+from innerd.listener import Listener
 from tests.api.asking import HEADER, SERVER_KEY
 from tests.api.sockets import wire
 from tests.client.support import eventually
@@ -70,7 +70,7 @@ async def test_who_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch, mor
 async def test_who_reads_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread, "_SECONDS", 0.1)
     w = await populated()
-    async with listening(w) as (port, connections):
+    async with listening(w) as (port, _):
         with contextlib.ExitStack() as stack:
             connection = await deaf(w, port, stack, asking(w) * 7 + asking(w, "Connection: close\r\n"))
             whole = bytearray()
