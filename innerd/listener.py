@@ -18,11 +18,13 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from innclient import files
+from innclient.sparing import OfSource
 from innerd.api.asgi import PIPE, SEAT
 from innerd.api.compat import MAX_BODY
 from innerd.api.sessions import LOCAL
 from innerd.api.sources import Source, Sources
 from innerd.api.stream import Connection
+from innerd.unread import Unread
 from innerd.wireguard.device import DeviceError
 
 _MOST_AHEAD = 8  # requests sent ahead on a connection
@@ -50,12 +52,16 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._unread = Unread(transport)
         self._source = self._sources.seat(self, self.client) if self.client else None
+        if self.client:
+            self.logger = OfSource(self.logger, self.client[0])  # type: ignore[assignment]
         if self._source is None:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
+        self._unread.end()
         if self._source is not None:
             self._sources.unseat(self, self._source)
         if self._stream is not None:
@@ -83,6 +89,7 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._unread.look()
         if self._source is not None and self._source.is_held:
             self.hold(True)
 
@@ -129,6 +136,11 @@ class TunnelProtocol(HttpToolsProtocol):
         """The way to write a stream's frames; it hears when they have left, and when the client is gone."""
         self._stream = Connection(self.transport)
         return self._stream
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stream is None:  # else the hub looks after it
+            self._unread.look()
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -8,6 +8,7 @@ from typing import Literal, TextIO, cast
 
 import structlog
 
+from innclient import sparing
 from innclient.terminal import printable
 
 Format = Literal["text", "json"]
@@ -48,6 +49,7 @@ def configure(form: Format, verbosity: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        sparing.processor(),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -72,3 +74,5 @@ def configure(form: Format, verbosity: int) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(sparing.SparingFilter())

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from innclient.agent import door
 from innclient.failures import SYSTEM, Failure
 from innerd.wireguard.device import DeviceError
 from tests.client.knocking import Ends, connected, door_at, is_served, said
+from tests.client.support import eventually
 from tests.stepped import on_stepped_time, step
 
 MOST = 8  # connections of a user
@@ -42,6 +44,31 @@ async def test_a_user_may_have_only_so_many_connections(path: Path) -> None:
         assert all([await is_served(ends) for ends in held])
         async with connected(path) as another:
             assert await is_served(another)
+
+
+async def test_who_reads_nothing_of_an_answer_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end would wait until what is left was read: a file and a buffer for each, for ever."""
+    monkeypatch.setattr(door, "_TIMEOUT", 0.2)
+    long = "x" * 250_000  # more than the kernel takes, and less than asyncio calls much beside that
+
+    async def answer(request: door.Request) -> str:
+        return long
+
+    served = door.Door(path, answer)
+    await served.open()
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.setblocking(False)
+        await loop.sock_connect(deaf, str(path))
+        await loop.sock_sendall(deaf, b'{"verb":"show"}\n')
+        await eventually(lambda: served._open)
+        await eventually(lambda: not served._open)
+        came = 0
+        with contextlib.suppress(ConnectionError):
+            while chunk := await loop.sock_recv(deaf, 65_536):
+                came += len(chunk)
+        assert 0 < came < len(long)
+    await served.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -82,6 +82,7 @@ class Door:
                 return
             async with asyncio.timeout(_REQUEST):
                 line = await reader.readline()
+            writer.transport.set_write_buffer_limits(0)  # so that drain waits for all of it, and closing for nothing
             async with asyncio.timeout(_TIMEOUT):
                 writer.write(msgspec.json.encode(await self._reply(line, uid)) + b"\n")
                 await writer.drain()
