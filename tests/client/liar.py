@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator
 import msgspec
 from msgspec import Struct
 
-from innerd.wire.ours import Capabilities
 from innerd.wire.stream import frame
 from tests.client.support import COORDINATOR
 
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 
 
-CAPABLE = msgspec.json.encode(
-    Capabilities(network="kermpany", network_id="ab" * 16, suffix="wg", admin_proof="required", version="0")
-)
+# What a client asks before it can prove itself: the id that `told.ID` is.
+_ID = b'{"network":"kermpany","network_id":"%s","suffix":"wg","admin_proof":"required","version":"0"}' % (b"a" * 32)
+_CAPABILITIES = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_ID), _ID)
 
 
 def presence(whole: bool = True) -> bytes:
@@ -75,8 +74,8 @@ class Liar:
                     self.cursors.append(sent[0] if sent else None)
                     await self._stream(writer)
                     break
-                if head.startswith("GET "):
-                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(CAPABLE), CAPABLE))
+                if head.startswith("GET /v1/user/capabilities"):
+                    writer.write(_CAPABILITIES)
                     continue
                 length = next(int(x.split(":")[1]) for x in head.split("\r\n") if x.lower().startswith("content-len"))
                 body = await reader.readexactly(length)

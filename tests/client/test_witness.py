@@ -12,7 +12,7 @@ from innclient.agent import disk
 from innclient.agent.core import Core
 from innclient.agent.state import LogForked
 from innclient.agent.witness import DAYS, FORKS, NEWEST, Seen, Witnessed, compared, remembered, take_note
-from innclient.failures import SYSTEM, Failure
+from innclient.failures import TRUST, Failure
 from innerd.domain.errors import Refused
 from innerd.wire.checkpoint import Checkpoint, sign
 from innerd.wire.note import NotSigned, Signer
@@ -224,7 +224,7 @@ def test_a_file_that_was_changed_is_said_and_never_begun_anew(spoil: Callable[[s
     paths.checkpoints.write_text(spoil(paths.checkpoints.read_text()))
     with pytest.raises(Failure) as failed:
         disk.load_witnessed(paths)
-    assert (failed.value.status, failed.value.code) == (SYSTEM, "state_unreadable")
+    assert (failed.value.status, failed.value.code) == (TRUST, "state_unreadable")
 
 
 # -- comparing ------------------------------------------------------------------------------------------------------
