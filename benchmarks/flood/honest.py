@@ -48,7 +48,7 @@ class Admin:
             return type(error).__name__
 
     async def _ask(self, request: bytes) -> str:
-        mine = peer_socket(self._me.ip)
+        mine = peer_socket(self._me.ip, is_root=True)
         await asyncio.get_running_loop().sock_connect(mine, (SERVER, PORT))
         reader, writer = await asyncio.open_connection(sock=mine)
         try:

@@ -169,15 +169,16 @@ class Attack(Struct, frozen=True, kw_only=True):
     port: int
     target: Target
     make: Make
+    is_root: bool  # on its machine: half of its connections come from low ports
 
 
-async def _hold(attack: Attack, behaviour: Behaviour, peer: Peer, counts: Counter[str]) -> None:
+async def _hold(attack: Attack, behaviour: Behaviour, peer: Peer, is_root: bool, counts: Counter[str]) -> None:
     """One connection, opened again whenever it has ended."""
     loop = asyncio.get_running_loop()
     while True:
         counts["tried"] += 1
         with suppress(OSError):
-            mine = peer_socket(peer.ip)
+            mine = peer_socket(peer.ip, is_root=is_root)
             if attack.port != DNS:
                 mine.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # no ports in TIME_WAIT
             await loop.sock_connect(mine, (SERVER, attack.port))
@@ -205,8 +206,11 @@ async def _pour(attack: Attack, peer: Peer, counts: Counter[str]) -> None:
 def _begin(attack: Attack, counts: Counter[str]) -> list[asyncio.Task[None]]:
     if attack.behaviour is None:
         return [asyncio.create_task(_pour(attack, peer, counts)) for peer in attack.peers]
-    every = (peer for _ in range(attack.connections) for peer in attack.peers)
-    return [asyncio.create_task(_hold(attack, attack.behaviour, peer, counts)) for peer in every]
+    return [
+        asyncio.create_task(_hold(attack, attack.behaviour, peer, attack.is_root and number % 2 == 0, counts))
+        for number in range(attack.connections)
+        for peer in attack.peers
+    ]
 
 
 async def _attack(attack: Attack, begun: Event, stop: Event, pipe: Any) -> None:

@@ -44,6 +44,7 @@ class Kind(Struct, frozen=True, kw_only=True):
             port=self.port,
             target=target,
             make=self.make,
+            is_root=self.group != "honest",  # there, hostile is another user of the administrator's machine
         )
 
 

@@ -3,12 +3,15 @@
 import secrets
 import socket
 import time
+from contextlib import suppress
+from random import sample
 
 from msgspec import Struct
 
 from innerd.wire import proof
 
 DEVICE, SERVER, PORT, DNS = "floodnet", "10.42.0.1", 51820, 53
+_LOW_PORTS = range(600, 1024)
 _NO_PORT_YET = 24  # IP_BIND_ADDRESS_NO_PORT
 
 
@@ -53,14 +56,23 @@ class Target(Struct, frozen=True, kw_only=True):
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def peer_socket(ip: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    """A socket of a peer: on the device, from its address."""
+def peer_socket(ip: str, kind: socket.SocketKind = socket.SOCK_STREAM, *, is_root: bool = False) -> socket.socket:
+    """A socket of a peer: on the device, from its address; from a port that only root may send from, where it is
+    root's, as inn's are."""
     made = socket.socket(socket.AF_INET, kind)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, DEVICE.encode() + b"\0")
-    made.setsockopt(socket.IPPROTO_IP, _NO_PORT_YET, 1)
-    made.bind((ip, 0))
     made.setblocking(False)
-    return made
+    if not is_root:
+        made.setsockopt(socket.IPPROTO_IP, _NO_PORT_YET, 1)
+        made.bind((ip, 0))
+        return made
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for port in sample(_LOW_PORTS, len(_LOW_PORTS)):
+        with suppress(OSError):
+            made.bind((ip, port))
+            return made
+    made.close()
+    raise OSError("all low ports are taken")
 
 
 def question(name: str, number: int, qtype: int = 1) -> bytes:
