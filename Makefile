@@ -5,6 +5,7 @@
 #   make check      lint, types, import contracts, fast tests
 #   make observe    the demo network with a real Prometheus in it, until Ctrl-C: SECONDS=30 make observe
 #   make bench      figures, as ratios against a named reference
+#   make flood      what hostile peers cost the others (root): make flood KINDS="openapi why" HOSTILE="3 64" SECONDS=5
 #   make netlab     how long machines behind NATs take to reach each other: make netlab RUNS=40
 #   make sim        a seeded life of a network in memory: make sim PEERS=1000 MINUTES=10 SEED=7
 #   make interop    innernet's own client against our coordinator (needs cargo)
@@ -20,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: demo observe test test-fast test-slow check lint bench netlab sim interop lock build deb docs setup debian clean
+.PHONY: demo observe test test-fast test-slow check lint bench flood netlab sim interop lock build deb docs setup debian clean
 
 setup: debian $(STAMP)
 
@@ -59,6 +60,11 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+HOSTILE ?= 3 64
+
+flood: setup
+	@$(BIN)/python -m benchmarks.flood --hostile $(HOSTILE) $(if $(KINDS),--kinds $(KINDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 RUNS ?= 40
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import flood
+from benchmarks import commands
 from benchmarks.figures import figure, quantile, title
 from innclient import logs
 from inndns.server import Counters
@@ -86,7 +86,7 @@ def run() -> None:
     spans, waits = asyncio.run(scrape())
     figure("the page", f"{1000 * quantile(spans, 0.5):.1f} ms", "<= 20 ms")
     figure("how long the loop waits for a part of it", f"{1000 * quantile(waits, 0.5):.1f} ms", "<= 5 ms")
-    title(f"HTTP on loopback ({flood.CLIENTS} clients, each command proved and durable)")
+    title(f"HTTP on loopback ({commands.CLIENTS} clients, each command proved and durable)")
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.http"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -94,8 +94,8 @@ def run() -> None:
         port, server_key, secret, network_id = server.stdout.readline().split()
         where = f"{COORDINATOR}:{port}"
         shared = proof.derive_key(keys.shared_secret(secret, PublicKey(server_key)), network_id)
-        todo = flood.requests(where, server_key, shared, block="127.42")
-        figure("commands a second", f"{asyncio.run(flood.flood(where, todo, source=RYO)):,.0f}/s", ">= 3,000/s")
+        todo = commands.requests(where, server_key, shared, block="127.42")
+        figure("commands a second", f"{asyncio.run(commands.rate(where, todo, source=RYO)):,.0f}/s", ">= 3,000/s")
         server.communicate()
 
 

@@ -68,8 +68,8 @@ async def until_applied(api: Api, revision: int) -> float:
         await asyncio.sleep(0.005)
 
 
-def flood(host: Host, *arguments: str) -> float:
-    command = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "benchmarks.flood", *arguments)
+def commands(host: Host, *arguments: str) -> float:
+    command = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "benchmarks.commands", *arguments)
     return float(host.run(*command, timeout=120))
 
 
@@ -99,7 +99,7 @@ def ours(made: Lab, coordinator: Host) -> tuple[list[float], list[float], float]
     ryo = made.hosts["ryo"]
     config = tomllib.loads(ryo.path(f"/etc/inn/{NETWORK}.toml").read_text())
     network_id = steps.asked(coordinator, "innerd", "status", NETWORK)["id"]
-    rate = flood(
+    rate = commands(
         *(ryo, config["server"]["internal-endpoint"], config["server"]["public-key"]),
         *(config["interface"]["private-key"], network_id),
     )
@@ -122,7 +122,7 @@ def theirs(made: Lab, server: Host) -> tuple[float, float]:
         )
     server.start(command, "serve", "ref", "--backend", "userspace", "--no-write-hosts")
     wait_for(lambda: "10.42.0.1%ref:51820" in server.run("ss", "-lnt"), "innernet-server")
-    return reference_join(made, server), reference_flood(made, server)
+    return reference_join(made, server), reference_commands(made, server)
 
 
 def reference_join(made: Lab, server: Host) -> float:
@@ -140,7 +140,7 @@ def reference_join(made: Lab, server: Host) -> float:
     return time.monotonic() - began
 
 
-def reference_flood(made: Lab, server: Host) -> float:
+def reference_commands(made: Lab, server: Host) -> float:
     """A peer by hand: redeem, then the key that was redeemed, so that no client of theirs is in the way."""
     host = made.host("ryo2")
     invitation = tomllib.loads(server.path("/run/.lab/ryo.toml").read_text())
@@ -162,7 +162,7 @@ def reference_flood(made: Lab, server: Host) -> float:
     answers = ("curl", "-sf", "-m", "2", "-H", f"{SERVER_KEY}: {server_key}", f"http://{api}/v1/user/state")
     wait_for(lambda: host.ask(*answers).returncode == 0, "innernet-server to take the new key", 40)
     assert backend.get("ref").peers
-    return flood(host, api, server_key)
+    return commands(host, api, server_key)
 
 
 def run() -> None:

@@ -41,11 +41,13 @@ async def ask(
     server_key: str | None = SERVER_KEY,
     length: bool = True,
     proven: bool = True,
+    host: bool = True,
+    process: int = 40_000,
 ) -> Answer:
-    """One request of a peer by name, of a bare address, or (None) of the local root; `proven`: with the proof that `inn`
-    makes where one is needed."""
+    """One request of a peer by name, of a bare address, or (None) of the local root, whose `process` it is of;
+    `proven`: with the proof that `inn` makes where one is needed."""
     content = body if body is not None else b"" if json is None else _encoded(json)
-    sent = [("host", w.services.internal_endpoint)]
+    sent = [("host", w.services.internal_endpoint)] if host else []
     if server_key is not None and who is not None:
         sent.append((HEADER, server_key))
     if length and (content or method in ("POST", "PUT", "PATCH")):
@@ -55,7 +57,7 @@ async def ask(
     if proven and is_ours and who is not None and w.holder(who) is not None:
         sent.append((proof.HEADER, w.proof(who, method, target, content)))
     sent = [(name, value) for name, value in sent if name.lower() not in given] + list(headers)
-    return await _call(w, _source(w, who), method, target, sent, content)
+    return await _call(w, (_source(w, who), process), method, target, sent, content)
 
 
 def _encoded(content: Any) -> bytes:
@@ -70,7 +72,7 @@ def _source(w: World, who: str | None) -> str:
 
 
 async def _call(
-    w: World, source: str, method: str, target: str, headers: list[tuple[str, str]], content: bytes
+    w: World, source: tuple[str, int], method: str, target: str, headers: list[tuple[str, str]], content: bytes
 ) -> Answer:
     path, _, query = target.partition("?")
     scope = {
@@ -84,7 +86,7 @@ async def _call(
         "query_string": query.encode("latin-1"),
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
-        "client": (source, 40_000),
+        "client": source,
         "server": ("127.42.0.1", 51820),
     }
     inbox = [{"type": "http.request", "body": content, "more_body": False}]

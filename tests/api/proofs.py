@@ -10,11 +10,12 @@ import hashlib
 import hmac
 import struct
 from base64 import b64decode, b64encode
+from typing import Any
 
 from nacl.bindings import crypto_scalarmult
 from nacl.public import PrivateKey
 
-from tests.world import private_key
+from tests.world import World, private_key
 
 
 def shared(mine: str, theirs: str) -> bytes:
@@ -56,3 +57,12 @@ def proof(
         message += struct.pack(">Q", len(part)) + part
     mac = hmac.new(key, message, hashlib.sha256).digest()
     return f"v1 {time} {nonce} {b64encode(mac).decode()}"
+
+
+def proven(w: World, method: str = "GET", target: str = "/v1/admin/peers", **changes: Any) -> str:
+    """The header of a request of ryo, or of who is `mine`, now; `changes` says what it proves instead."""
+    told = {"body": b"", "time": int(w.now), "nonce": "nonce-0001"} | changes
+    secret = told.pop("secret", None) or shared(told.pop("mine", "ryo"), "coordinator")
+    network_id = told.pop("network_id", w.writer.network.id)
+    host = told.pop("host", w.services.internal_endpoint)
+    return proof(secret, network_id, method, target, host, **told)

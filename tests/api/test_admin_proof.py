@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.asking import Answer, ask, events_after
-from tests.api.proofs import proof, shared
+from tests.api.proofs import proven
 from tests.world import World, populated
 
 PEERS = "/v1/admin/peers"
@@ -16,15 +16,6 @@ CIDR = {"name": "birds", "cidr": "127.42.5.0/24", "parent": 1}
 @pytest.fixture
 async def strict() -> World:
     return await populated(proof_required=True)
-
-
-def proven(w: World, method: str = "GET", target: str = PEERS, **changes: Any) -> str:
-    """The header of a request of ryo, now; `changes` says what it proves instead."""
-    told = {"body": b"", "time": int(w.now), "nonce": "nonce-0001"} | changes
-    secret = told.pop("secret", None) or shared(told.pop("mine", "ryo"), "coordinator")
-    network_id = told.pop("network_id", w.writer.network.id)
-    host = told.pop("host", w.services.internal_endpoint)
-    return proof(secret, network_id, method, target, host, **told)
 
 
 async def send(w: World, header: str, method: str = "GET", target: str = PEERS, **more: Any) -> Answer:

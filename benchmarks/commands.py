@@ -1,7 +1,7 @@
 """Run on a peer's host: many `POST /v1/admin/peers` at once over the tunnel, from raw sockets with requests prepared
 beforehand, so that what is measured is the server. Prints how many a second.
 
-    python -m benchmarks.flood ADDRESS:PORT SERVER_KEY [PRIVATE_KEY NETWORK_ID]   (the last two: with the admin proof)
+    python -m benchmarks.commands ADDRESS:PORT SERVER_KEY [PRIVATE_KEY NETWORK_ID]   (these two: with a proof)
 """
 
 import asyncio
@@ -44,7 +44,7 @@ def requests(where: str, server_key: str, key: bytes | None, block: str = "10.42
     return made
 
 
-async def flood(where: str, todo: list[bytes], source: str | None = None) -> float:
+async def rate(where: str, todo: list[bytes], source: str | None = None) -> float:
     host, _, port = where.rpartition(":")
 
     async def client() -> None:
@@ -68,7 +68,7 @@ async def flood(where: str, todo: list[bytes], source: str | None = None) -> flo
 def main() -> None:
     where, server_key, *secret = sys.argv[1:]
     key = proof.derive_key(keys.shared_secret(secret[0], server_key), secret[1]) if secret else None  # type: ignore[arg-type]
-    sys.stdout.write(f"{asyncio.run(flood(where, requests(where, server_key, key))):.1f}\n")
+    sys.stdout.write(f"{asyncio.run(rate(where, requests(where, server_key, key))):.1f}\n")
 
 
 if __name__ == "__main__":
