@@ -7,11 +7,13 @@
 #   make bench      figures, as ratios against a named reference
 #   make netlab     how long machines behind NATs take to reach each other: make netlab RUNS=40
 #   make sim        a seeded life of a network in memory: make sim PEERS=1000 MINUTES=10 SEED=7
+#   make fuzz       bytes that nobody would send, to whatever reads bytes: make fuzz MINUTES=60 TARGETS="frames uapi"
 #   make interop    innernet's own client against our coordinator (needs cargo)
 #   make test-slow  what takes longer than CI should wait: kernel WireGuard in a VM, many crashes
 #   make lock       pin the packages anew, with hashes and without URLs
 #   make build      a wheel
 #   make deb        the Debian package, in dist/
+#   make sbom       what the runtime lock consists of (CycloneDX), in dist/
 #   make docs       the documentation as a site, in build/site
 
 SHELL := /bin/bash
@@ -20,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: demo observe test test-fast test-slow check lint bench netlab sim interop lock build deb docs setup debian clean
+.PHONY: demo observe test test-fast test-slow check lint bench netlab sim fuzz interop lock build deb sbom docs setup debian clean
 
 setup: debian $(STAMP)
 
@@ -72,6 +74,11 @@ SEED ?=
 sim: setup
 	@$(BIN)/python -m tests.mesh $(PEERS) $(MINUTES) $(SEED)
 
+TARGETS ?=
+
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz $(MINUTES) $(TARGETS)
+
 docs: setup
 	$(BIN)/python deploy/site/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f deploy/site/mkdocs.yml
@@ -95,5 +102,8 @@ build: setup
 deb: setup
 	@$(BIN)/python deploy/debian/build.py
 
+sbom: setup
+	@$(BIN)/python deploy/sbom.py
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

@@ -244,5 +244,5 @@ def _prepare(path: Path, create: bool) -> None:
             database.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as error:
         raise StoreError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # it quotes names of a damaged schema
         raise StoreCorrupt(f"{path}: {error}") from error

@@ -51,7 +51,13 @@ async def ask(
     if length and (content or method in ("POST", "PUT", "PATCH")):
         sent.append(("content-length", str(len(content))))
     given = {name.lower() for name, _ in headers}
-    if proven and who is not None and OURS.match(target) and proof.HEADER.lower() not in given and w.holder(who) is not None:
+    if (
+        proven
+        and who is not None
+        and OURS.match(target)
+        and proof.HEADER.lower() not in given
+        and w.holder(who) is not None
+    ):
         sent.append((proof.HEADER, w.proof(who, method, target, content)))
     sent = [(name, value) for name, value in sent if name.lower() not in given] + list(headers)
     return await _call(w, _source(w, who), method, target, sent, content)
