@@ -96,8 +96,10 @@ lock:
 	$(LOCK) --extra dev --output-file requirements-dev.txt
 	@! grep -n '://' requirements.txt requirements-dev.txt
 
+# The release's date, and not the build's: the same sources make the same bytes (deploy/debian/build.py takes it too).
 build: setup
-	$(BIN)/python -m hatchling build -t wheel
+	SOURCE_DATE_EPOCH=$$(date -d "$$(sed -n 's/^ -- .*>  //p' deploy/debian/changelog | head -1)" +%s) \
+		$(BIN)/python -m hatchling build -t wheel
 
 deb: setup
 	@$(BIN)/python deploy/debian/build.py
