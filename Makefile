@@ -8,11 +8,13 @@
 #   make flood      what hostile peers cost the others (root): make flood KINDS="openapi why" HOSTILE="3 64" SECONDS=5
 #   make netlab     how long machines behind NATs take to reach each other: make netlab RUNS=40
 #   make sim        a seeded life of a network in memory: make sim PEERS=1000 MINUTES=10 SEED=7
+#   make fuzz       bytes that nobody would send, to whatever reads bytes: make fuzz MINUTES=60 TARGETS="frames uapi"
 #   make interop    innernet's own client against our coordinator (needs cargo)
 #   make test-slow  what takes longer than CI should wait: kernel WireGuard in a VM, many crashes
 #   make lock       pin the packages anew, with hashes and without URLs
 #   make build      a wheel
 #   make deb        the Debian package, in dist/
+#   make sbom       what the runtime lock consists of (CycloneDX), in dist/
 #   make docs       the documentation as a site, in build/site
 
 SHELL := /bin/bash
@@ -21,7 +23,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: demo observe test test-fast test-slow check lint bench flood netlab sim interop lock build deb docs setup debian clean
+.PHONY: demo observe test test-fast test-slow check lint bench flood netlab sim fuzz \
+	interop lock build deb sbom docs setup debian clean
 
 setup: debian $(STAMP)
 
@@ -78,6 +81,11 @@ SEED ?=
 sim: setup
 	@$(BIN)/python -m tests.mesh $(PEERS) $(MINUTES) $(SEED)
 
+TARGETS ?=
+
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz $(MINUTES) $(TARGETS)
+
 docs: setup
 	$(BIN)/python deploy/site/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f deploy/site/mkdocs.yml
@@ -95,11 +103,16 @@ lock:
 	$(LOCK) --extra dev --output-file requirements-dev.txt
 	@! grep -n '://' requirements.txt requirements-dev.txt
 
+# The release's date, and not the build's: the same sources make the same bytes (deploy/debian/build.py takes it too).
 build: setup
-	$(BIN)/python -m hatchling build -t wheel
+	SOURCE_DATE_EPOCH=$$(date -d "$$(sed -n 's/^ -- .*>  //p' deploy/debian/changelog | head -1)" +%s) \
+		$(BIN)/python -m hatchling build -t wheel
 
 deb: setup
 	@$(BIN)/python deploy/debian/build.py
 
+sbom: setup
+	@$(BIN)/python deploy/sbom.py
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

@@ -3,6 +3,7 @@ link leads nowhere. What a page says of a thing is for people to judge; that it 
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -183,6 +184,18 @@ async def test_the_metrics_page_and_metrics_have_the_same_families(tmp_path: Pat
     lines = section("metrics.md", "## Families of the coordinator").splitlines()
     listed = {name for line in lines if line.startswith("|") for name in quoted(line.split("|")[1]) if "_" in name}
     assert listed == rendered
+
+
+def test_the_dependencies_page_names_what_the_runtime_lock_has_and_nothing_else() -> None:
+    locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.M)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = {re.split(r"[^a-z0-9-]", text)[0] for text in project["dependencies"]}
+    named = {
+        heading: [line.split("`")[1] for line in section("dependencies.md", heading).splitlines() if line[:3] == "| `"]
+        for heading in ("## What we import", "## What those bring")
+    }
+    assert set(named["## What we import"]) == direct
+    assert sorted(name for names in named.values() for name in names) == sorted(locked)
 
 
 INLINE = re.compile(r"`(innerd?|inn) ([a-z][a-z-]+)([^`]*)`")

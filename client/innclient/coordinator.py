@@ -20,6 +20,7 @@ import httpx2
 import msgspec
 
 from innclient.invitation import Parsed
+from innerd.domain.errors import UNREADABLE
 from innerd.domain.values import PublicKey, endpoint_of
 from innerd.wire import proof
 from innerd.wire.ours import Capabilities
@@ -47,7 +48,7 @@ def problem_of(response: httpx2.Response) -> Problem:
     """Of an answer that was read; without a code where there is nothing to be read in it."""
     try:
         return msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Problem(f"the coordinator answered {response.status_code}")
 
 

@@ -18,7 +18,7 @@ from innclient.config import Paths
 from innclient.failures import REFUSED, SYSTEM, USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, ServerSection, check
 from innclient.options import Command, json_flag, require_root, settings_of
-from innerd.domain.errors import Refused
+from innerd.domain.errors import UNREADABLE, Refused
 from innerd.domain.values import PublicKey, parse_address, parse_endpoint, parse_interface, parse_public_key
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -69,7 +69,7 @@ def _pins(cache: Path) -> dict[str, PublicKey]:
         return {str(parse_address(peer.ip)): parse_public_key(peer.public_key) for peer in read.peers}
     except FileNotFoundError:
         return {}
-    except (msgspec.DecodeError, Refused, OSError) as error:
+    except (*UNREADABLE, Refused, OSError) as error:
         raise Failure(
             SYSTEM,
             "state_unreadable",

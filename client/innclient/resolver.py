@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from innclient import files
+from innerd.domain.errors import UNREADABLE
 
 Mode = Literal["resolved", "networkmanager", "resolvconf", "hosts", "none"]
 Wish = Literal["auto", "resolved", "resolvconf", "hosts", "none"]
@@ -115,7 +116,7 @@ def undo(record: Path) -> Setting | None:
     """Take back what was set last, if anything was; that."""
     try:
         setting = msgspec.json.decode(record.read_bytes(), type=Setting)
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, *UNREADABLE):
         return None
     with contextlib.suppress(Refusal, OSError):  # the link is gone, or the resolver is: so is what it was told
         _undo(setting)

@@ -1,4 +1,5 @@
-"""Builds the Debian package: `make deb`, or `python deploy/debian/build.py [--out FOLDER] [--version VERSION]`.
+"""Builds the Debian package: `make deb`, or `python deploy/debian/build.py [--out FOLDER] [--version VERSION]
+[--compression KIND]`.
 
 A staged tree and dpkg-deb, nothing else. The Python packages come from requirements.txt, by hash, through the pip of a
 throw-away environment of /usr/bin/python3: the interpreter that will run them, and whose ABI they must have.
@@ -22,6 +23,7 @@ ROOT = HERE.parents[1]
 BUILD = ROOT / "build/deb"
 PYTHON = "/usr/bin/python3"
 PROGRAMS = {"innerd": "innerd.cli", "inn": "innclient.cli"}
+SCRIPTS = ("postinst", "prerm", "postrm")
 # Made for litestar's tests and examples only; never imported by us, and a quarter of the whole.
 UNUSED = ("faker", "polyfactory")
 JUNK = ("bin", "**/__pycache__", "**/tests", "litestar/testing", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/*.h")
@@ -31,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the Debian package.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--version", help="another version than the changelog's, such as 0.1.0-2")
+    parser.add_argument("--compression", default="xz", help="of dpkg-deb; none is quick, for comparing")
     given = parser.parse_args()
     version, moment = changelog_head()
     version = given.version or version
@@ -44,8 +47,9 @@ def main() -> None:
     place_pages(stage, version, moment)
     place_completions(stage)
     place_documents(stage, site, version, moment)
+    place_control(stage, version)
     settle(stage, moment)
-    sys.stdout.write(f"{packed(stage, given.out, version)}\n")
+    sys.stdout.write(f"{packed(stage, given.out, version, given.compression)}\n")
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
@@ -216,31 +220,39 @@ def packed_text(path: Path, data: bytes) -> None:
 
 
 def settle(stage: Path, moment: int) -> None:
-    """The same modes and times whoever builds, and whenever."""
+    """The same modes and times whoever builds, under whatever umask, and whenever."""
+    scripts = {stage / "DEBIAN" / name for name in SCRIPTS}
     for path in [stage, *stage.rglob("*")]:
         if path.is_symlink():
             continue
-        is_program = path.is_dir() or path.parent == stage / "usr/bin"
+        is_program = path.is_dir() or path.parent == stage / "usr/bin" or path in scripts
         path.chmod(0o755 if is_program else 0o644)
         os.utime(path, (moment, moment))
 
 
-def packed(stage: Path, out: Path, version: str) -> Path:
+def place_control(stage: Path, version: str) -> None:
     control = make(stage / "DEBIAN")
     files = [path for path in stage.rglob("*") if path.is_file() and control not in path.parents]
     sums = sorted(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(stage)}" for path in files)  # noqa: S324 - dpkg's format
-    architecture = run("dpkg", "--print-architecture").strip()
     size = str(sum(-(-path.stat().st_size // 1024) for path in files))
     text = (HERE / "control.in").read_text(encoding="utf-8")
-    for key, value in {"VERSION": version, "ARCHITECTURE": architecture, "SIZE": size}.items():
+    for key, value in {"VERSION": version, "ARCHITECTURE": architecture(), "SIZE": size}.items():
         text = text.replace(f"@{key}@", value)
     write(control / "control", text)
     write(control / "md5sums", "\n".join(sums) + "\n")
-    for script in ("postinst", "prerm", "postrm"):
-        write(control / script, (HERE / script).read_text(encoding="utf-8"), 0o755)
-    made = make(out) / f"innerd_{version}_{architecture}.deb"
-    run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", stage, made)
+    for script in SCRIPTS:
+        write(control / script, (HERE / script).read_text(encoding="utf-8"))
+
+
+def packed(stage: Path, out: Path, version: str, compression: str) -> Path:
+    made = make(out) / f"innerd_{version}_{architecture()}.deb"
+    # One thread: with more, where xz cuts its blocks is a matter of the machine.
+    run("dpkg-deb", "--root-owner-group", f"-Z{compression}", "--threads-max=1", "--build", stage, made)
     return made
+
+
+def architecture() -> str:
+    return run("dpkg", "--print-architecture").strip()
 
 
 if __name__ == "__main__":

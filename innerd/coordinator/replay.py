@@ -4,9 +4,9 @@ import asyncio
 import gc
 from collections import deque
 
-import msgspec
 from msgspec import Struct
 
+from innerd.domain.errors import UNREADABLE
 from innerd.domain.events import AnyEvent, NetworkCreated, type_of
 from innerd.domain.network import EMPTY, Network, evolve, fold
 from innerd.domain.visibility import View, structural
@@ -57,7 +57,7 @@ async def _replay(store: Store) -> Loaded:
             events.append(_decoded(stored))
         pages.append((network, events))
         network = _folded(network, events)
-        at = codec.envelope(page[-1].record).time
+        at = _time_of(page[-1])
     recent = [event for _, events in pages for event in events]
     cut = _first_kept(recent)
     return Loaded(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at)
@@ -89,14 +89,21 @@ def _genesis(first: Stored) -> bytes:
         if not isinstance(event, NetworkCreated):
             raise StoreCorrupt(f"the log does not begin with network.created, but with {type_of(event)}")
         return chain.genesis(event.id)
-    except (codec.UnknownEvent, msgspec.DecodeError, ValueError):
+    except (codec.UnknownEvent, *UNREADABLE, ValueError):
         return chain.genesis("")
+
+
+def _time_of(stored: Stored) -> float:
+    try:
+        return codec.envelope(stored.record).time
+    except (*UNREADABLE, ValueError, OverflowError) as error:
+        raise StoreCorrupt(f"event {stored.seq} can't be read: {error}") from error
 
 
 def _decoded(stored: Stored) -> AnyEvent:
     try:
         return codec.decode(stored.record)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise StoreCorrupt(f"event {stored.seq} can't be read: {error}") from error
 
 

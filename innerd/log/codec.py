@@ -73,8 +73,8 @@ class Codec:
         self._upcasters = upcasters
 
     def decode(self, record: bytes | str) -> Any:
-        """The event of a record. Raises UnknownEvent for what a newer release wrote, msgspec.DecodeError for what is no
-        record."""
+        """The event of a record. Raises UnknownEvent for what a newer release wrote, one of UNREADABLE for what is
+        no record."""
         content = _CONTENT.decode(record)
         cls = self._types.get(content.type)
         if cls is not None and content.version == cls.version:

@@ -298,5 +298,7 @@ def _prepare(path: Path, create: bool) -> None:
         with closing(connect(path)) as database:
             migrate(database, str(path))
             database.execute("PRAGMA journal_mode = WAL")
+    except UnicodeDecodeError as error:  # SQLite quotes names of a damaged schema
+        raise StoreCorrupt(f"{path}: {error}") from error
     except sqlite3.Error as error:
         raise failed(path, error) from error

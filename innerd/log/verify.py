@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from innerd.domain.errors import UNREADABLE
 from innerd.log import chain, codec
 from innerd.log.database import SELECT, connect, damage_in
 from innerd.log.migrate import APPLICATION_ID
@@ -71,7 +72,7 @@ def verify_file(
                 raise NoLog(f"{path} is no log of innerd")
             found = walk(iter(database.execute(SELECT)), remembered, asked)
             broken = damage_in(database) if whole else None
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # it quotes names of a damaged schema
         raise NoLog(f"{path}: {error}") from error
     if broken is not None:
         raise Damaged(f"{path}: its {found.events} events are whole, but the file is damaged beside them: {broken}")
@@ -151,7 +152,7 @@ def _restore(record: bytes) -> dict[int, int]:
         read = codec.envelope(record)
         data = msgspec.json.decode(read.data)
         return {data["generation"]: read.seq - 1} if read.type == "log.restored" else {}
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (*UNREADABLE, KeyError, TypeError):
         return {}
 
 
@@ -165,7 +166,7 @@ _NUMBERED = msgspec.json.Decoder(_Numbered)
 def _seq_of(record: bytes) -> int | None:
     try:
         return _NUMBERED.decode(record).seq
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 
@@ -178,7 +179,7 @@ def _network_id(first: Row) -> str:
             raise Tampered(1, f"it is a {read.type}, but a log begins with network.created")
         identity = msgspec.json.decode(read.data)["id"]
         bytes.fromhex(identity)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+    except (*UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise Tampered(1, "its record can't be read") from error
     return str(identity)
 
@@ -188,7 +189,7 @@ def _diagnosis(row: Row, computed: bytes, following: Row | None) -> str:
     seq, record, _, stored = row
     try:
         says = codec.envelope(record).seq
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return "its record was changed: it can't be read any more"
     if says != seq:
         return f"it holds the record of event {says}: records were swapped or moved"

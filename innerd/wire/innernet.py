@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
-from innerd.domain.errors import Refused
+from innerd.domain.errors import UNREADABLE, Refused
 from innerd.domain.network import Association, Cidr, Network, Peer
 from innerd.domain.values import (
     KEEPALIVE,
@@ -203,7 +203,7 @@ def decode(body: bytes, type_: Any) -> Any:
             msgspec.json.decode(body)  # knows those that stand alone, and are no text
         read = json.loads(body.decode(), object_pairs_hook=_each_once, parse_constant=_no_number)
         return msgspec.convert(read, type_)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise Refused("invalid_request", f"the body can't be read: {error}") from None
 
 

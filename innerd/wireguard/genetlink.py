@@ -17,6 +17,7 @@ _ERROR, _DONE, _OVERRUN, _NOOP = 0x2, 0x3, 0x4, 0x1
 _CONTROL, _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 16, 3, 1, 2
 _BUFFER = 1 << 17  # the kernel fills 32 KiB of a dump at a time
 _TIMEOUT = 30.0  # seconds
+_ERRORS = 4096  # numbers of errors end below (MAX_ERRNO)
 _TIMES = 5  # that a dump which others changed meanwhile is read again
 
 
@@ -41,7 +42,7 @@ class Conversation:
         body = attribute(_FAMILY_NAME, name.encode() + b"\0")
         for answer in self._exchange(_CONTROL, _GET_FAMILY, body, _ACK):
             for kind, value in attributes(answer):
-                if kind == _FAMILY_ID:
+                if kind == _FAMILY_ID and len(value) == 2:
                     return int(struct.unpack("=H", value)[0])
         raise OSError(errno.ENOENT, f"the kernel has no generic netlink family {name}")
 
@@ -84,6 +85,8 @@ class Conversation:
     def _refuse(payload: bytes) -> None:
         """Raise what an acknowledgement says went wrong."""
         number = -struct.unpack_from("=i", payload)[0] if len(payload) >= 4 else 0
+        if not 0 <= number < _ERRORS:
+            raise garbled(f"there is no error {number}")
         if number:
             raise OSError(number, os.strerror(number))
 

@@ -157,7 +157,7 @@ def device_of(messages: Iterable[bytes]) -> Device:
                     (port,) = struct.unpack("=H", value)
                 elif kind == _PEERS:
                     _take(peers, value)
-    except (struct.error, ValueError, KeyError) as error:
+    except (struct.error, ValueError, LookupError) as error:
         raise garbled(str(error)) from error
     return Device(private_key=private_key, listen_port=port, peers=peers)
 
@@ -172,6 +172,8 @@ def _take(peers: dict[PublicKey, DevicePeer], value: bytes) -> None:
 
 
 def _peer(entry: dict[int, bytes]) -> DevicePeer:
+    if len(entry[_PUBLIC_KEY]) != 32:
+        raise garbled(f"a key of {len(entry[_PUBLIC_KEY])} bytes")
     seconds, nanoseconds = struct.unpack("=qq", entry[_HANDSHAKE]) if _HANDSHAKE in entry else (0, 0)
     return DevicePeer(
         public_key=PublicKey(b64encode(entry[_PUBLIC_KEY]).decode()),

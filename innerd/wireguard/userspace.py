@@ -120,11 +120,7 @@ class UserspaceBackend(links.OnLinks):
             raise NoSuchDevice(interface) from None
         except OSError as error:
             raise DeviceError("device_failed", f"wireguard-go of {interface}: {error}") from error
-        body, _, status = answer.rpartition("errno=")
-        if status.strip() != "0":
-            number = whole_number(status.strip().removeprefix("-"), _MOST_ERRNO) or errno.EIO
-            raise links.refusal(number, f"wireguard-go of {interface}: {os.strerror(number)}")
-        return body
+        return answered(interface, answer)
 
 
 def _exchange(path: Path, question: bytes) -> str:
@@ -141,6 +137,15 @@ def _exchange(path: Path, question: bytes) -> str:
     if not answer.endswith(b"\n\n"):
         raise OSError(errno.EPIPE, "it ended in the middle of its answer")
     return answer.decode("ascii", errors="replace")
+
+
+def answered(interface: str, answer: str) -> str:
+    """What an answer says before its status. Raises DeviceError for any status but 0."""
+    body, _, status = answer.rpartition("errno=")
+    if status.strip() != "0":
+        number = whole_number(status.strip().removeprefix("-"), _MOST_ERRNO) or errno.EIO
+        raise links.refusal(number, f"wireguard-go of {interface}: {os.strerror(number)}")
+    return body
 
 
 def _lines(change: Change) -> Iterator[str]:
@@ -210,9 +215,13 @@ def _number(text: str, most: int = 2**63 - 1) -> int:
 
 
 def _peer(at: dict[str, str], ips: list[str]) -> DevicePeer:
-    endpoint = at.get("endpoint")
+    endpoint, key = at.get("endpoint"), at["public_key"]
+    if endpoint:
+        _number(endpoint.rpartition(":")[2], 65535)
+    if len(key) != 64:
+        raise ValueError(f"a key of {len(key)} digits")
     return DevicePeer(
-        public_key=PublicKey(_base64(at["public_key"])),
+        public_key=PublicKey(_base64(key)),
         allowed_ips=frozenset(ips),
         endpoint=Endpoint(endpoint) if endpoint else None,
         keepalive=_number(at.get("persistent_keepalive_interval", "0"), 65535),

@@ -15,6 +15,7 @@ import msgspec
 from innclient.coordinator import ENDLESS, Proof, client_of, problem_of
 from innclient.failures import REFUSED, Failure, status_of_code, unreachable
 from innclient.invitation import Parsed
+from innerd.domain.errors import UNREADABLE
 from innerd.domain.values import whole_number
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Reply(msgspec.Struct, frozen=True):
     def read(self, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(self.body, type=shape)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Failure(REFUSED, "answer_unreadable", f"the coordinator's answer can't be read: {error}") from error
 
 

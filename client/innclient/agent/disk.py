@@ -19,7 +19,7 @@ from innclient.agent.state import KnownCidr, KnownPeer, KnownRecord, Netmap
 from innclient.agent.witness import Seen, Witnessed, remembered
 from innclient.config import Paths
 from innclient.failures import TRUST, Failure
-from innerd.domain.errors import Refused
+from innerd.domain.errors import UNREADABLE, Refused
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.wire.note import NotSigned
 
@@ -108,7 +108,7 @@ def load_last(paths: Paths) -> Last:
         last = msgspec.json.decode(paths.last.read_bytes(), type=Last)
         for endpoint in last.endpoints.values():
             parse_endpoint(endpoint)
-    except (OSError, msgspec.DecodeError, Refused):
+    except (OSError, *UNREADABLE, Refused):
         return Last()
     return last
 
@@ -306,7 +306,7 @@ def _read(path: Path, shape: type[F], make: Callable[[F], T]) -> T | None:
         return None
     except PermissionError:
         raise
-    except (msgspec.DecodeError, ValueError, Refused, NotSigned, OSError) as error:
+    except (*UNREADABLE, ValueError, Refused, NotSigned, OSError) as error:
         raise _Unreadable(path, str(error)) from None
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from innclient import files
 from innclient.failures import SYSTEM, USAGE, Failure, as_failure, unreachable
+from innerd.domain.errors import UNREADABLE
 
 T = TypeVar("T")
 
@@ -101,7 +102,7 @@ class Door:
                 message = f"{request.verb} is for root and the group {GROUP}"
                 return Reply(status=SYSTEM, code="not_root", message=message)
             return Reply(content=msgspec.Raw(msgspec.json.encode(await self._answer(request))))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return Reply(status=USAGE, code="usage", message=str(error))
         except Exception as error:
             failure = as_failure(error)
@@ -152,5 +153,5 @@ def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
         if reply.code is not None:
             raise Failure(reply.status, reply.code, reply.message, reply.hint)
         return msgspec.json.decode(reply.content, type=shape)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Failure(SYSTEM, "agent_unreadable", f"the agent's answer can't be read: {error}") from None

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from innclient import files
 from innclient.agent.words import Entry
+from innerd.domain.errors import UNREADABLE
 
 _KEPT = 2000  # entries in memory
 _LARGEST = 1 << 20  # bytes of the file, beside one older
@@ -94,6 +95,6 @@ def read(path: Path) -> list[Entry]:
     for part in (_older(path), path):
         with contextlib.suppress(OSError):
             for line in part.read_bytes().splitlines():
-                with contextlib.suppress(msgspec.DecodeError, ValueError):
+                with contextlib.suppress(*UNREADABLE):
                     found.append(msgspec.json.decode(line, type=Entry))
     return found[-_KEPT:]

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from innclient.coordinator import ENDLESS, Proof, client_of, problem_of
 from innclient.invitation import Parsed
-from innerd.domain.errors import CODES
+from innerd.domain.errors import CODES, UNREADABLE
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
 
 _READ = KEEPALIVE_INTERVAL * 2.5  # seconds of silence after which the connection is dead
@@ -103,13 +103,17 @@ async def frames(http: httpx2.AsyncClient, cursor: Cursor | None) -> AsyncIterat
 
 async def _read(response: httpx2.Response) -> AsyncIterator[list[Struct]]:
     parser = FrameParser()
-    try:
-        async for chunk in response.aiter_raw():
-            found = [DECODERS[e.event].decode(e.data) for e in parser.feed(chunk) if e.event in DECODERS]
-            yield found  # none: a keep-alive, which says that the coordinator is there
-    except (msgspec.DecodeError, ValueError) as error:
-        raise Lost(f"a frame can't be read: {error}") from error
+    async for chunk in response.aiter_raw():
+        yield frames_of(parser, chunk)  # none: a keep-alive, which says that the coordinator is there
     raise Lost("the coordinator closed the stream")
+
+
+def frames_of(parser: FrameParser, chunk: bytes) -> list[Struct]:
+    """The frames that a chunk makes whole, without those of a later protocol. Raises Lost."""
+    try:
+        return [DECODERS[found.event].decode(found.data) for found in parser.feed(chunk) if found.event in DECODERS]
+    except (*UNREADABLE, ValueError) as error:
+        raise Lost(f"a frame can't be read: {error}") from error
 
 
 def _denied(response: httpx2.Response) -> Exception:
