@@ -137,7 +137,7 @@ class Sources:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._sources: dict[tuple[str, bool], Source] = {}
-        self._seats = 0
+        self.seats = 0  # connections of all
         self.turned_away = 0  # connections, for metrics
 
     def of(self, client: tuple[str, int]) -> Source:
@@ -162,7 +162,7 @@ class Sources:
             self.turned_away += 1
             return None
         source.seats[seat] = None
-        self._seats += 1
+        self.seats += 1
         if source.is_held:
             seat.hold(True)
         return source
@@ -170,13 +170,13 @@ class Sources:
     def _has_room(self, source: Source) -> bool:
         """When files become few, who holds many connections gets no more."""
         most = most_connections()
-        if self._seats < most:
+        if self.seats < most:
             return True
-        return self._seats < most * 7 // 6 and len(source.seats) < max(_FEW, most // len(self._sources))
+        return self.seats < most * 7 // 6 and len(source.seats) < max(_FEW, most // len(self._sources))
 
     def unseat(self, seat: Seat, source: Source) -> None:
         del source.seats[seat]
-        self._seats -= 1
+        self.seats -= 1
 
 
 def most_connections() -> int:

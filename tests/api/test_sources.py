@@ -1,0 +1,306 @@
+"""What each source costs, the room that it has, and whose turn it is, on a clock that is stepped."""
+
+import asyncio
+
+import pytest
+
+from innerd.api.sources import (
+    BURST,
+    MOST_RUNNING,
+    MOST_SEATS,
+    MOST_UNPROVEN,
+    RATE,
+    Metered,
+    Source,
+    Sources,
+    Turns,
+    Visit,
+    most_connections,
+)
+from innerd.domain.errors import Refused
+
+MARI = ("127.42.128.2", 40_000)
+ROOT = ("127.42.128.2", 700)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Chair:
+    """A connection that only notes what is done to it."""
+
+    def __init__(self, sources: Sources | None = None, client: tuple[str, int] = MARI) -> None:
+        self.is_proven = self.is_held = self.is_dropped = False
+        self.source = None if sources is None else sources.seat(self, client)
+
+    def hold(self, held: bool) -> None:
+        self.is_held = held
+
+    def drop(self) -> None:
+        self.is_dropped = True
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sources(clock: Clock) -> Sources:
+    return Sources(clock)
+
+
+# -- what it costs -------------------------------------------------------------------------------------------------
+
+
+def test_time_forgives(sources: Sources, clock: Clock) -> None:
+    source = sources.of(MARI)
+    source.charge(0.8)
+    clock.now += 4
+    assert source.cost == pytest.approx(0.8 - 4 * RATE)
+    clock.now += 1000
+    assert source.cost == 0
+
+
+async def test_past_its_budget_a_source_is_refused_until_time_has_forgiven(sources: Sources, clock: Clock) -> None:
+    source = sources.of(MARI)
+    source.charge(BURST)
+    source.require_budget()
+    source.charge(0.1)
+    with pytest.raises(Refused, match="too often") as refused:
+        source.require_budget()
+    assert refused.value.hint == f"wait {0.1 / RATE:.1f} seconds"
+    clock.now += 0.1 / RATE + 0.001
+    source.require_budget()
+
+
+def test_what_it_owes_is_bounded(sources: Sources, clock: Clock) -> None:
+    """Else one bad minute would shut an honest peer out for an hour."""
+    source = sources.of(MARI)
+    for _ in range(1000):
+        source.charge(1.0)
+    clock.now += BURST / RATE + 0.001
+    source.require_budget()
+
+
+def test_root_of_a_machine_is_counted_apart_from_its_other_users(sources: Sources) -> None:
+    sources.of(MARI).charge(2 * BURST)
+    assert sources.of(ROOT).cost == 0
+    assert sources.of((MARI[0], 50_000)) is sources.of(MARI)
+    assert sources.of((ROOT[0], 1023)) is sources.of(ROOT)
+
+
+def test_a_request_of_an_administrator_costs_nothing_after_all(sources: Sources) -> None:
+    source = sources.of(MARI)
+    source.charge(0.5)
+    visit = Visit(source)
+    visit.charge(0.2)
+    visit.excuse()
+    visit.charge(0.2)
+    assert source.cost <= 0.5
+
+
+async def test_only_the_steps_of_a_request_are_counted_and_not_its_waiting() -> None:
+    spent: list[float] = []
+    told = asyncio.Event()
+
+    async def work() -> None:
+        await told.wait()
+        await asyncio.sleep(0)
+
+    running = asyncio.ensure_future(_awaited(Metered(work(), spent.append)))
+    await asyncio.sleep(0.05)
+    told.set()
+    await running
+    assert len(spent) == 3
+    assert sum(spent) < 0.05
+
+
+async def test_a_metered_request_can_be_cancelled_and_fails_as_its_work_does() -> None:
+    ended: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cleaned up")
+
+    task = asyncio.ensure_future(_awaited(Metered(waits(), lambda seconds: None)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["cleaned up"]
+
+    async def fails() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await Metered(fails(), lambda seconds: None)
+
+
+async def _awaited(metered: Metered) -> None:
+    await metered
+
+
+# -- how much at once ----------------------------------------------------------------------------------------------
+
+
+def visits(source: Source, number: int) -> list[Visit]:
+    return [Visit(source) for _ in range(number)]
+
+
+def test_while_a_few_are_in_progress_its_connections_are_not_read(sources: Sources) -> None:
+    chairs = [Chair(sources) for _ in range(6)]
+    source = sources.of(MARI)
+    running = visits(source, MOST_RUNNING - 1)
+    assert not any(chair.is_held for chair in chairs)
+    running += visits(source, 1)
+    assert all(chair.is_held for chair in chairs)
+    running.pop().leave()
+    assert not any(chair.is_held for chair in chairs)
+
+
+def test_who_only_waits_is_not_counted_and_leaves_once(sources: Sources) -> None:
+    source = sources.of(MARI)
+    first = Visit(source)
+    first.leave()
+    first.leave()
+    assert source.running == 0
+
+
+def test_a_connection_that_comes_meanwhile_is_not_read_either(sources: Sources) -> None:
+    running = visits(sources.of(MARI), MOST_RUNNING)
+    assert Chair(sources).is_held
+    assert not Chair(sources, ROOT).is_held, "root's is another source"
+    assert running
+
+
+async def test_who_goes_on_asking_past_its_budget_is_not_read_for_a_moment(sources: Sources, clock: Clock) -> None:
+    chair = Chair(sources)
+    source = sources.of(MARI)
+    source.charge(2 * BURST)
+    with pytest.raises(Refused):
+        source.require_budget()
+    assert chair.is_held
+    clock.now += 1.1
+    source.settle()
+    assert not chair.is_held
+
+
+# -- room ----------------------------------------------------------------------------------------------------------
+
+
+def test_so_many_that_have_proved_nothing_and_so_many_in_all(sources: Sources) -> None:
+    chairs = [Chair(sources) for _ in range(MOST_UNPROVEN + 3)]
+    assert [chair.source is not None for chair in chairs] == [True] * MOST_UNPROVEN + [False] * 3
+    for chair in chairs[:MOST_UNPROVEN]:
+        chair.is_proven = True
+    more = [Chair(sources) for _ in range(MOST_SEATS)]
+    assert sum(chair.source is not None for chair in more) == MOST_SEATS - MOST_UNPROVEN
+
+
+def test_others_on_a_machine_take_no_room_of_roots(sources: Sources) -> None:
+    for _ in range(MOST_SEATS):
+        Chair(sources)
+    assert Chair(sources, ROOT).source is not None
+
+
+def test_of_roots_the_oldest_that_proved_nothing_gives_way(sources: Sources) -> None:
+    """A container behind a peer may have low ports too: it can't keep the agent out."""
+    chairs = [Chair(sources, ROOT) for _ in range(MOST_UNPROVEN)]
+    chairs[0].is_proven = True
+    Chair(sources, ROOT)
+    newest = Chair(sources, ROOT)
+    assert newest.source is not None
+    assert (chairs[0].is_dropped, chairs[1].is_dropped) == (False, True)
+
+
+def test_a_connection_that_ends_makes_room(sources: Sources) -> None:
+    chairs = [Chair(sources) for _ in range(MOST_UNPROVEN)]
+    assert chairs[3].source is not None
+    sources.unseat(chairs[3], chairs[3].source)
+    assert sources.seats == MOST_UNPROVEN - 1
+    assert Chair(sources).source is not None
+
+
+def test_when_files_become_few_who_holds_many_gets_no_more(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("innerd.api.sources.most_connections", lambda: 40)
+    for host in ("127.42.9.1", "127.42.9.2"):
+        for _ in range(MOST_UNPROVEN):
+            Chair(sources, (host, 5000))
+    assert sources.seats <= 46, "the rest of the files stays free"
+    assert Chair(sources, MARI).source is not None
+    assert Chair(sources, ("127.42.9.1", 5000)).source is None
+
+
+def test_most_connections_leave_files_for_the_rest() -> None:
+    assert most_connections() > 0
+
+
+def test_sources_without_debts_are_forgotten(sources: Sources, clock: Clock) -> None:
+    for number in range(5000):
+        sources.of((f"fd00::{number:x}", 5000)).charge(0.001)
+        clock.now += 1
+    assert len(sources._sources) < 4200  # nothing outside tells how many are remembered
+
+
+# -- turns ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def order() -> list[str]:
+    return []
+
+
+async def test_who_has_cost_least_begins_first(sources: Sources, order: list[str]) -> None:
+    turns = Turns()
+    cheap, dear = sources.of(MARI), sources.of(("127.42.9.9", 5000))
+    dear.charge(0.5)
+
+    async def ask(name: str, source: Source) -> None:
+        await turns.take(source)
+        order.append(name)
+
+    asked = [asyncio.ensure_future(ask(f"dear {n}", dear)) for n in range(3)]
+    asked += [asyncio.ensure_future(ask(f"cheap {n}", cheap)) for n in range(2)]
+    await asyncio.gather(*asked)
+    assert order == ["dear 0", "cheap 0", "cheap 1", "dear 1", "dear 2"], "the first found nobody waiting"
+
+
+async def test_one_begins_in_a_turn_of_the_loop(sources: Sources) -> None:
+    turns, begun = Turns(), 0
+
+    async def ask() -> None:
+        nonlocal begun
+        await turns.take(sources.of(MARI))
+        begun += 1
+
+    asked = [asyncio.ensure_future(ask()) for _ in range(10)]
+    seen = []
+    while begun < 10:
+        before = begun
+        await asyncio.sleep(0)
+        seen.append(begun - before)
+    assert max(seen) == 1
+    await asyncio.gather(*asked)
+
+
+async def test_who_goes_away_waiting_keeps_nobody_waiting(sources: Sources, order: list[str]) -> None:
+    turns, source = Turns(), sources.of(MARI)
+
+    async def ask(name: str) -> None:
+        await turns.take(source)
+        order.append(name)
+
+    asked = [asyncio.ensure_future(ask(name)) for name in "abc"]
+    await asyncio.sleep(0)
+    asked[1].cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert order == ["a", "c"]
+    await turns.take(source)
