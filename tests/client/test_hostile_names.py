@@ -34,7 +34,7 @@ ENDLESS = ".".join(["a"] * 100_000)
 
 def state(*peers: PeerJson, revision: int = 10, **said: str) -> bytes:
     shot = snapshot(*peers, revision=revision, cidrs=[ROOT])
-    return OPEN + told(hello(head=revision, **said), shot, presence())
+    return OPEN + told(hello(head=revision, cursor_hash="head", **said), shot, presence())
 
 
 def cut(script: bytes) -> bytes:
