@@ -6,6 +6,7 @@ spoken with. So every connection is bound to the interface (SO_BINDTODEVICE), wh
 """
 
 import asyncio
+import contextlib
 import errno
 import random
 import secrets
@@ -81,8 +82,10 @@ class Proof(httpx2.Auth):
                 return
 
     def _introduce(self, response: httpx2.Response) -> None:
-        """Where that is refused, the request goes without a proof: the answer to it says why."""
-        if response.status_code == 200:
+        """Where that is refused, or can't be read, the request goes without a proof: the answer to it says why."""
+        if response.status_code != 200:
+            return
+        with contextlib.suppress(*UNREADABLE, ValueError):
             told = msgspec.json.decode(response.content, type=Capabilities)
             self._key = proof.derive_key(self._secret, told.network_id)
             self._learn(response.headers.get("date"))

@@ -77,9 +77,12 @@ def _folded(network: Network, events: list[AnyEvent]) -> Network:
             try:
                 network = evolve(network, event)
             except (LookupError, ValueError) as error:
-                message = f"event {network.revision + 1} ({type_of(event)}) can't have happened: {error!r}"
-                raise StoreCorrupt(message) from error
+                raise _impossible(network.revision + 1, event, error) from error
         raise
+
+
+def _impossible(seq: int, event: AnyEvent, error: Exception) -> StoreCorrupt:
+    return StoreCorrupt(f"event {seq} ({type_of(event)}) can't have happened: {error!r}")
 
 
 def _genesis(first: Stored) -> bytes:
@@ -112,8 +115,11 @@ async def replayed_rows(store: Store) -> Tables:
     view, tables = View.of(EMPTY), no_tables()
     async for page in store.read(limit=500):
         for stored in page:
-            event = codec.decode(stored.record)
-            before, view = view, view.advance(evolve(view.network, event), (event,))
+            event, before = codec.decode(stored.record), view
+            try:
+                view = before.advance(evolve(before.network, event), (event,))
+            except (LookupError, ValueError) as error:  # well chained, but nothing that this program ever wrote
+                raise _impossible(stored.seq, event, error) from error
             put(tables, project(before, view, (event,)))
         await asyncio.sleep(0)
     return tables

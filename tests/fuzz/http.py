@@ -1,5 +1,5 @@
 """Requests that schemathesis makes of our own OpenAPI document, right ones and wrong ones, by everybody there is: a
-stranger, an invitee, a peer, an administrator with a proof and without, the local root. Never a 500.
+stranger, an invitee, a peer and an administrator with a proof and without, the local root. Never a 500.
 
 Query parameters and conditions of a request stand in no OpenAPI of ours yet: `_QUERIES` and `_HEADERS` have them.
 """
@@ -30,6 +30,7 @@ _WHO = {
     "stranger": "127.42.9.9",
     "invitee": "neko",
     "peer": "mari",
+    "peer with a proof": "mari",
     "admin": "ryo",
     "admin with a proof": "ryo",
     "root": None,
@@ -130,10 +131,10 @@ async def _live(life: list[Sent]) -> None:
 async def _answer(w: World, sent: Sent, nonce: str) -> Answer:
     body = sent.body if sent.json is None else json.dumps(sent.json).encode()
     target = sent.path + (f"?{sent.query}" if sent.query else "")
-    headers = dict(sent.headers)
-    if sent.who == "admin with a proof":
+    who, headers = _WHO[sent.who], dict(sent.headers)
+    if who is not None and sent.who.endswith("with a proof"):
         headers["X-Innerd-Proof"] = proof(
-            shared("ryo", "coordinator"),
+            shared(who, "coordinator"),
             w.writer.network.id,
             sent.method,
             target,
@@ -145,4 +146,4 @@ async def _answer(w: World, sent: Sent, nonce: str) -> Answer:
             nonce=nonce,
         )
     async with asyncio.timeout(_PATIENCE):
-        return await ask(w, _WHO[sent.who], sent.method, target, body=body, headers=headers.items())
+        return await ask(w, who, sent.method, target, body=body, headers=headers.items(), proven=False)

@@ -19,7 +19,7 @@ def main() -> None:
     until = time.monotonic() + seconds
     if name == http.NAME:
         while time.monotonic() < until:
-            http.explore(seed=randbits(32), examples=_ROUND, until=until)
+            http.explore(number=randbits(32), examples=_ROUND, until=until)
         return
     target = _remembering(targets.load(name), folder / "found")
     while time.monotonic() < until:

@@ -41,9 +41,9 @@ async def _replay(stored: list[Stored]) -> None:
     store.records.extend(stored)
     try:
         await load(store)
+        await replayed_rows(store)
     except (StoreCorrupt, codec.UnknownEvent):
         return
-    await replayed_rows(store)
 
 
 def _chained(records: list[bytes]) -> Iterator[Stored]:
