@@ -19,10 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from innclient import files
 from innclient.sparing import OfSource
-from innerd.api.asgi import PIPE, SEAT
+from innerd.api.asgi import PIPE, SEAT, VISIT
 from innerd.api.compat import MAX_BODY
 from innerd.api.sessions import LOCAL
-from innerd.api.sources import Source, Sources
+from innerd.api.sources import Source, Sources, Visit
 from innerd.api.stream import Connection
 from innerd.unread import Unread
 from innerd.wireguard.device import DeviceError
@@ -131,6 +131,13 @@ class TunnelProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_AHEAD:
             self.drop()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """A request is in progress from here on, not from when its task runs: else all connections of a source would
+        have been read by then."""
+        if self._source is not None:
+            cycle.scope[VISIT] = Visit(self._source)
+        super()._start_asgi_task(cycle, app)
 
     def _connect(self) -> Connection:
         """The way to write a stream's frames; it hears when they have left, and when the client is gone."""

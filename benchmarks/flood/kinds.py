@@ -192,6 +192,11 @@ KINDS = [
     Kind(name="wrong-proofs", what="wrong proofs of an admin's 64 KiB", make=_wrong_proof, group="admins"),
     Kind(name="wrong-user-proofs", what="wrong proofs of a peer's 64 KiB", make=_forged_user),
     Kind(
+        name="no-real-proof",
+        what="a header that is no proof, on open routes",
+        make=get("/healthz", key=False, X_Innerd_Proof="x"),
+    ),
+    Kind(
         name="no-proof",
         what="an admin's address without a proof",
         make=get("/v1/admin/peers"),

@@ -11,6 +11,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from ipaddress import ip_address
 from time import perf_counter
 
 from litestar import Litestar
@@ -64,7 +65,8 @@ class Door:
         if scope["client"] is None or _is_local(scope):
             await self._serve(scope, receive, send)
             return
-        visit = scope[VISIT] = Visit(self._services.sources.of(scope["client"]))
+        if (visit := scope.get(VISIT)) is None:  # a connection begins it as it reads the request
+            visit = scope[VISIT] = Visit(self._services.sources.of(scope["client"]))
         try:
             await Metered(self._serve(scope, receive, send), visit.charge)
         finally:
@@ -84,6 +86,8 @@ class Door:
         try:
             await self._enter(scope, receive, counted)
         except Refused as refused:
+            if (visit := scope.get(VISIT)) is not None:
+                visit.turn_down()
             await _answer(counted, refused)
         finally:
             if scope[_ROUTE] != _STREAM:  # a stream lasts as long as it lasts
@@ -91,8 +95,8 @@ class Door:
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
-        await self._await_turn(scope, headers)
         parts = parts_of(scope)
+        await self._await_turn(scope, headers, parts)
         if parts[0] in OPEN and len(parts) == 1 and scope["method"] == "GET":
             self._guard(scope, headers)
             scope[SESSION] = None
@@ -114,13 +118,18 @@ class Door:
         self._prove(session, parts, scope, headers, body)
         await self._dispatch(session, parts, scope, headers, body, receive, send)
 
-    async def _await_turn(self, scope: Scope, headers: Headers) -> None:
+    async def _await_turn(self, scope: Scope, headers: Headers, parts: list[str]) -> None:
         visit: Visit | None = scope.get(VISIT)
         if visit is None:
             return
-        if _PROOF not in headers:  # with one, it may be an administrator, who has no budget
+        may_be_an_admin = _PROOF in headers and self._is_admins(scope["client"][0])  # who has no budget
+        if not may_be_an_admin or parts[0] != "v1":
             visit.source.require_budget()
         await self._turns.take(visit.source)
+
+    def _is_admins(self, host: str) -> bool:
+        peer = self._services.writer.network.peer_at(ip_address(host))
+        return peer is not None and peer.is_admin
 
     def _guard(self, scope: Scope, headers: Headers) -> None:
         """Browsers give themselves away: no page may command the network from behind a peer's address."""

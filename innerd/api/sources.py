@@ -65,6 +65,11 @@ class Visit:
         self._is_excused = True
         self.source.charge(-self._spent)
 
+    def turn_down(self) -> None:
+        """It is refused: a source that is over its budget all the same is not heard for a while."""
+        if self.source.is_over and not self._is_excused:
+            self.source.rest(_REST)
+
     def leave(self) -> None:
         """It is done, or only waits from here on."""
         if self._is_running:
@@ -113,12 +118,18 @@ class Source:
         asyncio.get_running_loop().call_later(seconds, self.settle)
 
     def settle(self) -> None:
-        """Hold its connections or let them go on, as it has come to be."""
-        held = self.running >= MOST_RUNNING or self._clock() < self._rests_until
+        """Hold its connections or let them go on, as it has come to be; the latter when half of what was in progress is
+        done, as to stop and start all of them costs as well."""
+        most = MOST_RUNNING // 2 + 1 if self.is_held else MOST_RUNNING
+        held = self.running >= most or self._clock() < self._rests_until
         if held != self.is_held:
             self.is_held = held
             for seat in self.seats:
                 seat.hold(held)
+
+    def settle_seat(self, seat: Seat) -> None:
+        if seat in self.seats:
+            seat.hold(self.is_held)
 
     def has_room(self) -> bool:
         """Whether one more connection fits; of root's, one that has proved nothing yet gives way to it."""
@@ -163,8 +174,8 @@ class Sources:
             return None
         source.seats[seat] = None
         self.seats += 1
-        if source.is_held:
-            seat.hold(True)
+        if source.is_held:  # a loop begins to read it after it was made, whatever it was told before
+            asyncio.get_running_loop().call_soon(source.settle_seat, seat)
         return source
 
     def _has_room(self, source: Source) -> bool:

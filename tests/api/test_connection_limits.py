@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 
+from innerd.api.sources import MOST_RUNNING
 from tests.api.sockets import PATIENCE, Wire, wire
-from tests.world import World
+from tests.world import World, populated
 
 MOST = 24  # of who has proved nothing
 GET = "GET /v1/user/capabilities HTTP/1.1"
@@ -121,3 +124,36 @@ async def test_one_connection_serves_request_after_request(w: World) -> None:
         for _ in range(5):
             connection.request(GET)
         assert [(await connection.answer())[0] for _ in range(5)] == [200] * 5, "all sent ahead"
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("early", [MOST_RUNNING, MOST])
+def test_only_a_few_requests_of_a_source_are_in_progress(run: Callable[[Awaitable[None]], None], early: int) -> None:
+    """Whether they come all at once, or on connections that are made when enough of them are in progress."""
+    run(few_in_progress(early))
+
+
+async def few_in_progress(early: int) -> None:
+    w, begun, go_on = await populated(), 0, asyncio.Event()
+
+    async def page() -> bytes:
+        nonlocal begun
+        begun += 1
+        await go_on.wait()
+        return b""
+
+    w.services.render_metrics = page
+    async with w.listening() as port, contextlib.AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(wire(w, "ryo", port)) for _ in range(early)]
+        other = await stack.enter_async_context(wire(w, "oven", port))
+        for connection in connections:
+            connection.request("GET /metrics HTTP/1.1")
+        assert await is_served(other)
+        for _ in range(MOST - early):
+            connections.append(await stack.enter_async_context(wire(w, "ryo", port)))
+            connections[-1].request("GET /metrics HTTP/1.1")
+        for _ in range(3 * MOST):
+            assert await is_served(other)
+        assert begun == MOST_RUNNING
+        go_on.set()
+        assert [(await connection.answer())[0] for connection in connections] == [200] * MOST

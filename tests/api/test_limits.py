@@ -208,6 +208,21 @@ async def test_an_administrator_with_a_proof_is_served_whatever_others_do_at_its
     assert source(w, "ryo").cost > before
 
 
+@pytest.mark.parametrize("target", ["/healthz", "/openapi.json", "/nothing", "/v1/nothing", "/v1/user/state"])
+async def test_a_header_that_proves_nothing_buys_nothing(spent: World, target: str) -> None:
+    answer = await ask(spent, "mari", "GET", target, headers=[(proof.HEADER, "x")])
+    assert (answer.status, answer.code) == (429, "rate_limited")
+
+
+@pytest.mark.parametrize("target", ["/healthz", "/nothing", "/v1/user/state", "/v1/admin/peers"])
+async def test_who_forges_proofs_at_an_administrators_address_is_not_heard_for_a_while(w: World, target: str) -> None:
+    w.services.sources = Sources(lambda: w.now)
+    source(w, "ryo").charge(BURST + 0.01)
+    forged = [(proof.HEADER, w.proof("mari", "GET", target))]
+    assert (await ask(w, "ryo", "GET", target, headers=forged)).status in (401, 404, 429)
+    assert source(w, "ryo").is_held
+
+
 async def test_a_peer_with_a_proof_has_its_budget_and_no_more(spent: World) -> None:
     stream_needs = [(proof.HEADER, spent.proof("mari", "PUT", "/v1/user/applied", b'{"revision": 0}'))]
     answer = await ask(spent, "mari", "PUT", "/v1/user/applied", body=b'{"revision": 0}', headers=stream_needs)
