@@ -35,7 +35,7 @@ from innerd.wireguard.plan import Change, RemovePeer, SetPeer, applied
 from tests.client.liar import OPEN, Liar, told
 from tests.client.support import COORDINATOR as SERVER_IP
 from tests.client.support import eventually, keeper_at
-from tests.client.told import COORDINATOR, MARI, ME, hello, peer_json, snapshot
+from tests.client.told import COORDINATOR, MARI, ME, heard, hello, peer_json, snapshot
 from tests.world import INTERFACE, key, private_key
 
 NOW = 1_790_000_000.0
@@ -69,7 +69,7 @@ def new_core(*, stays: bool = True) -> Core:
 
 def believe(core: Core, frames: list[Struct], device: Device, now: float = NOW) -> tuple[Taken, tuple[Change, ...]]:
     """What the keeper does with frames; the device is `device` after the changes."""
-    taken = core.take(frames, now)
+    taken = heard(core, frames, now)
     core.pins = core.check_pins(taken.peers, now)
     return taken, core.changes(device, SERVER, core.presence, now, taken)[0]
 
@@ -131,6 +131,7 @@ def test_a_delta_looks_at_whom_it_speaks_of_however_many_there_are(
     netmap, pins, device = crowds[count]
     assert len(device.peers) == count + 1
     core = Core(IDENTITY, netmap, pins, {})
+    heard(core, [hello(cursor_hash="head")], NOW)
     taken = core.take([DELTAS[name]], NOW)
     core.pins = core.check_pins(taken.peers, NOW)
     changes, after = core.changes(device, SERVER, {}, NOW, taken)
@@ -203,12 +204,13 @@ async def test_the_device_is_not_read_for_a_change_of_who_is_alive_or_new(
 # -- all or nothing -------------------------------------------------------------------------------------------------
 
 LIES = {
-    "a log that was rewound": ([delta(gone=[4]), hello(head=5)], LogForked),
-    "another network": ([delta(gone=[4]), hello(head=99, network_id="b" * 32)], LogForked),
-    "a hello that can't be read": (
-        [delta(gone=[4]), presence(at(4, "1.2.3.4:5")), hello(head=11, suffix="a b")],
-        Refused,
-    ),
+    "a log that was rewound": ([hello(cursor_hash="head"), delta(gone=[4]), snapshot(ME, revision=5)], LogForked),
+    "a log that is rewound from the start": ([hello(head=5)], LogForked),
+    "a log that shows no hash": ([hello(head=99), delta(99, gone=[4])], LogForked),
+    "a log with another hash": ([hello(head=99, cursor_hash="other"), delta(99, gone=[4])], LogForked),
+    "another network": ([hello(head=99, network_id="b" * 32), delta(99, gone=[4])], LogForked),
+    "a hello that can't be read": ([hello(head=11, suffix="a b", cursor_hash="head"), delta(gone=[4])], Refused),
+    "a second hello": ([delta(gone=[4]), presence(at(4, "1.2.3.4:5")), hello(cursor_hash="head")], Refused),
     "a name that is none, after a goodbye": ([Bye(reason="disabled"), hello(suffix="")], Refused),
 }
 
@@ -222,10 +224,30 @@ def test_where_a_later_frame_is_a_lie_nothing_of_what_came_with_it_is_believed(
     assert core.receipt() is not None
     before = (core.netmap, core.presence, core.pins, core.matched, core.trials, core.applied)
     with pytest.raises(error):
-        core.take(frames, NOW)
+        heard(core, frames, NOW)
     after = (core.netmap, core.presence, core.pins, core.matched, core.trials, core.applied)
     assert all(a is b for a, b in zip(after, before, strict=True))
     assert core.changes(device, SERVER, {}, NOW)[0] == ()
+
+
+@pytest.mark.parametrize("frame", [delta(gone=[4]), presence(), snapshot(ME, revision=99), Bye(reason="disabled")])
+def test_who_has_not_said_who_they_are_is_not_believed(frame: Struct) -> None:
+    """On a new connection; whoever holds the coordinator's address somewhere may answer there."""
+    core, device = in_step(MARI)
+    before = core.netmap
+    core.connected()
+    with pytest.raises(Refused):
+        core.take([frame], NOW)
+    assert core.netmap is before
+    assert core.changes(device, SERVER, {}, NOW)[0] == ()
+
+
+def test_a_restore_is_followed_also_where_the_connection_breaks_before_its_snapshot() -> None:
+    core, device = in_step(MARI)
+    believe(core, [hello(generation=2, head=5)], device)
+    assert sorted(core.netmap.peers) == [1, 3, 4], "everything stays as it is until the new log has told"
+    believe(core, [hello(generation=2, head=6), snapshot(COORDINATOR, ME, revision=6)], device)
+    assert (core.netmap.generation, core.netmap.revision, sorted(core.netmap.peers)) == (2, 6, [1, 3])
 
 
 def test_what_came_together_is_one_step() -> None:
@@ -291,7 +313,7 @@ def test_who_is_shut_out_keeps_the_coordinator_alone_and_promises_nothing(reason
     core.matched = core.netmap
     assert core.receipt() is None
     with pytest.raises(LogForked):  # how far the log was seen is not forgotten
-        core.take([hello(head=9)], NOW)
+        heard(core, [hello(head=9)], NOW)
 
 
 @pytest.mark.parametrize("reason", ["shutting_down", "replaced", "too_slow", "interface_remade", "Disabled", ""])
@@ -375,7 +397,7 @@ ticks = st.tuples(st.sampled_from([0.4, 1.0, 6.0, 400.0]), st.lists(st.sampled_f
 steps = st.lists(st.one_of(chunks, chunks, ticks), min_size=1, max_size=12)
 
 
-def heard(device: Device, keys: list[str], now: float) -> Device:
+def answered(device: Device, keys: list[str], now: float) -> Device:
     return replace(
         device, peers={k: replace(p, last_handshake=now) if k in keys else p for k, p in device.peers.items()}
     )
@@ -391,13 +413,13 @@ def test_what_is_changed_in_parts_is_what_would_be_changed_at_once(steps: list[A
     for step in [[hello(), snapshot(COORDINATOR, ME, MARI)], *steps]:
         if isinstance(step, tuple):
             now += step[0]
-            remembered, real = heard(remembered, step[1], now), heard(real, step[1], now)
+            remembered, real = answered(remembered, step[1], now), answered(real, step[1], now)
             touched = None
         else:
             revision = part.netmap.revision  # an honest coordinator's only grow
             step = [replace(f, revision=(revision := revision + 1)) if hasattr(f, "revision") else f for f in step]
-            touched = part.take(step, now)
-            whole.take(step, now)
+            touched = heard(part, step, now)
+            heard(whole, step, now)
             part.pins = whole.pins = part.check_pins(touched.peers, now)
         changes, after = part.changes(remembered, SERVER, part.presence, now, touched)
         assert after == applied(remembered, changes), "what is remembered is what the device does"

@@ -19,6 +19,7 @@ USAGE = {
         "invalid_endpoint",
         "invalid_request",
         "invalid_record",
+        "invalid_checkpoint",
     ),
     *("length_required", "body_too_large", "too_many_candidates"),
 }
@@ -30,7 +31,7 @@ NOT_FOUND = {
     "network_not_found",
     "not_found",
 }
-UNREACHABLE = {"store_unavailable", "rate_limited", "not_serving"}
+UNREACHABLE = {"store_unavailable", "rate_limited", "not_serving", "busy"}
 INVITATION = {"invitation_expired", "invitation_used"}
 
 

@@ -29,7 +29,7 @@ HONEST = [SERVER, peer_json(3, "ryo", RYO), peer_json(4, "mari", MARI)]
 def state(*peers: PeerJson, revision: int = 10, cidrs: list[CidrJson] | None = None) -> bytes:
     """A whole stream up to and with its presence: all of it in one piece."""
     shot = snapshot(*peers, revision=revision, cidrs=[ROOT] if cidrs is None else cidrs)
-    return OPEN + told(hello(head=revision), shot, presence())
+    return OPEN + told(hello(head=revision, cursor_hash="head"), shot, presence())
 
 
 def delta(**changes: object) -> bytes:
@@ -206,12 +206,23 @@ async def test_a_delta_before_any_snapshot_brings_what_it_says_and_no_more(tmp_p
         assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
 
 
-async def test_frames_before_any_hello_write_no_names_of_a_network_that_nobody_named(tmp_path: Path) -> None:
+async def test_frames_before_any_hello_are_not_believed(tmp_path: Path) -> None:
     liar = Liar(OPEN + told(snapshot(*HONEST, cidrs=[ROOT])) + delta(peers=[peer_json(9, "eve", RYO)]))
     async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 11)
-        assert allowed_of(keeper) == HONEST_DEVICE
+        await liar.asked(2)
+        assert on_device(keeper) <= {key("coordinator")}
         assert hosts_of(keeper) == ""
+        assert keeper.netmap.revision == 0
+
+
+@pytest.mark.parametrize("reason", ["disabled", "retired"])
+async def test_a_goodbye_of_who_did_not_say_who_they_are_takes_nobody_off(reason: str, tmp_path: Path) -> None:
+    """A stranger at the coordinator's address, whom an agent came to by chance."""
+    liar = Liar(state(*HONEST) + b"\xff", OPEN + told(Bye(reason=reason)))
+    async with agent_of(liar, tmp_path) as (keeper, _):
+        await eventually(lambda: keeper.applied == 10)
+        await liar.asked(3)
+        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
 
 
 async def test_a_goodbye_before_anything_else_is_survived(tmp_path: Path) -> None:
@@ -281,18 +292,18 @@ async def test_a_hello_in_the_middle_that_says_we_are_somebody_else_takes_no_key
     async with agent_of(liar, tmp_path) as (keeper, _):
         await eventually(lambda: keeper.applied == 10)
         await liar.say(told(hello(peer=4)) + delta(peers=[peer_json(9, "oven", OVEN)]))
-        await eventually(lambda: keeper.applied == 11)
+        await liar.asked(2)
         await keeper.apply()
-        assert {key("coordinator"), key("oven")} <= on_device(keeper)
+        assert on_device(keeper) == {key("coordinator"), key("mari")}, "a stream has one hello"
         assert key("ryo") not in on_device(keeper)
         assert keeper.tunnel.get().peers[key("coordinator")].allowed_ips == frozenset({f"{COORDINATOR}/32"})
 
 
 async def test_another_network_after_the_first_is_refused_and_said(tmp_path: Path) -> None:
-    liar = Liar(state(*HONEST))
+    another = OPEN + told(hello(network_id="\x1b[2J" + "b" * 29, head=99)) + delta(revision=99, gone=[4])
+    liar = Liar(state(*HONEST) + b"\xff", another)
     async with agent_of(liar, tmp_path) as (keeper, _):
         await eventually(lambda: keeper.applied == 10)
-        await liar.say(told(hello(network_id="\x1b[2J" + "b" * 29, head=99)) + delta(revision=99, gone=[4]))
         await eventually(lambda: keeper.forked is not None)
         assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
         assert keeper.netmap.revision == 10
@@ -407,16 +418,17 @@ SAYS = {
     "a code": (denial(NASTY, "no"), "trouble"),
     "a network": (OPEN + told(hello(network=NASTY)), "trouble"),
     "a suffix": (OPEN + told(hello(suffix=NASTY)), "trouble"),
-    "another network": (state(*HONEST) + told(hello(network_id=NASTY)), "forked"),
+    "another network": ((state(*HONEST) + b"\xff", OPEN + told(hello(network_id=NASTY))), "forked"),
     "a broken frame": (OPEN + b'event: hello\ndata: {"' + json.dumps(NASTY)[1:].encode() + b":1}\n\n", "trouble"),
 }
 
 
 @pytest.mark.parametrize(("script", "until"), SAYS.values(), ids=SAYS)
 async def test_what_the_coordinator_says_of_itself_reaches_a_terminal_escaped(
-    script: bytes, until: str, tmp_path: Path
+    script: bytes | tuple[bytes, ...], until: str, tmp_path: Path
 ) -> None:
-    said = await said_of(tmp_path, script.removesuffix(b"\n\n") + b"\n\n\0", until=until)
+    scripts = script if isinstance(script, tuple) else (script,)
+    said = await said_of(tmp_path, *(one.removesuffix(b"\n\n") + b"\n\n\0" for one in scripts), until=until)
     raw = {c for c in said if not c.isprintable() and c != "\n"}
     assert raw == set()
     assert "TRUST BROKEN" in said if until == "forked" else "not connected" in said

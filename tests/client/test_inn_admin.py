@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from innclient import invitation
+from innclient.agent.tunnel import Tunnel
+from innerd.wireguard.memory import MemoryBackend
 from tests.client.commands import Done, Host
 from tests.client.support import paths_in, write_config
 from tests.world import INTERFACE, World, populated
@@ -21,6 +23,12 @@ async def kermpany() -> World:
     made = await populated(proof_required=True)
     made.now = time.time()
     return made
+
+
+@pytest.fixture(autouse=True)
+def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No interface is on this machine: what goes through it goes by the loopback."""
+    monkeypatch.setattr("innclient.cli.tunnel_of", lambda settings, interface: Tunnel(MemoryBackend(), interface))
 
 
 @contextlib.asynccontextmanager

@@ -126,9 +126,7 @@ def test_a_log_that_does_not_continue_what_was_seen_is_not_believed(changes: dic
 
 CONTINUED = [
     pytest.param({"cursor_hash": "head"}, id="the same hash at our revision"),
-    pytest.param({"cursor_hash": None}, id="a coordinator that says no hash"),
     pytest.param({"head": 99, "cursor_hash": "head"}, id="a longer log"),
-    pytest.param({"generation": 2, "head": 5}, id="a restore, which raises the generation"),
 ]
 
 
@@ -138,6 +136,18 @@ def test_a_log_that_continues_is_followed(changes: dict[str, object]) -> None:
     after = greet(before, hello(**changes))
     assert after.generation == changes.get("generation", 1)
     assert (after.peers, after.revision) == (before.peers, before.revision)
+
+
+def test_a_restore_raises_the_generation_and_begins_anew() -> None:
+    before = netmap(MARI)
+    after = greet(before, hello(generation=2, head=5))
+    assert (after.generation, after.peers, after.revision, after.head_hash) == (2, before.peers, 0, "")
+    assert after.cursor is None
+
+
+def test_a_coordinator_that_says_no_hash_though_a_cursor_was_sent_has_forked() -> None:
+    with pytest.raises(LogForked):
+        greet(netmap(MARI), hello(cursor_hash=None))
 
 
 def test_a_fresh_peer_believes_any_log() -> None:

@@ -41,6 +41,8 @@ def values(source: str, port: int) -> Parsed:
         external=parse_endpoint("192.0.2.1:51820"),
         internal_address=ip_address(COORDINATOR),
         internal_port=port,
+        network="kermpany",
+        suffix=None,
     )
 
 

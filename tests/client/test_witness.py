@@ -19,7 +19,7 @@ from innerd.wire.note import NotSigned, Signer
 from innerd.wire.stream import CheckpointJson, DeltaJson, Hello
 from tests.client.support import paths_in
 from tests.client.test_core import NOW, in_step, new_core
-from tests.client.told import COORDINATOR, ID, MARI, ME, hello, snapshot
+from tests.client.told import COORDINATOR, ID, MARI, ME, heard, hello, snapshot
 
 BY = Signer(f"innerd/{ID}", bytes(32))
 OTHER = Signer(f"innerd/{ID}", bytes(31) + b"1")
@@ -37,6 +37,7 @@ def note(revision: int, *, generation: int = 1, what: str = "", by: Signer = BY,
 def greeting(revision: int = 10, **changes: Any) -> Hello:
     """A hello whose head is signed."""
     head = {"head": revision, "head_hash": hash_of(revision), "checkpoint_key": KEY, "checkpoint": note(revision)}
+    head["cursor_hash"] = hash_of(10)  # of who was told of revision 10 before
     return hello(**head | changes)
 
 
@@ -51,7 +52,7 @@ def delta(revision: int, **changes: Any) -> DeltaJson:
 def met() -> Core:
     """A core that was told of the network at revision 10, and shown its checkpoint."""
     core = new_core()
-    core.take([greeting(), snapshot(COORDINATOR, ME, MARI, head_hash=hash_of(10))], NOW)
+    heard(core, [greeting(), snapshot(COORDINATOR, ME, MARI, head_hash=hash_of(10))], NOW)
     return core
 
 
@@ -65,31 +66,31 @@ def revisions(core: Core) -> list[tuple[int, int]]:
 def test_the_first_key_is_pinned_and_checkpoints_are_kept() -> None:
     core = met()
     assert (core.witnessed.key, core.witnessed.kept) == (KEY, (Seen(note(10), NOW),))
-    core.take([told(note(12)), delta(11), delta(12), told(note(13))], NOW + 60)
+    heard(core, [told(note(12)), delta(11), delta(12), told(note(13))], NOW + 60)
     assert revisions(core) == [(1, 10), (1, 12), (1, 13)]
-    core.take([told(note(12))], NOW + 61)
+    heard(core, [told(note(12))], NOW + 61)
     assert revisions(core) == [(1, 10), (1, 12), (1, 13)], "what is known is not kept twice"
 
 
 def test_a_coordinator_that_signs_nothing_is_believed_as_before() -> None:
     core, _ = in_step(MARI)
     assert core.witnessed == Witnessed()
-    core.take([told(note(11))], NOW)  # whose key nobody named
+    heard(core, [told(note(11))], NOW)  # whose key nobody named
     assert core.witnessed == Witnessed()
 
 
 def test_a_checkpoint_may_be_older_than_its_hello() -> None:
     core = new_core()
-    core.take([greeting(12, checkpoint=note(10))], NOW)
+    heard(core, [greeting(12, checkpoint=note(10))], NOW)
     assert revisions(core) == [(1, 10)]
 
 
 def test_after_a_restore_the_same_revision_has_another_hash_and_the_same_key() -> None:
     core = met()
-    core.take([delta(11), delta(12)], NOW)
+    heard(core, [delta(11), delta(12)], NOW)
     restored = greeting(12, generation=2, head_hash=hash_of(12, "x"), checkpoint=note(12, generation=2, what="x"))
-    core.take([restored], NOW)  # its snapshot comes in a chunk of its own
-    core.take([snapshot(COORDINATOR, ME, revision=12, head_hash=hash_of(12, "x"))], NOW)
+    heard(core, [restored], NOW)  # its snapshot comes in a chunk of its own
+    heard(core, [snapshot(COORDINATOR, ME, revision=12, head_hash=hash_of(12, "x"))], NOW)
     assert revisions(core) == [(1, 10), (2, 12)]
 
 
@@ -112,7 +113,6 @@ FORKS_TOLD: dict[str, list[Any]] = {
     "another network's checkpoint": [told(note(12, network="b" * 32))],
     "another generation's checkpoint": [told(note(12, generation=2))],
     "a signature that does not hold": [told(note(12).replace("\n12\n", "\n13\n"))],
-    "a head before what was signed": [told(note(20)), greeting(15, checkpoint=None, checkpoint_key=None)],
 }
 
 
@@ -121,16 +121,26 @@ def test_another_log_is_not_believed(what: str) -> None:
     core = met()
     before = core.netmap
     with pytest.raises(LogForked):
-        core.take(FORKS_TOLD[what], NOW)
+        heard(core, FORKS_TOLD[what], NOW)
     assert core.netmap is before
     assert (core.witnessed.key, revisions(core)) == (KEY, [(1, 10)])
+
+
+def test_a_head_before_what_was_signed_is_another_log() -> None:
+    core = met()
+    heard(core, [told(note(20))], NOW)
+    before = core.netmap
+    with pytest.raises(LogForked):
+        heard(core, [greeting(15, checkpoint=None, checkpoint_key=None)], NOW)
+    assert core.netmap is before
+    assert revisions(core) == [(1, 10), (1, 20)]
 
 
 def test_the_first_hello_must_be_signed_by_the_key_that_it_names() -> None:
     core = new_core()
     for changes in ({"checkpoint_key": str(OTHER.verifier)}, {"checkpoint": note(10, what="x")}):
         with pytest.raises(LogForked):
-            core.take([greeting(**changes)], NOW)
+            heard(core, [greeting(**changes)], NOW)
     assert core.witnessed == Witnessed()
 
 
@@ -139,9 +149,9 @@ def test_what_is_no_checkpoint_is_refused_and_no_fork(text: str) -> None:
     core = met()
     for frames in ([told(text)], [greeting(checkpoint=text)]):
         with pytest.raises(Refused):
-            core.take(frames, NOW)
+            heard(core, frames, NOW)
     with pytest.raises(Refused):
-        new_core().take([greeting(checkpoint_key=text)], NOW)
+        heard(new_core(), [greeting(checkpoint_key=text)], NOW)
     assert core.witnessed.forks == ()
 
 
@@ -151,14 +161,15 @@ def test_who_forgot_the_network_still_knows_what_was_signed() -> None:
     core.witnessed = met().witnessed
     for frames in ([greeting(9, checkpoint=note(9))], [greeting(head_hash=hash_of(10, "x"), checkpoint=None)]):
         with pytest.raises(LogForked):
-            core.take(frames, NOW)
+            heard(core, frames, NOW)
 
 
 def test_the_proof_of_a_fork_is_kept_and_what_proves_nothing_is_not() -> None:
     core = met()
     for frames in FORKS_TOLD.values():
+        heard(core, [greeting()], NOW)
         with pytest.raises(LogForked):
-            core.take(frames, NOW + 5)
+            heard(core, frames, NOW + 5)
     kept = [seen.note for seen in core.witnessed.forks]
     assert note(10, what="x") in kept
     assert note(12, by=OTHER) not in kept
@@ -171,7 +182,7 @@ def test_a_coordinator_that_lies_for_ever_fills_no_disk() -> None:
     core = met()
     for number in range(FORKS + 10):
         with pytest.raises(LogForked):
-            core.take([told(note(10, what=f"x{number}"))], NOW)
+            heard(core, [told(note(10, what=f"x{number}"))], NOW)
     assert len(core.witnessed.forks) == FORKS
 
 
@@ -201,7 +212,7 @@ def test_a_year_of_days_is_bounded() -> None:
 def test_what_was_signed_is_read_as_it_was_written(tmp_path: Path) -> None:
     core, paths = met(), paths_in(tmp_path)
     with pytest.raises(LogForked):
-        core.take([told(note(10, what="x"))], NOW)
+        heard(core, [told(note(10, what="x"))], NOW)
     disk.save_witnessed(paths, core.witnessed)
     assert paths.checkpoints.stat().st_mode & 0o777 == 0o600
     assert disk.load_witnessed(paths) == core.witnessed

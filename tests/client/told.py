@@ -1,7 +1,11 @@
 """What a coordinator tells, as tests write it: frames and their peers and CIDRs, with sensible defaults."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from msgspec import Struct
+
+from innclient.agent.core import Core, Taken
 from innclient.agent.state import KnownPeer, Netmap, take_snapshot
 from innerd.domain.values import Name, parse_address
 from innerd.wire.innernet import CidrJson, PeerJson
@@ -75,3 +79,10 @@ def netmap(*peers: PeerJson) -> Netmap:
     """What ryo knows at revision 10 when told of the coordinator, itself and these."""
     greeted = Netmap(network="kermpany", network_id=ID, me=3, generation=1)
     return take_snapshot(greeted, snapshot(COORDINATOR, ME, *peers))
+
+
+def heard(core: Core, frames: Sequence[Struct], now: float) -> Taken:
+    """What a core takes of frames; those that begin with a hello come on a new connection."""
+    if frames and isinstance(frames[0], Hello):
+        core.connected()
+    return core.take(frames, now)
