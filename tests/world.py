@@ -100,8 +100,8 @@ class Proving(httpx2.Auth):
 class Dated:
     """The app of a world, whose answers are dated by its clock: clients learn it from there."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    def __init__(self, world: "World", app: Any = None) -> None:
+        self._world, self._app = world, app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def with_date(message: Any) -> None:
@@ -110,7 +110,7 @@ class Dated:
                 message = message | {"headers": [*message["headers"], date]}
             await send(message)
 
-        await self._world.app(scope, receive, with_date)
+        await (self._app or self._world.app)(scope, receive, with_date)
 
 
 class World:

@@ -73,6 +73,6 @@ def configure(form: Format, verbosity: int) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr(sys.stderr))),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(sparing.SparingFilter())
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.addFilter(sparing.SparingFilter())
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries], format="%(levelname)s %(name)s: %(message)s")

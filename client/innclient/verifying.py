@@ -194,7 +194,8 @@ def _show(view: "CheckpointsView", by: "Verifier", files: tuple[str, ...], found
         render.line(f"  FORKED at revision {contradiction.revision} of generation {contradiction.generation}:")
         for note in (contradiction.one, contradiction.other):
             render.line("")
-            render.line(note.rstrip("\n"))
+            for text in note.rstrip("\n").split("\n"):
+                render.line(text)
         render.line("")
     if files and found.same:
         last = f"the last at revision {found.same[-1][1]} (generation {found.same[-1][0]})"

@@ -85,7 +85,9 @@ class NonceMemory:
         if number in seen or number in self._older.get(peer, ()):
             return False
         if len(seen) >= most:
-            raise Refused("rate_limited", f"this peer proves more than {most} requests in {2 * WINDOW} s", "wait")
+            raise Refused(
+                "rate_limited", f"this peer proves more than {most} requests in {2 * WINDOW} s", "wait a while"
+            )
         seen.add(number)
         return True
 

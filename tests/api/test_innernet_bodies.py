@@ -91,7 +91,7 @@ async def test_what_is_no_json_of_the_shape_is_400(w: World, body: bytes) -> Non
         pytest.param(b' {"option":"Set","content":"1.2.3.4:5","x":{"y":[1]}} \n', "1.2.3.4:5", id="unknown field"),
         pytest.param(b'{"option":"Unset"}', None, id="unset"),
         pytest.param(b'{"option":"Unset","content":null}', None, id="unset with null"),
-        pytest.param(b'{"option":"Set","content":"Oven.Example:0005"}', "oven.example:5", id="canonical"),
+        pytest.param(b'{"option":"Set","content":"192.0.2.9:0005"}', "192.0.2.9:5", id="canonical"),
         pytest.param(b'{"option":"Set","content":"0:51820"}', "0.0.0.0:51820", id="an unspecified address"),
     ],
 )

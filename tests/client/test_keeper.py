@@ -26,7 +26,7 @@ from innerd.listener import Listener
 from innerd.presence import Observed, Presence
 from innerd.wireguard.plan import RemovePeer, SetPeer
 from tests.client.support import COORDINATOR, eventually, hosts_of, keeper_of, on_device, paths_in
-from tests.world import INTERFACE, World, key, populated
+from tests.world import INTERFACE, Dated, World, key, populated
 
 
 @pytest.fixture
@@ -132,7 +132,8 @@ async def test_after_the_coordinator_was_restarted_the_stream_goes_on_at_its_cur
             asked.append(dict(scope["headers"]).get(b"last-event-id", b""))
             await kermpany.app(scope, receive, send)
 
-        listener = Listener(noting, bound_again(port))
+        listener = Listener(Dated(kermpany, noting), bound_again(port))
+        listener.config.date_header = False
         await listener.start()
         try:
             await eventually(lambda: ryo in kermpany.presence.streaming, "a stream")

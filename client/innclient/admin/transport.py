@@ -145,7 +145,7 @@ def _failure(response: httpx2.Response) -> Failure:
     problem = problem_of(response)
     if response.status_code == 500:
         return Failure(1, "internal", f"the coordinator failed: {problem.title}", "its log says why")
-    return Failure(status_of_code(problem.code or "refused"), problem.code or "refused", problem.title, problem.hint)
+    return Failure(status_of_code(problem.code), problem.code or "answer_unreadable", problem.title, problem.hint)
 
 
 def over_socket(path: Path) -> Api:
