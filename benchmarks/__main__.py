@@ -1,8 +1,8 @@
-"""`make bench`, or `python -m benchmarks [log] [start] [size] [http] [streams] [dns] [device] [network]`."""
+"""`make bench`, or `python -m benchmarks [log] [start] [size] [http] [door] [streams] [dns] [device] [network]`."""
 
 import sys
 
-from benchmarks import device, dns, http, log, network, size, start, streams
+from benchmarks import device, dns, door, http, log, network, size, start, streams
 from innclient import logs
 from innerd.wiring import spare_the_collector
 
@@ -11,6 +11,7 @@ BENCHES = {
     "start": start.run,
     "size": size.run,
     "http": http.run,
+    "door": door.run,
     "streams": streams.run,
     "dns": dns.run,
     "device": device.run,

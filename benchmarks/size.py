@@ -24,6 +24,7 @@ from innerd.domain.visibility import View
 from innerd.presence import Presence
 from innerd.wire.stream import DECODERS, FrameParser
 from innerd.wireguard.device import Device
+from tests.client.told import hello
 from tests.world import key, private_key
 
 NOW = 1_790_000_000.0
@@ -132,6 +133,7 @@ def a_delta_on_a_client() -> None:
             server_ip=server.ip,
         )
         core = Core(me, Netmap(), Pins(), {})
+        core.take([hello(head=view.network.revision)], NOW)
         device = take(core, Device(), server, frames.snapshot(view, 3, ""))
         renamed, happened = carried_out(network, c.RenamePeer(4, Name("other")))
         data, _ = frames.delta(view, 3, view.advance(renamed, happened), 3, "")

@@ -68,7 +68,7 @@ async def serve(folder: Path, peers: int, port: int) -> None:
         await listener.start()
         telling = asyncio.create_task(network.hub.teller.run())
         spare_the_collector()
-        answer(network.services.server_key)
+        answer(network.services.server_key, network.writer.network.id)
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():
             answer(*await obey(network, line))
         telling.cancel()

@@ -5,6 +5,7 @@ The clients are bare sockets in this process (each from its peer's own address),
 
 import contextlib
 import http.client
+import secrets
 import selectors
 import socket
 import subprocess
@@ -25,7 +26,9 @@ from innclient.agent.reconcile import Server
 from innclient.agent.state import Netmap
 from innclient.options import raise_file_limit
 from innerd.domain.values import Endpoint, PublicKey, parse_address
+from innerd.wire import proof
 from innerd.wire.stream import DECODERS, FrameParser
+from innerd.wireguard import keys
 from innerd.wireguard.memory import MemoryBackend
 from tests.world import key, private_key
 
@@ -40,7 +43,7 @@ class Coordinator:
     def __init__(self, folder: Path, peers: int) -> None:
         command = [sys.executable, "-m", "benchmarks.streaming", str(folder), str(peers), str(PORT)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.server_key = self._heard()[0]
+        self.server_key, self.network_id = self._heard()
 
     def _heard(self) -> list[str]:
         assert self.process.stdout is not None
@@ -63,20 +66,29 @@ class Coordinator:
 class Client:
     """A bare socket that reads its stream. `at` is when the bytes came that it was to look for."""
 
-    def __init__(self, ip: str) -> None:
+    def __init__(self, ip: str, name: str, coordinator: Coordinator) -> None:
         self.ip = ip
+        secret = keys.shared_secret(private_key(name), PublicKey(coordinator.server_key))
+        self._key = proof.derive_key(secret, coordinator.network_id)
+        self._common = f"Host: {WHERE}\r\nX-Innernet-Server-Key: {coordinator.server_key}\r\n"
         self.cursor = ""
         self.at = 0.0
         self._tail = b""
 
-    def connect(self, request: bytes) -> None:
+    def head(self, method: str, target: str, body: bytes = b"") -> bytes:
+        """A request's head, proved, but for the line that ends it."""
+        bound = proof.Request(method=method, target=target, host=WHERE, body=body)
+        proved = proof.prove(self._key, bound, int(time.time()), secrets.token_hex(12))
+        return f"{method} {target} HTTP/1.1\r\n{self._common}{proof.HEADER}: {proved}\r\n".encode()
+
+    def connect(self) -> None:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.socket.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
         self.socket.bind((self.ip, 0))
         self.socket.connect((streaming.COORDINATOR, PORT))
         cursor = f"Last-Event-ID: {self.cursor}\r\n" if self.cursor else ""
-        self.socket.sendall(request + cursor.encode() + b"\r\n")
+        self.socket.sendall(self.head("GET", "/v1/user/events") + cursor.encode() + b"\r\n")
         self.socket.setblocking(False)
         self._tail, self.at = b"", 0.0
 
@@ -94,14 +106,14 @@ class Client:
 class Applying(Client):
     """A whole client: the agent's core with a device in memory; it reports on a connection of its own."""
 
-    def __init__(self, ip: str, name: str, server_key: str) -> None:
-        super().__init__(ip)
+    def __init__(self, ip: str, name: str, coordinator: Coordinator) -> None:
+        super().__init__(ip, name, coordinator)
         own, address = private_key(name), parse_address(ip)
         server_ip = parse_address(streaming.COORDINATOR)
-        theirs = PublicKey(server_key)
+        theirs = PublicKey(coordinator.server_key)
         me = Identity(private_key=own, public_key=key(name), ip=address, server_key=theirs, server_ip=server_ip)
         self._core = Core(me, Netmap(), Pins(), {})
-        self._server = Server(PublicKey(server_key), server_ip, Endpoint("192.0.2.1:51820"))
+        self._server = Server(theirs, server_ip, Endpoint("192.0.2.1:51820"))
         self._backend = MemoryBackend()
         self._backend.create("wg")
         self._device = self._backend.get("wg")
@@ -109,9 +121,9 @@ class Applying(Client):
         self._body = b""
         self._in_body = False
 
-    def connect(self, request: bytes) -> None:
-        super().connect(request)
-        self._head = b"PUT /v1/user/applied" + request.partition(b"GET /v1/user/events")[2]
+    def connect(self) -> None:
+        super().connect()
+        self._core.connected()
         self._reports = socket.create_connection((streaming.COORDINATOR, PORT), source_address=(self.ip, 0))
         self._reports.setblocking(False)
 
@@ -144,23 +156,22 @@ class Applying(Client):
         self._core.matched = self._core.netmap
         if (receipt := self._core.receipt()) is not None:
             body = msgspec.json.encode(receipt)
-            self._reports.sendall(self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            head = self.head("PUT", "/v1/user/applied", body)
+            self._reports.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
 class Herd:
     """Many clients on one thread."""
 
-    def __init__(self, clients: list[Client], server_key: str) -> None:
+    def __init__(self, clients: list[Client]) -> None:
         self.clients = clients
-        head = f"GET /v1/user/events HTTP/1.1\r\nHost: {WHERE}\r\nX-Innernet-Server-Key: {server_key}\r\n"
-        self._request = head.encode()
         self._selector = selectors.EpollSelector()
 
     def connect(self, wanted: bytes, seconds: float = 120) -> float:
         """Seconds until each has heard some bytes."""
         began = time.monotonic()
         for number, client in enumerate(self.clients):
-            client.connect(self._request)
+            client.connect()
             self._selector.register(client.socket, selectors.EVENT_READ, client)
             if number % 50 == 0:
                 self._turn(wanted, 0)
@@ -252,14 +263,13 @@ def coordinator_of(peers: int) -> Iterator[tuple[Path, Coordinator]]:
 
 def a_thousand() -> None:
     with coordinator_of(1000) as (_, coordinator):
-        herd = Herd([Client(ip) for ip, _ in addresses(1000)], coordinator.server_key)
+        herd = Herd([Client(ip, name, coordinator) for ip, name in addresses(1000)])
         herd.connect(b"event: presence")
         took = last_of_changes(coordinator, herd, "a")
         figure("commit -> last of 1,000 streams", spread(took), "<= 60 ms")
         herd.leave()
     with coordinator_of(1000) as (_, coordinator):
-        server_key = coordinator.server_key
-        whole = Herd([Applying(ip, name, server_key) for ip, name in addresses(1000)], server_key)
+        whole = Herd([Applying(ip, name, coordinator) for ip, name in addresses(1000)])
         whole.connect(b"?", 0)
         whole.serve(4)
         every: list[float] = []
@@ -285,7 +295,7 @@ def _readable(coordinator: Coordinator) -> bool:
 def ten_thousand() -> None:
     with coordinator_of(10_000) as (folder, coordinator):
         before = int(coordinator.ask("memory")[0])
-        herd = Herd([Client(ip) for ip, _ in addresses(10_000)], coordinator.server_key)
+        herd = Herd([Client(ip, name, coordinator) for ip, name in addresses(10_000)])
         opened = herd.connect(b"event: presence")
         herd.serve(3)
         memory = (int(coordinator.ask("memory")[0]) - before) / 10_000 / 1024
