@@ -46,6 +46,7 @@ class TunnelProtocol(HttpToolsProtocol):
         self._sources = sources
         self._source: Source | None = None
         self._is_held = False
+        self._running: Any = None  # uvicorn's cycle of the request in progress
         self._head = self._message = 0
         self._stream: Connection | None = None
         self._deadline: asyncio.TimerHandle = self.loop.call_later(_HEAD_SECONDS, self.drop)
@@ -57,7 +58,7 @@ class TunnelProtocol(HttpToolsProtocol):
         if self.client:
             self.logger = OfSource(self.logger, self.client[0])  # type: ignore[assignment]
         if self._source is None:
-            transport.abort()
+            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
@@ -66,9 +67,12 @@ class TunnelProtocol(HttpToolsProtocol):
             self._sources.unseat(self, self._source)
         if self._stream is not None:
             self._stream.lost()
+        if self._running is not None:  # uvicorn tells the newest that was read, which need not be this one
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         # What points at each other here would wait for the collector, thousands at a time.
-        self._stream = self._source = None
+        self._stream = self._source = self._running = None
         self.scope = self.cycle = None  # type: ignore[assignment]
 
     def drop(self) -> None:
@@ -108,7 +112,7 @@ class TunnelProtocol(HttpToolsProtocol):
     def _count(self, length: int) -> None:
         self._head += length
         if self._head > _HEAD_BYTES:
-            self.transport.abort()
+            self.drop()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -121,11 +125,13 @@ class TunnelProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._head = self._message = 0
         self._deadline.cancel()
-        self._deadline = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+        self._deadline = self.loop.call_later(_HEAD_SECONDS, self.drop)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._deadline.cancel()
+        if self.transport.is_closing():  # what came behind the request for which it was dropped
+            return
         self.scope[PIPE] = self._connect  # type: ignore[literal-required]
         self.scope[SEAT] = self  # type: ignore[literal-required]
         super().on_headers_complete()
@@ -135,6 +141,7 @@ class TunnelProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """A request is in progress from here on, not from when its task runs: else all connections of a source would
         have been read by then."""
+        self._running = cycle
         if self._source is not None:
             cycle.scope[VISIT] = Visit(self._source)
         super()._start_asgi_task(cycle, app)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import uvloop
 
 from innclient.sparing import SparingFilter
 from innerd import unread
@@ -104,6 +105,32 @@ async def test_who_closes_early_leaves_no_traceback(caplog: pytest.LogCaptureFix
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         await eventually(lambda: not connections)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5])
+def test_who_goes_while_it_is_answered_leaves_no_traceback(caplog: pytest.LogCaptureFixture, ahead: int) -> None:
+    """On the loop that serves, which refuses to write where a connection is gone; with requests sent ahead too."""
+    uvloop.run(gone_while_it_is_answered(ahead))
+    assert not [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+
+
+async def gone_while_it_is_answered(ahead: int) -> None:
+    w, answered = await populated(), asyncio.Event()
+    w.services.may_read_metrics = lambda peer: True
+    async with listening(w) as (port, connections):
+
+        async def page() -> bytes:
+            for connection in list(connections):
+                connection.drop()
+            await eventually(lambda: not connections)
+            answered.set()
+            return b"1"
+
+        w.services.render_metrics = page
+        with contextlib.ExitStack() as stack:
+            asked = asking(w).replace(b"/openapi.json", b"/metrics")
+            await deaf(w, port, stack, asked * (1 + ahead))
+            await answered.wait()
 
 
 async def test_a_thousand_requests_that_are_none_are_one_line_of_their_source(caplog: pytest.LogCaptureFixture) -> None:
