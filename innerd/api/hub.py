@@ -40,6 +40,7 @@ class Hub:
         self.teller = Teller(self.streams, self.frames, writer, presence, self.checkpoints)
         self.meetings = Meetings(writer, self.streams, self.frames, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
+        self._answering: set[asyncio.Event] = set()
         self._writer = writer
         self._presence = presence
         self._clock = clock
@@ -145,14 +146,20 @@ class Hub:
             self._presence.stream_closed(stream.peer)
 
     async def farewells(self) -> None:
-        """Wait until last frames are out, for 200 ms at most: a disabled peer must hear why before its key goes."""
-        ending = [
-            asyncio.ensure_future(stream.ended.wait()) for stream in self.streams.by_peer.values() if stream.ending
-        ]
+        """Wait until last frames and last answers are out, for 200 ms at most: a disabled peer must hear why before its
+        key goes, and who disabled itself that it is done."""
+        last = [stream.ended for stream in self.streams.by_peer.values() if stream.ending]
+        ending = [asyncio.ensure_future(out.wait()) for out in (*last, *self._answering)]
         if ending:
             _, late = await asyncio.wait(ending, timeout=_FAREWELL)
             for wait in late:
                 wait.cancel()
+
+    def last_answer(self) -> asyncio.Event:
+        """Of an answer to a peer that asks for what may be its own end: set it when the answer is out."""
+        out = asyncio.Event()
+        self._answering = {*(event for event in self._answering if not event.is_set()), out}
+        return out
 
     def end_all(self, reason: str) -> None:
         for stream in list(self.streams.by_peer.values()):
