@@ -21,6 +21,7 @@ from innerd.wire.note import Signer
 from innerd.wire.stream import KEEPALIVE_INTERVAL, Cursor, Hello, frame
 
 _FAREWELL = 0.2  # seconds a last frame may take
+_ANSWER = 5.0  # seconds until nobody waits for a last answer any more
 _OPENS, _OPENS_RATE = 30, 1.0  # streams that a peer may open at once, and a second after that
 
 
@@ -158,6 +159,7 @@ class Hub:
     def last_answer(self) -> asyncio.Event:
         """Of an answer to a peer that asks for what may be its own end: set it when the answer is out."""
         out = asyncio.Event()
+        asyncio.get_running_loop().call_later(_ANSWER, out.set)  # whatever becomes of it
         self._answering = {*(event for event in self._answering if not event.is_set()), out}
         return out
 
