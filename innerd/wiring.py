@@ -21,7 +21,7 @@ from innclient import hostsfile
 from innclient.failures import INTERNAL, USAGE, Failure
 from innclient.notify import keep_told, keep_watched, notify
 from inndns.server import DnsServer
-from innerd import heads, holding, unopened
+from innerd import heads, holding, remembering, unopened
 from innerd.api.app import create_app
 from innerd.api.compat import Door
 from innerd.api.convergence import Convergence
@@ -96,6 +96,7 @@ async def opened(
         keeper = heads.Keeper(paths.database, writer, clock)
         await keeper.write()
         presence = Presence()
+        await remembering.recall(writer, presence)
         hub = Hub(writer, presence, time.time, config.dns.suffix, signer_of(config, writer.network.id))
         services = Services(
             writer=writer,
@@ -276,6 +277,7 @@ class Coordinator:
             keep_whole(writer),
             keep_told(lambda: headline(writer, opened.services.presence, opened.services.troubles())),
             opened.keeper.run(),
+            remembering.keep(writer, opened.services.presence),
         ):
             self._tasks.append(asyncio.create_task(beside))
         self._hosts_stirred.set()
@@ -323,6 +325,8 @@ class Coordinator:
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         await self._dns.close()
         self._paths.socket.unlink(missing_ok=True)
+        with contextlib.suppress(StoreError):  # said already, if it is the disk
+            await remembering.write(self._opened.writer, self._opened.services.presence)
 
     # -- what runs beside ---------------------------------------------------------------------------------------
 

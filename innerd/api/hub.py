@@ -64,6 +64,7 @@ class Hub:
                 self.frames.forget(number)
             if peer is None or not peer.is_active:
                 self.ahead.forget(number)
+                self._presence.doubt(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
         self.teller.note(change)
@@ -92,7 +93,9 @@ class Hub:
         self._catch_up(stream, view, cursor)
         self._presence.stream_opened(peer.id)
         self.teller.greet(stream)
-        if self._presence.learned(peer.id) is None:  # others can reach it the sooner
+        if (
+            self._presence.learned(peer.id) is None or peer.id in self._presence.recalled
+        ):  # others can reach it the sooner
             self._looking = asyncio.ensure_future(self.meetings.look())
         return stream
 

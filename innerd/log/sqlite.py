@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from typing import Any
 import aiosqlite
 
 from innerd.log.anew import made_anew
-from innerd.log.database import PRAGMAS, UPSERT, connect, damage, failed, fault_of, made_private, sync
+from innerd.log.database import PRAGMAS, SEEN, UPSERT, connect, damage, failed, fault_of, made_private, sync
 from innerd.log.lock import take
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
-from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, StoreUncertain
+from innerd.log.store import Answer, Query, Seen, StoreCorrupt, Stored, StoreError, StoreUncertain
 
 
 class SqliteStore:
@@ -150,6 +150,18 @@ class SqliteStore:
     async def forget_answers(self, before: int) -> None:
         async with self._transaction():
             await self._database.execute("DELETE FROM commands WHERE at < ?", (before,))
+
+    async def seen(self) -> list[Seen]:
+        found = await self._ask(f"SELECT {SEEN} FROM seen ORDER BY peer_id", ())  # noqa: S608
+        return [Seen(peer, at, then, bool(proven), *receipt) for peer, at, then, proven, *receipt in found]
+
+    async def remember(self, seen: Sequence[Seen], gone: Collection[int] = ()) -> None:
+        async with self._transaction():
+            await self._database.executemany(
+                f"INSERT OR REPLACE INTO seen ({SEEN}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+                [(s.peer, s.endpoint, s.handshake, int(s.is_proven), s.applied, s.applied_at) for s in seen],
+            )
+            await self._database.executemany("DELETE FROM seen WHERE peer_id = ?", [(number,) for number in gone])
 
     async def probe(self, *, write: bool = True) -> None:
         async with self._transaction():

@@ -19,9 +19,11 @@ async def test_the_answer_waits_for_no_device_and_the_device_for_the_answer(w: W
     async def settle(revision: int) -> None:
         await let_go.wait()  # as the device does, which lets go of who asks
 
+    committed = asyncio.Event()
+    w.writer.feed.follow("device", lambda change: committed.set())
+
     async def device() -> None:
-        while w.writer.network.peers.get(ryo.id) is not None and w.peer("ryo").is_active:
-            await asyncio.sleep(0)
+        await committed.wait()
         await w.hub.farewells()
         order.append("key gone")
 
