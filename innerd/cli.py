@@ -3,7 +3,6 @@ where nobody serves, in this process."""
 
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -52,30 +51,24 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     require_root("innerd")
     paths = paths_of(settings, network)
     config = load(paths)
-    if _answers(paths.socket):
-        from innclient.admin.transport import over_socket
+    from innerd import holding
 
-        api = over_socket(paths.socket)
-        try:
+    found = await holding.way(paths)
+    if not isinstance(found, holding.Served):
+        async with _alone(settings, paths, config, found) as api:
             yield api
-        finally:
-            await api.close()
         return
-    async with _alone(settings, paths, config) as api:
-        yield api
+    from innclient.admin.transport import over_socket
 
-
-def _answers(path: Path) -> bool:
+    api = over_socket(found.socket)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.connect(str(path))
-    except OSError:
-        return False
-    return True
+        yield api
+    finally:
+        await api.close()
 
 
 @contextlib.asynccontextmanager
-async def _alone(settings: Settings, paths: Paths, config: Config) -> "AsyncIterator[Api]":
+async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) -> "AsyncIterator[Api]":
     import asyncio
 
     from innclient.admin.transport import in_process
@@ -87,7 +80,7 @@ async def _alone(settings: Settings, paths: Paths, config: Config) -> "AsyncIter
     def fatal(why: str) -> None:
         raise SystemError(why)
 
-    async with opened(paths, config, fatal) as network:
+    async with opened(paths, config, fatal, lock) as network:
         revision = network.writer.network.revision
         api = in_process(create_app(network.services), os.getuid())
         try:

@@ -43,7 +43,7 @@ def diagnose(settings: Settings, paths: Paths, status: Status | Failure) -> Iter
     address = f"{address_of(config)}/{config.network_cidr_prefix}"
     serve = f"innerd serve {name} (or: systemctl start innerd@{name})"
     private_key, who = config.private_key, ownership.COORDINATOR
-    yield from tried("interface", checks.interface, backend, name, who, private_key, address, serve)
+    yield from tried("interface", checks.interface, backend, name, who, private_key, address, serve, paths.database)
     yield from tried("manager", checks.managers, name)
     yield from tried("port", checks.port, backend, name, config.listen_port)
     yield from tried("firewall", _firewall, name, config)

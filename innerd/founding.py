@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from innclient import consent, files, hostsfile, overlap
 from innclient.failures import REFUSED, SYSTEM, Failure, not_found
 from innclient.overlap import Neighbour
-from innerd import heads, unopened
+from innerd import heads, holding, unopened
 from innerd.config import Config, Paths, network_range, save
 from innerd.config import load as load_config
 from innerd.coordinator.replay import load
@@ -21,7 +21,7 @@ from innerd.domain.commands import CreateNetwork, ImportNetwork
 from innerd.domain.errors import Refused
 from innerd.domain.values import Endpoint, Range, endpoint_address, first_address
 from innerd.log.codec import Who
-from innerd.log.sqlite import SqliteStore, StoreLocked
+from innerd.log.sqlite import SqliteStore
 from innerd.log.store import StoreError
 from innerd.wireguard import keys, ownership
 from innerd.wireguard.backend import Backend
@@ -118,17 +118,22 @@ def _remove_files(paths: Paths) -> None:
 
 
 def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> str | None:
-    """Remove a network that nobody serves: interface, log, config, names; what is to be said of an interface that
-    stays, as it is somebody else's. Raises Failure."""
+    """Remove a network that nobody serves: interface, log, config, names; what is to be said where interface and names
+    stay, as they are somebody else's: another log of the same name is run here. Raises Failure."""
     if not paths.config.exists() and not paths.database.exists():
         raise not_found("network_not_found", f'there is no network "{paths.network}" here')
-    if paths.database.exists():
-        asyncio.run(_held_by_nobody(paths))
-    left = _release(paths, backend)
-    hostsfile.update(hosts_path, paths.network, [])
-    _remove_files(paths)
-    paths.socket.unlink(missing_ok=True)
-    return left
+    lock = asyncio.run(holding.lock(paths)) if paths.database.exists() else None
+    try:
+        left = _release(paths, backend)
+        if left is None:
+            hostsfile.update(hosts_path, paths.network, [])
+        _remove_files(paths)
+        if not holding.answers(paths.socket):
+            paths.socket.unlink(missing_ok=True)
+        return left
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def _release(paths: Paths, backend: Backend) -> str | None:
@@ -137,19 +142,9 @@ def _release(paths: Paths, backend: Backend) -> str | None:
     with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
         private_keys = (load_config(paths).private_key,)
     try:
-        ownership.release(backend, paths.network, ownership.COORDINATOR, private_keys)
+        ownership.release(backend, paths.network, ownership.COORDINATOR, private_keys, paths.database)
     except DeviceError as error:
         if error.code != "interface_taken":
             raise
         return error.message
     return None
-
-
-async def _held_by_nobody(paths: Paths) -> None:
-    try:
-        store = await SqliteStore.open(paths.database)
-    except StoreLocked:
-        raise Failure(
-            SYSTEM, "already_running", f'"{paths.network}" is being served', "stop its innerd serve first"
-        ) from None
-    await store.close()

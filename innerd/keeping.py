@@ -79,6 +79,7 @@ def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
         with closing(sqlite3.connect(beside, isolation_level=None)) as made:
             made.execute("PRAGMA journal_mode = DELETE")
             made.execute(_TABLE)
+            _forget_seen(made)
             kept = text if with_keys else _without_key(text)
             made.execute("INSERT INTO backup VALUES (?, ?, ?)", (paths.network, timestamp(time.time()), kept))
         head = verified(beside)
@@ -92,6 +93,14 @@ def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
     finally:
         beside.unlink(missing_ok=True)
     return head
+
+
+def _forget_seen(made: sqlite3.Connection) -> None:
+    """Where people were is no part of the network, and not for who reads its backups. (A log that this release has not
+    opened yet has no such table.)"""
+    made.execute("PRAGMA secure_delete = ON")
+    if made.execute("SELECT 1 FROM sqlite_master WHERE name = 'seen'").fetchone():
+        made.execute("DELETE FROM seen")
 
 
 def _without_key(text: str) -> str:

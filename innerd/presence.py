@@ -1,7 +1,7 @@
 """Soft state: who is online, where peers were seen, what they say of themselves, which revision they have applied.
 
-Nothing of this is in the log. It is lost at a restart and rebuilt within a second from the coordinator's device
-and the agents' reconnects.
+Nothing of this is in the log. Most of it is rebuilt within a second of a restart, from the coordinator's device and the
+agents' reconnects; what peers that are away were seen to be last is recalled (`innerd.remembering`).
 """
 
 import time
@@ -38,6 +38,9 @@ class Presence:
         self.candidates: dict[int, tuple[Endpoint, ...]] = {}
         self.receipts: dict[int, Receipt] = {}
         self.proven: set[int] = set()  # peers that have shown a proof of their key: they run `inn`
+        self.earlier: dict[int, Receipt] = {}  # of before the coordinator started: to be looked at, not to be relied on
+        self.recalled: set[int] = set()  # peers of which what is known of where they are is from before it started
+        self.worth_keeping: set[int] = set()  # peers of which something to be recalled has changed
         self.shown: dict[int, int] = {}  # the newest revision that a peer was told of, or brought along itself
         self.told: dict[int, int] = {}  # the revision of the last frame that a streaming peer was sent
         self.streaming: set[int] = set()
@@ -71,10 +74,39 @@ class Presence:
         """Note what the device says. Only a new endpoint is worth telling others."""
         before = self.observed.get(peer)
         self.observed[peer] = seen
+        self.recalled.discard(peer)
+        if before is None or (before.endpoint, before.handshake) != (seen.endpoint, seen.handshake):
+            self.worth_keeping.add(peer)
         if seen.endpoint is not None and (before is None or before.endpoint != seen.endpoint):
             self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
             self._stir(peer)
         self._note_online(peer)
+
+    def prove(self, peer: int) -> None:
+        """It has shown a proof of its key."""
+        if peer not in self.proven:
+            self.proven.add(peer)
+            self.worth_keeping.add(peer)
+
+    def doubt(self, peer: int) -> None:
+        """It must show a proof no more: whoever lets it in again may let it in with innernet's client."""
+        if peer in self.proven:
+            self.proven.discard(peer)
+            self.worth_keeping.add(peer)
+
+    def recall(self, peer: int, seen: Observed | None, receipt: Receipt | None, *, is_proven: bool) -> None:
+        """What was known of a peer before the coordinator started."""
+        if is_proven:
+            self.proven.add(peer)
+        if receipt is not None:
+            self.earlier[peer] = receipt
+        if seen is not None:
+            self.observed[peer] = seen
+            self.recalled.add(peer)
+            if seen.endpoint is not None:
+                self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
+                self._stir(peer)
+            self._note_online(peer)
 
     def report_candidates(self, peer: int, candidates: tuple[Endpoint, ...]) -> None:
         if self.candidates.get(peer, ()) != candidates:
@@ -85,6 +117,7 @@ class Presence:
         before = self.receipts.get(peer)
         if before is None or before.revision <= receipt.revision:  # two may overtake each other on their way
             self.receipts[peer] = receipt
+            self.worth_keeping.add(peer)
             self.moved(peer)
 
     def stream_opened(self, peer: int) -> None:
@@ -103,14 +136,16 @@ class Presence:
             self.observed,
             self.candidates,
             self.receipts,
+            self.earlier,
             self.told,
             self.shown,
             self._learned,
             self.versions,
         ):
             known.pop(peer, None)
-        for held in (self.proven, self.streaming, self._online, self._changed):
+        for held in (self.proven, self.streaming, self.recalled, self._online, self._changed):
             held.discard(peer)
+        self.worth_keeping.add(peer)
         self.moved(peer)
 
     def drain(self) -> set[int]:
@@ -127,9 +162,13 @@ class Presence:
         seen = self.observed.get(peer)
         return None if seen is None else seen.handshake
 
+    def receipt(self, peer: int) -> Receipt | None:
+        """The last one, from before the coordinator started if need be."""
+        return self.receipts.get(peer) or self.earlier.get(peer)
+
     def applied(self, peer: int) -> int | None:
-        """The revision that the peer's device is known to match."""
-        receipt = self.receipts.get(peer)
+        """The revision that the peer's device is known to have matched last."""
+        receipt = self.receipt(peer)
         return None if receipt is None else receipt.revision
 
     def was_learned(self, peer: int, endpoint: Endpoint) -> bool:

@@ -18,10 +18,10 @@ import structlog
 from msgspec import Struct
 
 from innclient import hostsfile
-from innclient.failures import INTERNAL, SYSTEM, USAGE, Failure, not_found
+from innclient.failures import INTERNAL, USAGE, Failure
 from innclient.notify import keep_told, keep_watched, notify
 from inndns.server import DnsServer
-from innerd import heads, unopened
+from innerd import heads, holding, remembering, unopened
 from innerd.api.app import create_app
 from innerd.api.compat import Door
 from innerd.api.convergence import Convergence
@@ -42,7 +42,7 @@ from innerd.headline import headline, troubles
 from innerd.housekeeping import keep_house, keep_trying, keep_whole
 from innerd.listener import Listener, control_socket
 from innerd.log.codec import UnknownEvent
-from innerd.log.sqlite import SqliteStore, StoreLocked
+from innerd.log.sqlite import SqliteStore
 from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from innerd.presence import Presence
 from innerd.wireguard import keys, links, ownership, watch
@@ -82,9 +82,12 @@ class Opened(Struct):
 
 
 @contextlib.asynccontextmanager
-async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> AsyncIterator[Opened]:
-    """Open a network's log, verify it, put the API on top. Raises Failure."""
-    store = await _open_store(paths)
+async def opened(
+    paths: Paths, config: Config, fatal: Callable[[str], None], lock: int | None = None
+) -> AsyncIterator[Opened]:
+    """Open a network's log, verify it, put the API on top. `lock`: the log's, where it is taken already. Raises
+    Failure."""
+    store = await _open_store(paths, await holding.lock(paths) if lock is None else lock)
     try:
         writer = Writer(store, await load(store), time.time, fatal)
         _check_config(paths, config, writer)
@@ -93,6 +96,7 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
         keeper = heads.Keeper(paths.database, writer, clock)
         await keeper.write()
         presence = Presence()
+        await remembering.recall(writer, presence)
         hub = Hub(writer, presence, time.time, config.dns.suffix, signer_of(config, writer.network.id))
         services = Services(
             writer=writer,
@@ -118,18 +122,9 @@ async def opened(paths: Paths, config: Config, fatal: Callable[[str], None]) -> 
         await store.close()
 
 
-async def _open_store(paths: Paths) -> SqliteStore:
+async def _open_store(paths: Paths, lock: int) -> SqliteStore:
     try:
-        return await SqliteStore.open(paths.database)
-    except FileNotFoundError:
-        raise not_found("network_not_found", f"there is no database {paths.database}", "innerd new makes one") from None
-    except StoreLocked:
-        raise Failure(
-            SYSTEM,
-            "already_running",
-            f'another innerd holds the database of "{paths.network}"',
-            f"if it serves, its control socket is {paths.socket}",
-        ) from None
+        return await SqliteStore.open(paths.database, lock=lock)
     except (StoreNewer, StoreError) as error:
         raise unopened.failure(error) from error
 
@@ -152,12 +147,13 @@ def _check_config(paths: Paths, config: Config, writer: Writer) -> None:
         )
 
 
-def bring_up(backend: Backend, interface: str, config: Config, options: Options) -> list[str]:
+def bring_up(backend: Backend, paths: Paths, config: Config, options: Options) -> list[str]:
     """Make the coordinator's interface, or put right what is there; what was done to the link, in words. Raises
     DeviceError."""
-    if not ownership.claim(backend, interface, ownership.COORDINATOR, (config.private_key,)):
+    interface, home = paths.network, paths.database
+    if not ownership.claim(backend, interface, ownership.COORDINATOR, (config.private_key,), home):
         port_is_free(config.listen_port)
-        ownership.make(backend, interface, ownership.COORDINATOR)
+        ownership.make(backend, interface, ownership.COORDINATOR, home)
     backend.apply(interface, identity(backend.get(interface), config.private_key, config.listen_port))
     address, prefix = address_of(config), config.network_cidr_prefix
     mtu = options.mtu or links.mtu_towards(None, address, interface)
@@ -170,7 +166,7 @@ def sync_device_once(opened: Opened, paths: Paths, backend_name: BackendName) ->
         return
     backend, interface, config = choose(backend_name, paths.network), paths.network, opened.config
     if not backend.exists(interface) or not ownership.is_ours(
-        backend, interface, ownership.COORDINATOR, (config.private_key,)
+        backend, interface, ownership.COORDINATOR, (config.private_key,), paths.database
     ):
         return
     device = backend.get(interface)
@@ -251,7 +247,7 @@ class Coordinator:
         self._hosts_stirred.set()
 
     def _bring_up(self) -> list[str]:
-        return bring_up(self._backend, self._interface, self._opened.config, self._options)
+        return bring_up(self._backend, self._paths, self._opened.config, self._options)
 
     async def _watch(self) -> None:
         """What others do to the interface is put right at once, not at the next look."""
@@ -281,6 +277,7 @@ class Coordinator:
             keep_whole(writer),
             keep_told(lambda: headline(writer, opened.services.presence, opened.services.troubles())),
             opened.keeper.run(),
+            remembering.keep(writer, opened.services.presence),
         ):
             self._tasks.append(asyncio.create_task(beside))
         self._hosts_stirred.set()
@@ -328,6 +325,8 @@ class Coordinator:
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         await self._dns.close()
         self._paths.socket.unlink(missing_ok=True)
+        with contextlib.suppress(StoreError):  # said already, if it is the disk
+            await remembering.write(self._opened.writer, self._opened.services.presence)
 
     # -- what runs beside ---------------------------------------------------------------------------------------
 
@@ -370,7 +369,7 @@ async def serve(paths: Paths, config: Config, options: Options, ready: Callable[
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with opened(paths, config, fatal) as network:
+    async with opened(paths, config, fatal, await holding.lock(paths, serves=True)) as network:
         # Netlink never on this loop: pyroute2 would take the running one for its own.
         backend = await asyncio.to_thread(choose, options.backend, paths.network)
         coordinator = Coordinator(network, paths, options, backend)

@@ -267,11 +267,11 @@ class World:
         )
 
     @contextlib.asynccontextmanager
-    async def listening(self) -> AsyncIterator[int]:
+    async def listening(self, port: int = 0) -> AsyncIterator[int]:
         """The app on a real TCP socket, on the coordinator's address; the port, which the Host header must say."""
-        listening = socket.create_server((str(self._own_address()), 0))
+        listening = socket.create_server((str(self._own_address()), port))
         listening.setblocking(False)
-        port: int = listening.getsockname()[1]
+        port = int(listening.getsockname()[1])
         self.services.internal_endpoint = endpoint_of(str(self._own_address()), port)
         listener = Listener(Dated(self), listening, self.services.sources)
         listener.config.date_header = False

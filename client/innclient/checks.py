@@ -122,8 +122,10 @@ def modes(check: str, *paths: Path) -> Iterator[Finding]:
             yield failed(check, f"{path} has mode {mode:04o}: others may read keys", f"chmod go= {path}")
 
 
-def interface(backend: Backend, name: str, who: str, private_key: str, address: str, command: str) -> Iterator[Finding]:
-    """Whether it is there, ours, and as it should be."""
+def interface(
+    backend: Backend, name: str, who: str, private_key: str, address: str, command: str, home: Path
+) -> Iterator[Finding]:
+    """Whether it is there, ours (run from `home`), and as it should be."""
     if not backend.exists(name):
         kind = links.kind_of(name)
         if kind is not None:
@@ -131,12 +133,10 @@ def interface(backend: Backend, name: str, who: str, private_key: str, address: 
         else:
             yield failed("interface", f"{name} is not up", command)
         return
-    if not ownership.is_ours(backend, name, who, (private_key,)):
-        yield failed(
-            "interface",
-            f"{name} is a WireGuard interface that {who} did not make: it is left alone",
-            f"ip link del {name}, if nobody needs it",
-        )
+    if not ownership.is_ours(backend, name, who, (private_key,), home):
+        here = f" from {home}" if ownership.is_ours(backend, name, who, ()) else ""
+        text = f"{name} is a WireGuard interface that {who} did not make{here}: it is left alone"
+        yield failed("interface", text, f"ip link del {name}, if nobody needs it")
         return
     wrong = links.deviations(name, ip_interface(address))
     if wrong:

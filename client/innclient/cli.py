@@ -57,7 +57,9 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 
     from innclient.admin.transport import over_tunnel
     from innclient.agent.disk import load_netmap
+    from innclient.agent.door import ask_agent
     from innclient.agent.run import why_unreachable
+    from innclient.agent.view import StatusView, shut_out
     from innclient.coordinator import Proof
 
     require_root("inn")
@@ -67,7 +69,8 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     tunnel = await asyncio.to_thread(tunnel_of, settings, network)
 
     async def explain() -> Failure:
-        return await why_unreachable(tunnel, loaded)
+        told = await asyncio.to_thread(ask_agent, paths, "status", StatusView)
+        return shut_out(told) or await why_unreachable(tunnel, loaded)
 
     auth = Proof(values.private_key, values.server_key, load_netmap(paths)[0].network_id)
     api = over_tunnel(values, tunnel.link, explain, auth)
@@ -195,9 +198,9 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
 
 def _fetched(paths: Paths) -> int | None:
     """The revision that a running agent has brought everything to; None where none runs."""
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
 
-    return ask_agent(paths.socket, "fetch", int)
+    return ask_agent(paths, "fetch", int)
 
 
 def _cycled(settings: Settings, interface: str, flags: dict[str, Any]) -> int:
@@ -257,9 +260,9 @@ def down(context: click.Context, interface: str) -> None:
 
 def _taken_down(paths: Paths) -> bool:
     """Whether a running agent took its interface down for us."""
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
 
-    return ask_agent(paths.socket, "down", str) is not None
+    return ask_agent(paths, "down", str) is not None
 
 
 def _take_down(settings: Settings, paths: Paths, hosts: Path, private_keys: tuple[str, ...]) -> None:

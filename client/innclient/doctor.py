@@ -14,10 +14,10 @@ import rich_click as click
 from innclient import checks, config
 from innclient.admin import render
 from innclient.agent import disk, stream
-from innclient.agent.door import ask as ask_agent
+from innclient.agent.door import ask_agent
 from innclient.agent.run import why_unreachable
 from innclient.agent.tunnel import Tunnel
-from innclient.agent.view import NetworkView, StatusView, refused_domain
+from innclient.agent.view import NetworkView, StatusView, refused_domain, shut_out
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
 from innclient.failures import TRUST, UNREACHABLE, Failure
@@ -64,8 +64,8 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
     values = loaded.values
     towards = next(iter(resolved(values.external, _ANSWER, values.address.network) or []), None)
     backend, up = tunnel.backend, f"inn up -d {name} (or: systemctl start inn@{name})"
-    private_key, address = values.private_key, str(values.address)
-    yield from tried("interface", checks.interface, backend, name, ownership.PEER, private_key, address, up)
+    whose, address = (ownership.PEER, values.private_key), str(values.address)
+    yield from tried("interface", checks.interface, backend, name, *whose, address, up, paths.data)
     yield from tried("manager", checks.managers, name)
     yield from tried("port", checks.port, backend, name, values.listen_port)
     if tunnel.is_up():
@@ -73,7 +73,7 @@ def _of_interface(settings: Settings, paths: Paths) -> Iterator[Finding]:
         yield from tried("firewall", _firewall, listen_port, link)
     yield from tried("range", checks.grounds, name, values.address.network, _peers(paths))
     yield from tried("mtu", checks.mtu, name, endpoint_address(towards) if towards else None, values.address.ip)
-    yield from tried("coordinator", _coordinator, loaded, tunnel, towards)
+    yield from tried("coordinator", _coordinator, paths, loaded, tunnel, towards)
     yield from tried("unit", checks.unit, f"inn@{name}")
     yield from tried("agent", _agent, paths)
 
@@ -110,7 +110,7 @@ def tried(check: str, find: Callable[..., Iterator[Finding]], *arguments: Any) -
         yield unknown(check, f"could not be looked at: {error}")
 
 
-def _coordinator(loaded: Loaded, tunnel: Tunnel, endpoint: Endpoint | None) -> Iterator[Finding]:
+def _coordinator(paths: Paths, loaded: Loaded, tunnel: Tunnel, endpoint: Endpoint | None) -> Iterator[Finding]:
     values = loaded.values
     if endpoint is None:
         host = split_endpoint(values.external)[0]
@@ -121,7 +121,8 @@ def _coordinator(loaded: Loaded, tunnel: Tunnel, endpoint: Endpoint | None) -> I
         ahead = asyncio.run(_ahead(loaded, tunnel.link))
         yield ok("coordinator", f"answers at {values.internal_address} through the tunnel ({endpoint})")
     except (httpx2.HTTPError, OSError) as error:
-        failure = asyncio.run(why_unreachable(tunnel, loaded, type(error).__name__))
+        told = ask_agent(paths, "status", StatusView)
+        failure = shut_out(told) or asyncio.run(why_unreachable(tunnel, loaded, type(error).__name__))
         text, fix = failure.message, failure.hint
         if failure.code == "tunnel_unreachable":
             text, fix = _silent(text, probe(endpoint), split_endpoint(endpoint)[1])
@@ -150,7 +151,7 @@ async def _ahead(loaded: Loaded, link: str) -> float:
 
 
 def _agent(paths: Paths) -> Iterator[Finding]:
-    status = ask_agent(paths.socket, "status", StatusView)
+    status = ask_agent(paths, "status", StatusView)
     if status is None:
         fix = f"systemctl enable --now inn@{paths.interface} (or: inn up -d {paths.interface})"
         yield warning("agent", "does not run: changes are not followed, and no ways are looked for", fix)
@@ -173,7 +174,7 @@ def _agent(paths: Paths) -> Iterator[Finding]:
 
 
 def _ways(paths: Paths) -> Iterator[Finding]:
-    view = ask_agent(paths.socket, "show", NetworkView)
+    view = ask_agent(paths, "show", NetworkView)
     if view is None:
         return
     stuck = [peer.name for peer in view.peers if not peer.is_me and peer.path == "none" and peer.tried]

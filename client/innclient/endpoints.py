@@ -149,12 +149,12 @@ def _changed(settings: Settings, paths: Paths, loaded: Loaded, change: Callable[
 
 def _reloaded(settings: Settings, paths: Paths, loaded: Loaded, *, is_other_port: bool) -> None:
     """By the agent, else by ourselves, where the interface is up."""
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
     from innclient.agent.run import holding
     from innclient.flags import keeper_of
     from innerd.wireguard.ownership import PEER, claim
 
-    if ask_agent(paths.socket, "reload", bool) is not None:
+    if ask_agent(paths, "reload", bool) is not None:
         return
     tunnel = tunnel_of(settings, paths.interface)
     with holding(paths):

@@ -116,7 +116,7 @@ def tunnel_of(settings: Settings, interface: str) -> "Tunnel":
     from innclient.agent.tunnel import Tunnel
     from innerd.wireguard.backend import choose
 
-    return Tunnel(choose(settings.backend, interface), interface)
+    return Tunnel(choose(settings.backend, interface), interface, paths_of(settings, interface).data)
 
 
 def agent_section(settings: Settings, flags: dict[str, Any]) -> config.AgentSection:

@@ -8,7 +8,7 @@ import rich_click as click
 from innclient import config
 from innclient.admin import render, reports
 from innclient.admin.verb import CONNECT
-from innclient.failures import TRUST, Failure
+from innclient.failures import REFUSED, TRUST, Failure
 from innclient.flags import installed, keeper_of, paths_of, tunnel_of
 from innclient.options import Command, Settings, json_flag, require_root, settings_of
 from innerd.domain.values import parse_address, parse_range
@@ -43,12 +43,12 @@ def show(context: click.Context, interface: str | None = None, short: bool = Fal
 
 def _view(settings: Settings, interface: str) -> "NetworkView":
     """From the agent, else from the files and the device, for which one must be root."""
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
     from innclient.agent.run import from_files
     from innclient.agent.view import NetworkView
 
     paths = paths_of(settings, interface)
-    found = ask_agent(paths.socket, "show", NetworkView)
+    found = ask_agent(paths, "show", NetworkView)
     if found is not None:
         return found
     require_root("inn show without a running agent")
@@ -61,15 +61,15 @@ def _view(settings: Settings, interface: str) -> "NetworkView":
 @json_flag()
 @click.pass_context
 def status(context: click.Context, interface: str) -> None:
-    """How this machine's membership is. Exit status 7 where trust is broken."""
+    """How this machine's membership is. Exit status 7 where trust is broken, 3 where it was disabled or retired."""
     from innclient import show as rendering
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
     from innclient.agent.run import from_files, status_of
     from innclient.agent.view import StatusView
 
     settings = settings_of(context)
     paths = paths_of(settings, interface)
-    found: StatusView | None = ask_agent(paths.socket, "status", StatusView)
+    found: StatusView | None = ask_agent(paths, "status", StatusView)
     if found is None:
         require_root("inn status without a running agent")
         keeper = keeper_of(settings, interface, {})
@@ -83,6 +83,8 @@ def status(context: click.Context, interface: str) -> None:
             rendering.network_status(network)
     if found.forked or found.refused:
         context.exit(TRUST)
+    if found.shut_out is not None:
+        context.exit(REFUSED)
 
 
 def _overlaps(settings: Settings, found: "StatusView") -> list[str]:
@@ -135,12 +137,12 @@ def way(one: str, other: str) -> "reports.Way | None":
     """How the peer that is not this machine is reached, for the command at hand."""
     import msgspec
 
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
     from innclient.agent.view import NetworkView
 
     context: Any = click.get_current_context()
     paths = paths_of(settings_of(context), context.params["network"])
-    view = ask_agent(paths.socket, "show", NetworkView)
+    view = ask_agent(paths, "show", NetworkView)
     shown = {peer.name: peer for peer in view.peers} if view is not None else {}
     pair = [shown[name] for name in (one, other) if name in shown]
     if sum(peer.is_me for peer in pair) != 1 or len(pair) != 2:

@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 @click.pass_context
 def events(context: click.Context, interface: str, follow: bool) -> None:
     """What this machine was told of the network, and what it made of it, oldest first."""
-    from innclient.agent.door import Request
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import Request, ask_agent
     from innclient.agent.words import Entry
 
     settings = settings_of(context)
     paths = paths_of(settings, interface)
-    found = ask_agent(paths.socket, Request("events"), list[Entry])
+    found = ask_agent(paths, Request("events"), list[Entry])
     if found is None:
         if follow:
             raise unreachable(
@@ -45,7 +44,7 @@ def events(context: click.Context, interface: str, follow: bool) -> None:
     _show(settings, found)
     while follow:
         after = found[-1].seq if found else 0
-        new = ask_agent(paths.socket, Request("events", after=after, follow=True), list[Entry])
+        new = ask_agent(paths, Request("events", after=after, follow=True), list[Entry])
         if new is None:
             raise unreachable(f"the agent of {interface} has ended", None, "no_agent")
         _show(settings, new)
@@ -78,8 +77,7 @@ def _show(settings: Settings, entries: "list[Entry]") -> None:
 @click.pass_context
 def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
     """Believe the other key that is offered for a peer (its name or address), from now on."""
-    from innclient.agent.door import Request
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import Request, ask_agent
     from innclient.agent.pins import Broken
 
     settings = settings_of(context)
@@ -91,7 +89,7 @@ def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
         render.line(f"  offered {broken.offered}")
     ask.confirm("Did an administrator tell you, on another way, that this is its key?", yes=yes)
     request = Request("trust", who=broken.ip, key=broken.offered)
-    if ask_agent(paths.socket, request, Broken) is None:
+    if ask_agent(paths, request, Broken) is None:
         _trust_in_files(settings, paths, broken)
     if settings.as_json:
         render.document({"peer": broken.name, "ip": broken.ip, "pinned": broken.offered, "was": broken.pinned})
@@ -101,10 +99,10 @@ def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
 
 def _refused(settings: Settings, paths: Paths, peer: str) -> "Broken":
     """The break that stands, by the agent, else by the files. Raises Failure."""
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
     from innclient.agent.view import StatusView
 
-    status = ask_agent(paths.socket, "status", StatusView)
+    status = ask_agent(paths, "status", StatusView)
     if status is None:
         require_root("inn trust without a running agent")
         return keeper_of(settings, paths.interface, {}).distrusted(peer)

@@ -62,11 +62,11 @@ def verify(context: click.Context, interface: str, files: tuple[str, ...], expor
 def _view(settings: Settings, interface: str) -> "CheckpointsView":
     """From the agent, else from the files, for which one must be root."""
     from innclient.agent import disk
-    from innclient.agent.door import ask as ask_agent
+    from innclient.agent.door import ask_agent
     from innclient.agent.view import CheckpointsView, checkpoints_view
 
     paths = paths_of(settings, interface)
-    found = ask_agent(paths.socket, "checkpoints", CheckpointsView)
+    found = ask_agent(paths, "checkpoints", CheckpointsView)
     if found is not None:
         return found
     require_root("inn verify without a running agent")

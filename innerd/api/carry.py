@@ -4,17 +4,19 @@ A changing route takes `?dry_run=true` (answers what would change), `Idempotency
 the first did) and `If-Match: "<revision>"`.
 """
 
+import asyncio
 import re
 from functools import partial
 from typing import Any
 
 import msgspec
 from litestar import Request, Response
+from litestar.background_tasks import BackgroundTask
 
 from innerd.api.asgi import SESSION
 from innerd.api.services import Services
-from innerd.coordinator.writer import Asked, Render, digest_of, nothing
-from innerd.domain.commands import Command, Redeem
+from innerd.coordinator.writer import Asked, Render, Reply, digest_of, nothing
+from innerd.domain.commands import ChangePeer, Command, DisablePeer, Redeem, RemovePeer
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
 from innerd.wire.innernet import decode
@@ -61,18 +63,47 @@ async def carry_out(request: Asgi, services: Services, command: Command, render:
             raise Refused("invalid_request", "only the routes of administrators can be tried with dry_run")
         every = request.query_params.get("all_pairs") == "true"
         return json(services.writer.preview(command, None if every else 100))
-    reply = await services.writer.submit(
-        command,
-        session_of(request).who,
-        asked=await _asked(request),
-        expect=_expected(request),
-        render=render,
-        allowed=partial(session_of(request).still, admin=is_admin_route),
-        bounded=not (is_admin_route or isinstance(command, Redeem)),  # an invitation is redeemed once
-    )
+    asker = session_of(request).peer
+    last = services.hub.last_answer() if _is_about(asker, command) else None
+    try:
+        reply = await services.writer.submit(
+            command,
+            session_of(request).who,
+            asked=await _asked(request),
+            expect=_expected(request),
+            render=render,
+            allowed=partial(session_of(request).still, admin=is_admin_route),
+            bounded=not (is_admin_route or isinstance(command, Redeem)),  # an invitation is redeemed once
+        )
+    except BaseException:
+        if last is not None:
+            last.set()
+        raise
+    if last is not None:
+        if _is_out(services, asker):  # the device lets go of it when this answer has left
+            return _answer(reply, BackgroundTask(_let_go, last))
+        last.set()
     await services.settle(reply.revision)
+    return _answer(reply)
+
+
+def _answer(reply: Reply, after: BackgroundTask | None = None) -> Response[bytes]:
     headers = {"X-Innerd-Revision": str(reply.revision)}
-    return Response(reply.body, status_code=reply.status, media_type=_JSON if reply.body else "", headers=headers)
+    kind = _JSON if reply.body else ""
+    return Response(reply.body, status_code=reply.status, media_type=kind, headers=headers, background=after)
+
+
+def _is_about(asker: Peer | None, command: Command) -> bool:
+    return asker is not None and isinstance(command, ChangePeer | DisablePeer | RemovePeer) and command.id == asker.id
+
+
+def _is_out(services: Services, asker: Peer | None) -> bool:
+    now = services.writer.network.peers.get(asker.id) if asker is not None else None
+    return now is None or not now.is_active
+
+
+async def _let_go(last: asyncio.Event) -> None:
+    last.set()
 
 
 async def _asked(request: Asgi) -> Asked | None:

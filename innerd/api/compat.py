@@ -162,7 +162,7 @@ class Door:
         is_proven = header is not None and session.user_capable()
         if header is not None and is_proven:
             self._proofs.check(peer, header, _bound(scope, headers, body))
-            self._services.presence.proven.add(peer.id)
+            self._services.presence.prove(peer.id)
             if (seat := scope.get(SEAT)) is not None:
                 seat.is_proven = True
         elif self._needs_proof(session, parts):

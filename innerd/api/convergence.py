@@ -91,7 +91,7 @@ class Convergence:
         return receipt.revision >= min(revision, self._presence.told.get(peer, 0))
 
     def _of(self, peer: Peer, view: View, revision: int) -> ours.PeerConvergence:
-        receipt, told = self._presence.receipts.get(peer.id), self._presence.told.get(peer.id, 0)
+        receipt, told = self._presence.receipt(peer.id), self._presence.told.get(peer.id, 0)
         if peer.id in self._presence.streaming:
             state = "current" if self._has(peer.id, revision) else "behind"
             concerned = told >= revision or self._hub.is_behind(peer.id, revision)

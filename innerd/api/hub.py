@@ -21,6 +21,7 @@ from innerd.wire.note import Signer
 from innerd.wire.stream import KEEPALIVE_INTERVAL, Cursor, Hello, frame
 
 _FAREWELL = 0.2  # seconds a last frame may take
+_ANSWER = 5.0  # seconds until nobody waits for a last answer any more
 _OPENS, _OPENS_RATE = 30, 1.0  # streams that a peer may open at once, and a second after that
 
 
@@ -40,6 +41,7 @@ class Hub:
         self.teller = Teller(self.streams, self.frames, writer, presence, self.checkpoints)
         self.meetings = Meetings(writer, self.streams, self.frames, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
+        self._answering: set[asyncio.Event] = set()
         self._writer = writer
         self._presence = presence
         self._clock = clock
@@ -62,6 +64,7 @@ class Hub:
                 self.frames.forget(number)
             if peer is None or not peer.is_active:
                 self.ahead.forget(number)
+                self._presence.doubt(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
         self.teller.note(change)
@@ -90,7 +93,9 @@ class Hub:
         self._catch_up(stream, view, cursor)
         self._presence.stream_opened(peer.id)
         self.teller.greet(stream)
-        if self._presence.learned(peer.id) is None:  # others can reach it the sooner
+        if (
+            self._presence.learned(peer.id) is None or peer.id in self._presence.recalled
+        ):  # others can reach it the sooner
             self._looking = asyncio.ensure_future(self.meetings.look())
         return stream
 
@@ -145,14 +150,21 @@ class Hub:
             self._presence.stream_closed(stream.peer)
 
     async def farewells(self) -> None:
-        """Wait until last frames are out, for 200 ms at most: a disabled peer must hear why before its key goes."""
-        ending = [
-            asyncio.ensure_future(stream.ended.wait()) for stream in self.streams.by_peer.values() if stream.ending
-        ]
+        """Wait until last frames and last answers are out, for 200 ms at most: a disabled peer must hear why before its
+        key goes, and who disabled itself that it is done."""
+        last = [stream.ended for stream in self.streams.by_peer.values() if stream.ending]
+        ending = [asyncio.ensure_future(out.wait()) for out in (*last, *self._answering)]
         if ending:
             _, late = await asyncio.wait(ending, timeout=_FAREWELL)
             for wait in late:
                 wait.cancel()
+
+    def last_answer(self) -> asyncio.Event:
+        """Of an answer to a peer that asks for what may be its own end: set it when the answer is out."""
+        out = asyncio.Event()
+        asyncio.get_running_loop().call_later(_ANSWER, out.set)  # whatever becomes of it
+        self._answering = {*(event for event in self._answering if not event.is_set()), out}
+        return out
 
     def end_all(self, reason: str) -> None:
         for stream in list(self.streams.by_peer.values()):

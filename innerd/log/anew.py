@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from innerd.log.database import SELECT, UPSERT, connect, failed, fault_of, made_private
+from innerd.log.database import SEEN, SELECT, UPSERT, connect, failed, fault_of, made_private
 from innerd.log.migrate import migrate, migrations
 from innerd.log.projection import Rows
 from innerd.log.store import StoreCorrupt, StoreNewer
@@ -17,8 +17,8 @@ _ANSWERS = "actor, id, digest, status, result, at"
 
 def made_anew(source: Path, target: Path, rows: Rows) -> Verified:
     """A new database with the records of another, byte for byte, their chain checked on the way, and with these rows in
-    its read models. Of that other nothing else has to be whole; the answers come along if they can be read. Raises
-    StoreCorrupt where the records are not what was written, StoreNewer, StoreError."""
+    its read models. Of that other nothing else has to be whole; the answers, and what was seen of peers, come along if
+    they can be read. Raises StoreCorrupt where the records are not what was written, StoreNewer, StoreError."""
     made_private(target)
     try:
         with closing(connect(source)) as old, closing(connect(target)) as new:
@@ -30,9 +30,10 @@ def made_anew(source: Path, target: Path, rows: Rows) -> Verified:
                 found = walk(_moved(iter(old.execute(SELECT)), new))
                 for table, upserts in rows.upserts.items():
                     new.executemany(UPSERT[table], upserts)
-                with suppress(sqlite3.DatabaseError):
-                    answers = old.execute(f"SELECT {_ANSWERS} FROM commands").fetchall()  # noqa: S608
-                    new.executemany(f"INSERT INTO commands ({_ANSWERS}) VALUES (?, ?, ?, ?, ?, ?)", answers)  # noqa: S608
+                for table, columns in (("commands", _ANSWERS), ("seen", SEEN)):
+                    with suppress(sqlite3.DatabaseError):
+                        kept = old.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
+                        new.executemany(f"INSERT INTO {table} ({columns}) VALUES (?, ?, ?, ?, ?, ?)", kept)  # noqa: S608
             return found
     except sqlite3.Error as error:
         raise failed(source if fault_of(error) in ("corrupt", "not_a_database") else target, error) from error

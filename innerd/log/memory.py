@@ -1,10 +1,10 @@
 """A store in memory: a real implementation under the same contract suite, for tests and simulations."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from innerd.log.codec import envelope
 from innerd.log.projection import Rows, Tables, no_tables, put
-from innerd.log.store import Answer, Query, Stored, StoreError
+from innerd.log.store import Answer, Query, Seen, Stored, StoreError
 
 
 class MemoryStore:
@@ -12,6 +12,7 @@ class MemoryStore:
         self.records: list[Stored] = []
         self.tables = no_tables()
         self.answers: dict[tuple[str, str], Answer] = {}
+        self.sights: dict[int, Seen] = {}
         self.broken: StoreError | None = None  # set by a test: the disk is full from here on
         self.damaged: str | None = None  # set by a test: a page that no record lies on
 
@@ -39,6 +40,16 @@ class MemoryStore:
 
     async def forget_answers(self, before: int) -> None:
         self.answers = {key: answer for key, answer in self.answers.items() if answer.at >= before}
+
+    async def seen(self) -> list[Seen]:
+        return [self.sights[number] for number in sorted(self.sights)]
+
+    async def remember(self, seen: Sequence[Seen], gone: Collection[int] = ()) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.sights |= {each.peer: each for each in seen}
+        for number in gone:
+            self.sights.pop(number, None)
 
     async def probe(self, *, write: bool = True) -> None:
         if self.broken is not None:

@@ -1,15 +1,13 @@
 """The store in SQLite, through aiosqlite: WAL, synchronous FULL, one connection that writes.
 
-A lock file beside the database keeps a second coordinator out (SQLite's own locks are for transactions, and are
-dropped when any descriptor of the file is closed). Readers with their own tools may open the file at any time.
+A lock (`innerd.log.lock`) keeps a second coordinator out. Readers with their own tools may open the file at any time.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,11 @@ from typing import Any
 import aiosqlite
 
 from innerd.log.anew import made_anew
-from innerd.log.database import PRAGMAS, UPSERT, connect, damage, failed, fault_of, made_private, sync
+from innerd.log.database import PRAGMAS, SEEN, UPSERT, connect, damage, failed, fault_of, made_private, sync
+from innerd.log.lock import take
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
-from innerd.log.store import Answer, Query, StoreCorrupt, Stored, StoreError, StoreUncertain
-
-
-class StoreLocked(Exception):
-    """Another process holds the database."""
+from innerd.log.store import Answer, Query, Seen, StoreCorrupt, Stored, StoreError, StoreUncertain
 
 
 class SqliteStore:
@@ -41,11 +36,13 @@ class SqliteStore:
         self._there.set()
 
     @classmethod
-    async def open(cls, path: Path, *, create: bool = False) -> "SqliteStore":
-        """Raises StoreLocked, StoreCorrupt, StoreNewer, StoreError, FileNotFoundError, FileExistsError."""
+    async def open(cls, path: Path, *, create: bool = False, lock: int | None = None) -> "SqliteStore":
+        """`lock`: where it is taken already; it is the store's from here on. Raises StoreLocked, StoreCorrupt,
+        StoreNewer, StoreError, FileNotFoundError, FileExistsError."""
         if create == path.exists():
             raise FileExistsError(path) if create else FileNotFoundError(path)
-        lock = _take_lock(path.with_name(path.name + "-lock"))
+        if lock is None:
+            lock = take(path)
         try:
             if create:
                 made_private(path)
@@ -153,6 +150,18 @@ class SqliteStore:
     async def forget_answers(self, before: int) -> None:
         async with self._transaction():
             await self._database.execute("DELETE FROM commands WHERE at < ?", (before,))
+
+    async def seen(self) -> list[Seen]:
+        found = await self._ask(f"SELECT {SEEN} FROM seen ORDER BY peer_id", ())  # noqa: S608
+        return [Seen(peer, at, then, bool(proven), *receipt) for peer, at, then, proven, *receipt in found]
+
+    async def remember(self, seen: Sequence[Seen], gone: Collection[int] = ()) -> None:
+        async with self._transaction():
+            await self._database.executemany(
+                f"INSERT OR REPLACE INTO seen ({SEEN}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+                [(s.peer, s.endpoint, s.handshake, int(s.is_proven), s.applied, s.applied_at) for s in seen],
+            )
+            await self._database.executemany("DELETE FROM seen WHERE peer_id = ?", [(number,) for number in gone])
 
     async def probe(self, *, write: bool = True) -> None:
         async with self._transaction():
@@ -263,16 +272,6 @@ def _search(keys: list[tuple[str, tuple[str, ...]]], newest: bool, first: int, l
     for _, given in keys:
         values += [first, last, *given, limit]
     return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?", (*values, limit)  # noqa: S608
-
-
-def _take_lock(path: Path) -> int:
-    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise StoreLocked(f"{path} is held by another innerd") from None
-    return lock
 
 
 _Connections = tuple[aiosqlite.Connection, aiosqlite.Connection, aiosqlite.Connection]

@@ -3,7 +3,7 @@
 Bytes in, bytes out. Encoding, hashing, deciding and gathering many commands into one append happen above.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -82,6 +82,18 @@ class Answer(Struct, frozen=True, gc=False):
     at: int
 
 
+class Seen(Struct, frozen=True, gc=False):
+    """What was seen of a peer last, which is no event: where, when (seconds since 1970), whether it has proved its key,
+    and its last receipt."""
+
+    peer: int
+    endpoint: str | None = None
+    handshake: float | None = None
+    is_proven: bool = False
+    applied: int | None = None
+    applied_at: float | None = None
+
+
 class Query(Struct, frozen=True, kw_only=True):
     """Which records: all conditions together. `after` is exclusive, `upto` inclusive; times are as records hold them,
     inclusive; `type` is a prefix, or some of which any; of `actors` any; `newest` takes the last instead of the first
@@ -116,6 +128,14 @@ class Store(Protocol):
 
     async def forget_answers(self, before: int) -> None:
         """Forget the answers given before a time (seconds since 1970)."""
+        ...
+
+    async def seen(self) -> list[Seen]:
+        """What is remembered of peers, by their numbers."""
+        ...
+
+    async def remember(self, seen: Sequence[Seen], gone: Collection[int] = ()) -> None:
+        """Remember what was seen of some peers, and forget others. It touches nothing of the log. Raises StoreError."""
         ...
 
     async def probe(self, *, write: bool = True) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import innclient.cli
 from innclient import invitation
 from innclient.agent.tunnel import Tunnel
 from innerd.wireguard.memory import MemoryBackend
@@ -26,9 +27,10 @@ async def kermpany() -> World:
 
 
 @pytest.fixture(autouse=True)
-def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No interface is on this machine: what goes through it goes by the loopback."""
-    monkeypatch.setattr("innclient.cli.tunnel_of", lambda settings, interface: Tunnel(MemoryBackend(), interface))
+def tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coordinator is reached over the loopback, the link of devices in memory."""
+    made = Tunnel(MemoryBackend(), INTERFACE)
+    monkeypatch.setattr(innclient.cli, "tunnel_of", lambda settings, interface: made)
 
 
 @contextlib.asynccontextmanager
@@ -101,3 +103,50 @@ async def test_an_interface_that_is_down_is_said_so(kermpany: World, tmp_path: P
     done = Host(tmp_path, "inn")
     status = await asyncio.to_thread(done, "list-peers", INTERFACE)
     assert (status.status, status.code) == (6, "interface_down")
+
+
+OF_ONESELF = {
+    "disable-peer": ("only another administrator can let it in again", 'Peer "ryo" is disabled.'),
+    "retire-peer": ("for good", 'Peer "ryo" is retired.'),
+    "revoke-admin": ("only another administrator can give it the rights", 'Peer "ryo" is no admin.'),
+}
+
+
+@pytest.mark.parametrize("verb", OF_ONESELF)
+async def test_who_takes_itself_out_is_told_before_what_it_means_and_after_that_it_is_done(
+    kermpany: World, tmp_path: Path, verb: str
+) -> None:
+    meaning, sentence = OF_ONESELF[verb]
+    async with inn_of(kermpany, "ryo", tmp_path) as inn:
+        done = await inn(verb, INTERFACE, "--name", "ryo", "--yes", "--wait=5")
+    assert (done.status, done.out) == (0, sentence + "\n"), done
+    before, after = done.err.splitlines()
+    assert before.startswith('"ryo" is this machine: ')
+    assert meaning in before
+    assert "nobody was waited for" in after
+
+
+async def test_of_another_peer_nothing_of_the_kind_is_said(kermpany: World, tmp_path: Path) -> None:
+    async with inn_of(kermpany, "ryo", tmp_path) as inn:
+        done = await inn("disable-peer", INTERFACE, "--name", "mari", "--yes")
+    assert (done.status, done.err) == (0, "")
+
+
+async def test_a_coordinator_that_starts_anew_is_waited_for(kermpany: World, tmp_path: Path) -> None:
+    async with kermpany.listening() as port:
+        write_config(paths_in(tmp_path), "ryo", str(kermpany.peer("ryo").ip), port)
+    host = Host(tmp_path, "inn")  # the port is known, and nobody listens there
+    asking = asyncio.create_task(asyncio.to_thread(host, "list-peers", INTERFACE, "--json"))
+    done, _ = await asyncio.wait([asking], timeout=1)
+    assert not done
+    async with kermpany.listening(port):
+        assert (await asking).status == 0
+
+
+@pytest.mark.parametrize("time", ["0d", "0s", "soon", "36501d"])
+async def test_an_invitation_that_is_good_for_no_time_is_refused(kermpany: World, tmp_path: Path, time: str) -> None:
+    async with inn_of(kermpany, "ryo", tmp_path) as inn:
+        given = ("--name", "nami", "--cidr", "humans", "--auto-ip", "--admin", "false", "--invite-expires", time)
+        done = await inn("add-peer", INTERFACE, *given, "--save-config", str(tmp_path / "nami.toml"))
+    assert (done.status, done.code) == (2, "invalid_duration")
+    assert not (tmp_path / "nami.toml").exists()

@@ -405,3 +405,33 @@ def test_what_the_other_backend_made_for_us_gives_way_and_what_it_made_for_other
         assert backend.owner(name) == f"inn {name}"
     finally:
         other.delete(name)
+
+
+def test_one_that_is_run_from_elsewhere_is_not_ours_though_name_key_and_program_are(
+    backend: Backend, tmp_path: Path
+) -> None:
+    name, keys = NAMES[0], (secret("us"),)
+    here, copy = tmp_path / "lib" / "kermpany.db", tmp_path / "copy" / "kermpany.db"
+    make(backend, name, "innerd", here)
+    backend.apply(name, [SetKey(secret("us"))])
+    for deed in (claim, release):
+        with pytest.raises(DeviceError, match=str(here)) as refused:
+            deed(backend, name, "innerd", keys, copy)
+        assert refused.value.code == "interface_taken"
+    assert not is_ours(backend, name, "innerd", keys, copy)
+    assert claim(backend, name, "innerd", (), here)
+    release(backend, name, "innerd", (), here)
+
+
+def test_one_that_an_earlier_release_marked_is_whose_log_runs_it(backend: Backend, wg: str, tmp_path: Path) -> None:
+    backend.mark(wg, f"innerd {wg}")
+    assert claim(backend, wg, "innerd", (), tmp_path / "kermpany.db")
+    assert not is_ours(backend, wg, "innerd", (), tmp_path / "copy.db")
+
+
+def test_a_home_too_long_for_an_alias_is_told_apart_all_the_same(backend: Backend, tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["deep" * 20] * 3)
+    make(backend, NAMES[0], "innerd", deep / "a.db")
+    assert is_ours(backend, NAMES[0], "innerd", (), deep / "a.db")
+    assert not is_ours(backend, NAMES[0], "innerd", (), deep / "b.db")
+    backend.delete(NAMES[0])

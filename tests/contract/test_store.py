@@ -10,11 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from innerd.log.memory import MemoryStore
 from innerd.log.projection import Row, Rows
 from innerd.log.sqlite import SqliteStore
-from innerd.log.store import Answer, Store, Stored, StoreError
+from innerd.log.store import Answer, Seen, Store, Stored, StoreError
 
 # Legal JSON that a parser and writer would not give back byte by byte, and blobs with every kind of byte.
 ODD = '{ "z":1.0, "a":1e5,\n "text":"ä\\u00e4 \\ud83d\\ude00 🐱 \\u0000" , "z2":12345678901234567890}'.encode()
@@ -246,4 +247,35 @@ async def test_a_crash_after_an_append_loses_nothing(tmp_path: Path) -> None:
     await store.close()
     again = await SqliteStore.open(tmp_path / "after" / "n.db")
     assert await everything(again) == log(1, 3)
+    await again.close()
+
+
+# -- what was seen of peers -----------------------------------------------------------------------------------------
+
+MARI = Seen(4, "203.0.113.4:40001", 1000.5, True, 7, 1001.25)
+OVEN = Seen(5)
+
+
+async def test_what_was_seen_of_peers_is_remembered_and_the_newest_word_counts(store: Store) -> None:
+    assert await store.seen() == []
+    await store.remember([OVEN, MARI])
+    assert await store.seen() == [MARI, OVEN]
+    moved = replace(MARI, endpoint="[2001:db8::4]:1", handshake=2000.0)
+    await store.remember([moved], gone=[5, 77])
+    assert await store.seen() == [moved]
+
+
+async def test_what_was_seen_is_no_part_of_the_log_nor_of_what_is_made_of_it(store: Store) -> None:
+    await store.append(log(1, 2), Rows(), [])
+    await store.remember([MARI])
+    await store.replace_rows(Rows())
+    assert (await everything(store), await store.seen()) == (log(1, 2), [MARI])
+
+
+async def test_what_was_seen_outlives_the_process(tmp_path: Path) -> None:
+    first = await SqliteStore.open(tmp_path / "n.db", create=True)
+    await first.remember([MARI])
+    await first.close()
+    again = await SqliteStore.open(tmp_path / "n.db")
+    assert await again.seen() == [MARI]
     await again.close()

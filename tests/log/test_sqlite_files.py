@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from innerd.log.lock import StoreLocked
 from innerd.log.migrate import APPLICATION_ID, migrations
 from innerd.log.projection import Rows
-from innerd.log.sqlite import SqliteStore, StoreLocked
+from innerd.log.sqlite import SqliteStore
 from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from tests.log.databases import ask, made, store_at, stored
 

@@ -96,7 +96,8 @@ async def test_audit_shows_every_event_readably(tmp_path: Path) -> None:
 async def test_every_table_is_strict(tmp_path: Path) -> None:
     path = await made(tmp_path / "net.db")
     tables = ask(path, "SELECT name, strict FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    assert {name for name, _ in tables} == {"meta", "events", "commands", "cidrs", "peers", "associations", "records"}
+    ours = {"meta", "events", "commands", "seen", "cidrs", "peers", "associations", "records"}
+    assert {name for name, _ in tables} == ours
     assert all(strict for _, strict in tables)
 
 

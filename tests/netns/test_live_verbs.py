@@ -330,3 +330,21 @@ def test_what_can_be_no_port_is_refused(pair: Kermpany, ping: Pinging) -> None:
     as_nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     refused(mari, 6, "[not_root]", *as_nobody, *PORT, "--listen-port", "52025", "--yes")
     assert (device(mari), mari.path(CONFIG).read_bytes()) == (before, was)
+
+
+def test_who_disables_itself_is_told_the_truth_then_and_later(kermpany: Kermpany) -> None:
+    cook = kermpany.join("cook", "humans", "--admin", "true")
+    done = cook.ask("inn", "disable-peer", NETWORK, "--name", "cook", "--yes")
+    assert (done.returncode, done.stdout) == (0, 'Peer "cook" is disabled.\n'), done
+    assert "is this machine" in done.stderr
+    out = "was disabled by an administrator"
+    status = cook.ask("inn", "status", NETWORK)
+    assert (status.returncode, out in status.stdout) == (3, True), status
+    refused = cook.ask("inn", "list-peers", NETWORK)
+    assert (refused.returncode, out in refused.stderr, "[stream_ended]" in refused.stderr) == (3, True, True), refused
+    found = json.loads(cook.ask("inn", "doctor", NETWORK, "--json").stdout)["checks"]
+    (coordinator,) = (check for check in found if check["check"] == "coordinator")
+    assert (coordinator["state"], out in coordinator["text"], coordinator["status"]) == ("failed", True, 3)
+    assert "firewall" not in coordinator["text"]
+    kermpany.innerd("enable-peer", "--name", "cook")
+    wait_for(lambda: cook.ask("inn", "status", NETWORK).returncode == 0, "cook to be let in again", 60)

@@ -25,7 +25,7 @@ _COORDINATOR = 1
 def duration(text: str) -> int:
     """innernet's time strings: a number and one of s, m, h, d, w. Raises Failure."""
     match = re.fullmatch(r"([0-9]{1,12})([smhdw])", text)
-    if match is None or int(match[1]) * _UNITS[match[2]] > 100 * 365 * 86_400:
+    if match is None or not 0 < int(match[1]) * _UNITS[match[2]] <= 100 * 365 * 86_400:
         raise usage(f'"{text}" is no time', "write it as 14d, 12h or 30m", "invalid_duration")
     return int(match[1]) * _UNITS[match[2]]
 
@@ -260,6 +260,7 @@ async def enable_peer(call: Call, name: str | None) -> None:
 async def disable_peer(call: Call, name: str | None) -> None:
     """Shut a peer out, at once, until it is enabled again."""
     peer = await _chosen(call, name, "Peer to disable", lambda peer: not peer.is_disabled)
+    call.own(peer, "it is out of the network at once, and only another administrator can let it in again")
     call.confirm(f'Disable peer "{peer.name}"?')
     await _patch(call, peer, f'Peer "{peer.name}" is disabled.', is_disabled=True)
 
@@ -275,6 +276,7 @@ async def grant_admin(call: Call, name: str | None) -> None:
 async def revoke_admin(call: Call, name: str | None) -> None:
     """Take a peer's right to administer."""
     peer = await _chosen(call, name, "Admin no more", lambda peer: peer.is_admin)
+    call.own(peer, "it can change nothing more, and only another administrator can give it the rights again")
     call.confirm(f'Take admin rights from "{peer.name}"?')
     await _patch(call, peer, f'Peer "{peer.name}" is no admin.', is_admin=False)
 
@@ -302,6 +304,7 @@ async def retire_peer(call: Call, name: str | None) -> None:
             f'peer "{peer.name}" has not redeemed its invitation',
             "delete it: delete-peer",
         )
+    call.own(peer, "it is out of the network at once and for good, and can only come back as a new peer")
     call.confirm(f'Retire peer "{peer.name}" for good? {peer.ip} is never given again.')
     await _remove(call, peer, f'Peer "{peer.name}" is retired.')
 

@@ -4,7 +4,9 @@ A changing request carries an Idempotency-Key and is sent once more when its ans
 answers a repeated request as the first. Over the tunnel it carries the admin proof.
 """
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ from innerd.domain.values import whole_number
 T = TypeVar("T")
 
 _TIMEOUT = httpx2.Timeout(10.0, connect=4.0)
+_PATIENCE, _AGAIN = 10.0, 0.1  # seconds that a coordinator is waited for whose host says that nobody listens
 
 Explain = Callable[[], Awaitable[Failure]]  # why the coordinator could not be reached
 
@@ -38,9 +41,10 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """One coordinator, reachable. Close it when done."""
+    """One coordinator, reachable. `own` is the address of the peer that asks, if it is one. Close it when done."""
 
-    def __init__(self, client: httpx2.AsyncClient, explain: Explain | None = None) -> None:
+    def __init__(self, client: httpx2.AsyncClient, explain: Explain | None = None, own: str | None = None) -> None:
+        self.own = own
         self._client = client
         self._explain = explain
 
@@ -123,8 +127,15 @@ class Api:
         request = self._request(method, path, body, params, headers)
         if patience:
             request.extensions["timeout"] = httpx2.Timeout(10.0, read=10.0 + patience).as_dict()
+        deadline = time.monotonic() + _PATIENCE
         try:
-            return await self._client.send(request)
+            while True:
+                try:
+                    return await self._client.send(request)
+                except httpx2.ConnectError as error:
+                    if not _is_refused(error) or time.monotonic() >= deadline:
+                        raise
+                await asyncio.sleep(_AGAIN)  # a coordinator that starts anew listens in a moment
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise await self._unreachable(error) from error
         except httpx2.TransportError as error:
@@ -139,6 +150,17 @@ class Api:
         if self._explain is not None:
             return await self._explain()
         return unreachable(f"the coordinator can't be reached: {error}")
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether the coordinator's host answered, and nothing listens there."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return all(_is_refused(each) for each in error.exceptions)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _failure(response: httpx2.Response) -> Failure:
@@ -167,4 +189,4 @@ def in_process(app: Any, user: int) -> Api:
 
 def over_tunnel(values: Parsed, link: str, explain: Explain | None = None, auth: Proof | None = None) -> Api:
     """Over the tunnel, from the peer's own address."""
-    return Api(client_of(values, link, auth, timeout=_TIMEOUT), explain)
+    return Api(client_of(values, link, auth, timeout=_TIMEOUT), explain, str(values.address.ip))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from innclient.admin import ask, render, waiting
-from innclient.failures import REFUSED, Failure, not_found
+from innclient.failures import REFUSED, UNREACHABLE, Failure, not_found
 from innclient.options import WAIT, Command, Settings, json_flag, run, settings_of
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
@@ -37,6 +37,7 @@ class Call:
         self.yes = yes
         self._wait = wait
         self._is_silent = False
+        self._is_leaving = False  # what is changed takes from this machine the way, or the right, to ask further
         self._told: dict[str, Any] = {}  # what was made or changed
         self._network: NetworkJson | None = None
         self._used: list[NetworkPeer | NetworkCidr] = []  # what a change is decided on
@@ -60,6 +61,14 @@ class Call:
                 return cidr
         raise not_found("cidr_not_found", f'there is no CIDR "{name}"', "list-cidrs shows them")
 
+    def own(self, peer: NetworkPeer, meaning: str) -> None:
+        """Say what a change means that is about to take this very machine out, or its rights: it can't take it back."""
+        if peer.ip != self.api.own or self.dry_run:
+            return
+        self._is_leaving = True
+        if not self.as_json:
+            render.line(f'"{peer.name}" is this machine: {meaning}', out=sys.stderr)
+
     def confirm(self, question: str) -> None:
         """Before what can't be undone by itself. A dry run needs no leave."""
         if not self.dry_run:
@@ -68,7 +77,12 @@ class Call:
     async def change(self, method: str, path: str, body: object = None, **params: str | int) -> "Reply | None":
         """Make a change. In a dry run: show what it would do, and None."""
         if not self.dry_run:
-            return await self._changed(method, path, body, **params)
+            try:
+                return await self._changed(method, path, body, **params)
+            except Failure as failure:
+                if self._is_leaving and failure.status in (REFUSED, UNREACHABLE):
+                    return _left(failure)
+                raise
         diff = (await self.api.change(method, path, body, expect=None, dry_run="true", **params)).read(Diff)
         if self.as_json:
             render.document(diff)
@@ -118,6 +132,10 @@ class Call:
         `not_converged`, which names those that have not."""
         if self._wait is None or self.dry_run:
             return
+        if self._is_leaving:
+            text = "nobody was waited for: this machine can't ask any more who has it"
+            render.document(self._told) if self.as_json else render.line(text, out=sys.stderr)
+            return
         try:
             found = await waiting.until_converged(self.api, self._told["revision"], self._wait)
         except Failure:
@@ -131,6 +149,18 @@ class Call:
         failure = waiting.missing(found, self._wait)
         if failure is not None:
             raise failure
+
+
+def _left(failure: Failure) -> "Reply":
+    """What came of a change after which its maker may hear nothing: done where our agent was told so, else unknown."""
+    from innclient.admin.transport import Reply
+
+    if failure.code == "stream_ended":
+        return Reply(204, b"", None)
+    if failure.status == REFUSED:
+        raise failure
+    what = "no answer came, as is to be expected of a machine that is out: nobody here knows whether it was made"
+    raise Failure(UNREACHABLE, "answer_lost", what, "another administrator, or the coordinator's innerd, sees it")
 
 
 def _is_as_it_was(used: NetworkPeer | NetworkCidr, network: NetworkJson) -> bool:

@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from innclient import files
+from innclient.config import Paths
 from innclient.failures import SYSTEM, USAGE, Failure, as_failure, unreachable
 from innerd.domain.errors import UNREADABLE
 
@@ -25,13 +27,16 @@ _TIMEOUT = 20.0  # seconds
 _REQUEST = 2.0  # seconds for the line that asks
 _MOST, _MOST_A_USER = 64, 8  # connections at once
 _CHANGES = {"down", "fetch", "reload", "trust"}
+_ANOTHER = "another_agent"
 GROUP = "inn"
 
 
 class Request(Struct):
-    """`who` and `key` are of trust; `after` (a number of an entry) and `follow` of events."""
+    """`who` and `key` are of trust; `after` (a number of an entry) and `follow` of events. `home` is the folder whose
+    agent is meant: one that runs from another folder, of which that is a copy, does not answer."""
 
     verb: str
+    home: str = ""
     who: str = ""
     key: str = ""
     after: int = 0
@@ -54,8 +59,9 @@ Answer = Callable[[Request], Awaitable[Any]]
 class Door:
     """The server side. `answer(request)` gives the content; it may raise Failure."""
 
-    def __init__(self, path: Path, answer: Answer) -> None:
+    def __init__(self, path: Path, answer: Answer, home: Path | None = None) -> None:
         self._path = path
+        self._home = "" if home is None else os.path.realpath(home)
         self._answer = answer
         self._server: asyncio.Server | None = None
         self._open: Counter[int] = Counter()  # connections, by user
@@ -98,6 +104,8 @@ class Door:
     async def _reply(self, line: bytes, uid: int) -> Reply:
         try:
             request = msgspec.json.decode(line, type=Request)
+            if request.home and request.home != self._home:
+                return Reply(status=SYSTEM, code=_ANOTHER, message=f"this is the agent of {self._home}")
             if request.verb in _CHANGES and not may_change(uid):
                 message = f"{request.verb} is for root and the group {GROUP}"
                 return Reply(status=SYSTEM, code="not_root", message=message)
@@ -128,6 +136,12 @@ def _uid(writer: asyncio.StreamWriter) -> int:
     return int(uid)
 
 
+def ask_agent(paths: Paths, request: str | Request, shape: type[T]) -> T | None:
+    """Ask the agent that runs from these files; None where none does. Raises Failure."""
+    asked = Request(request) if isinstance(request, str) else request
+    return ask(paths.socket, replace(asked, home=os.path.realpath(paths.data)), shape)
+
+
 def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
     """Ask the agent; None where no agent runs. Raises Failure."""
     try:
@@ -150,6 +164,8 @@ def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
         return None
     try:
         reply = msgspec.json.decode(line, type=Reply)
+        if reply.code == _ANOTHER:
+            return None
         if reply.code is not None:
             raise Failure(reply.status, reply.code, reply.message, reply.hint)
         return msgspec.json.decode(reply.content, type=shape)

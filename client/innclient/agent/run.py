@@ -139,7 +139,7 @@ async def _ended(*tasks: asyncio.Task[Any]) -> list[Any]:
 
 def headline(keeper: Keeper) -> str:
     """How an interface is, in a few words; what is wrong stands behind them."""
-    state = "connected" if keeper.connected_since is not None else f"no connection: {keeper.trouble or 'connecting'}"
+    state = "connected" if keeper.connected_since is not None else f"no connection: {_trouble(keeper) or 'connecting'}"
     parts = [f"{keeper.paths.interface}: {state}, revision {keeper.netmap.revision}"]
     wrong = {
         "ANOTHER LOG THAN WAS SEEN": keeper.forked,
@@ -152,6 +152,12 @@ def headline(keeper: Keeper) -> str:
     if skew > proof.WINDOW:
         parts.append(f"THE CLOCK is {skew:.0f} s off the coordinator's: proofs of administrators are refused")
     return ", ".join(parts)
+
+
+def _trouble(keeper: Keeper) -> str | None:
+    """Why there is no connection. Who was shut out hears nothing more, however long it tries."""
+    out = keeper.core.shut_out
+    return keeper.trouble if out is None else f"this machine was {out} by an administrator"
 
 
 async def _when_all(begun: list[asyncio.Future[bool]], ready: Callable[[], Awaitable[None]]) -> None:
@@ -186,13 +192,13 @@ async def _keep(keeper: Keeper, begun: asyncio.Future[bool]) -> None:
                 return "down"
             case "fetch":
                 if keeper.connected_since is None:
-                    trouble = keeper.trouble or "connecting"
+                    trouble = _trouble(keeper) or "connecting"
                     raise unreachable(f"the agent has no connection to the coordinator: {trouble}")
                 await keeper.apply()
                 return keeper.netmap.revision
         raise usage(f'the agent knows no verb "{request.verb[:40]}"')
 
-    door = Door(keeper.paths.socket, answer)
+    door = Door(keeper.paths.socket, answer, keeper.paths.data)
     with holding(keeper.paths):
         keeper.names.serves = True
         try:
@@ -226,8 +232,10 @@ async def _keep(keeper: Keeper, begun: asyncio.Future[bool]) -> None:
 def take_down(paths: Paths, tunnel: Tunnel, hosts: Path, private_keys: Iterable[str]) -> None:
     """Interface, names, and what the host's resolver was told away. Raises DeviceError where the interface is somebody
     else's, Failure where the names can't be taken out of the hosts file."""
+    keys = tuple(private_keys)
+    tunnel.refuse_foreign(keys)
     resolver.undo(paths.resolver)  # first: resolved forgets it with the link, but not what it remembers of names
-    tunnel.down(private_keys)
+    tunnel.down(keys)
     hostsfile.update(hosts, paths.interface, [])
 
 
@@ -278,7 +286,8 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         is_connected=keeper.connected_since is not None,
         connected_since=keeper.connected_since,
         last_contact=keeper.last_contact or keeper.saved,
-        trouble=keeper.trouble,
+        trouble=_trouble(keeper),
+        shut_out=keeper.core.shut_out,
         forked=keeper.forked,
         device_error=keeper.device_error,
         disk_error=keeper.shelf.broken or keeper.journal.broken,

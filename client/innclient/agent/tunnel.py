@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from innclient.invitation import Parsed
 from innerd.domain.values import (
@@ -17,15 +18,18 @@ from innerd.domain.values import (
 from innerd.wireguard import links
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, only
-from innerd.wireguard.ownership import PEER, claim, make, release
+from innerd.wireguard.ownership import PEER, claim, make, refuse_foreign, release
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort, identity
 from innerd.wireguard.sockets import port_is_free
 
 
 class Tunnel:
-    def __init__(self, backend: Backend, interface: str) -> None:
+    """`home`: the folder that the membership is run from; an interface that is run from another one is not ours."""
+
+    def __init__(self, backend: Backend, interface: str, home: Path | None = None) -> None:
         self.backend = backend
         self.interface = interface
+        self._home = home
         self._index = 0
 
     @property
@@ -58,14 +62,14 @@ class Tunnel:
         the coordinator (at `endpoint`, resolved) and to all others. What was done to the link, in words. Raises
         DeviceError."""
         port, backend, interface = values.listen_port, self.backend, self.interface
-        if not claim(backend, interface, PEER, (private_key, values.private_key)):
+        if not claim(backend, interface, PEER, (private_key, values.private_key), self._home):
             if port is not None:
                 port_is_free(port)
             elif last_port:
                 with contextlib.suppress(DeviceError):
                     port_is_free(last_port)
                     port = last_port
-            make(backend, interface, PEER)
+            make(backend, interface, PEER, self._home)
         self._index = backend.index(interface)
         backend.apply(interface, identity(backend.get(interface), private_key, port))
         address = values.address
@@ -135,7 +139,12 @@ class Tunnel:
 
     def down(self, private_keys: Iterable[str] = ()) -> None:
         """Take the interface away, if it is ours: by its mark, or as it has one of our keys. Raises DeviceError."""
-        release(self.backend, self.interface, PEER, private_keys)
+        release(self.backend, self.interface, PEER, private_keys, self._home)
+
+    def refuse_foreign(self, private_keys: Iterable[str]) -> None:
+        """Raises DeviceError where there is an interface, and it is somebody else's."""
+        if self.is_up():
+            refuse_foreign(self.backend, self.interface, PEER, private_keys, self._home)
 
 
 def candidates(port: int, excluded: list[Range]) -> list[str]:

@@ -8,6 +8,7 @@ from innclient.agent.pins import Broken, Pins
 from innclient.agent.reconcile import is_silent
 from innclient.agent.state import KnownPeer, Netmap
 from innclient.agent.witness import Seen, Witnessed
+from innclient.failures import REFUSED, Failure
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device
 
@@ -114,6 +115,17 @@ class StatusView(Struct, kw_only=True):
     own_domain: str = ""  # that names end in, but for a suffix of the hosts file's own
     told_domain: str = ""  # that they end in, as the coordinator says
     head: str = ""  # the log's chain hash at the revision
+    shut_out: str | None = None  # disabled or retired, as the coordinator said last
+
+
+def shut_out(view: StatusView | None) -> Failure | None:
+    """That this machine is no peer any more, or for now, where its agent was told so: no firewall is to blame then."""
+    if view is None or view.shut_out is None:
+        return None
+    who = view.name or view.ip
+    way = f"enable-peer --name {who}" if view.shut_out == "disabled" else "add it anew, under a new invitation"
+    what = f"this machine ({who}) was {view.shut_out} by an administrator: the coordinator does not answer it"
+    return Failure(REFUSED, "stream_ended", what, f"ask an administrator ({way})")
 
 
 class CheckpointsView(Struct, kw_only=True):
