@@ -125,9 +125,11 @@ def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> str | None:
     if paths.database.exists():
         asyncio.run(_held_by_nobody(paths))
     left = _release(paths, backend)
-    hostsfile.update(hosts_path, paths.network, [])
-    _remove_files(paths)
-    paths.socket.unlink(missing_ok=True)
+    try:
+        hostsfile.update(hosts_path, paths.network, [])
+    finally:  # names that can't be taken out keep nothing else here
+        _remove_files(paths)
+        paths.socket.unlink(missing_ok=True)
     return left
 
 

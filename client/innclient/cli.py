@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, endpoints, looking, told, verifying
+from innclient import config, endpoints, hostsfile, looking, told, verifying
 from innclient.admin import ask, cidrs, peers, records, render, reports
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
@@ -290,15 +290,21 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
         loaded = config.load(paths)
         hosts, private_keys = Path(loaded.config.agent.hosts_path), (loaded.values.private_key,)
+    left: Failure | None = None
     try:
         _take_down(settings, paths, hosts, private_keys)
     except (DeviceError, Failure) as error:  # of ours, or of the agent's
-        if error.code != "interface_taken":
+        if isinstance(error, Failure) and error.code in hostsfile.CODES:
+            left = error  # of the names; the rest goes
+        elif error.code != "interface_taken":
             raise
-        _say(f"{error.message}")  # somebody else's: the network goes all the same
+        else:
+            _say(f"{error.message}")  # somebody else's: the network goes all the same
     paths.config.unlink(missing_ok=True)
     shutil.rmtree(paths.data, ignore_errors=True)
     render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
+    if left is not None:
+        raise left
 
 
 cli.add_command(alias(looking.show, "list"))

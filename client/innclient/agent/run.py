@@ -227,7 +227,12 @@ def take_down(paths: Paths, tunnel: Tunnel, hosts: Path, private_keys: Iterable[
     """Interface, names, and what the host's resolver was told away. Raises DeviceError where the interface is somebody
     else's, Failure where the names can't be taken out of the hosts file."""
     resolver.undo(paths.resolver)  # first: resolved forgets it with the link, but not what it remembers of names
-    tunnel.down(private_keys)
+    try:
+        tunnel.down(private_keys)
+    except DeviceError:
+        with contextlib.suppress(Failure):  # the interface is what is said
+            hostsfile.update(hosts, paths.interface, [])
+        raise
     hostsfile.update(hosts, paths.interface, [])
 
 
