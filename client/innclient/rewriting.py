@@ -1,8 +1,8 @@
-"""A file of the host's in which a part is ours, written anew so that nobody's lines are lost: not on a full disk, not to
-a second writer, not with its owner, mode, ACL or SELinux label.
+"""A file of the host's in which a part is ours, written anew so that nobody's lines are lost: on no full disk, to no
+second writer. Owner, mode, ACL and SELinux label stay.
 
-By rename; in place only where a rename is impossible: the file is a mount of its own (containers), or its folder can't be
-written. Then room is made first, and what was there is put back where writing fails.
+By rename; in place only where a rename is impossible: the file is a mount of its own (containers), or its folder can't
+be written. Then room is made first, and what was there is put back where writing fails.
 """
 
 import contextlib

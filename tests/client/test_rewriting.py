@@ -142,7 +142,7 @@ def test_a_change_that_raises_leaves_the_file(tmp_path: Path) -> None:
     def refuse(text: bytes) -> bytes:
         raise ValueError
 
-    with pytest.raises(ValueError):  # noqa: PT011 - ours
+    with pytest.raises(ValueError):
         rewrite(hosts, refuse)
     assert hosts.read_bytes() == FOREIGN
 
