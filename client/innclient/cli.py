@@ -149,16 +149,25 @@ def install(
         routing = not settings.no_routing
         run(joining.join(paths, invited, values, tunnel, settings.mtu, routing, section, _say))
         keeper = keeper_of(settings, interface, flags)
-        with contextlib.suppress(Failure):  # joined is joined: `inn up` catches up
+        with contextlib.suppress(Failure, KeyboardInterrupt):  # joined is joined: `inn up` catches up
             run(cycle(keeper))
-    if delete_invite or (ask.is_interactive() and ask.yes_no("Delete the invitation?", "-d", default=True)):
-        invite.unlink(missing_ok=True)
+    with contextlib.suppress(KeyboardInterrupt):  # that is a no
+        if delete_invite or (ask.is_interactive() and ask.yes_no("Delete the invitation?", "-d", default=True)):
+            _remove(invite)
     seconds = time.monotonic() - began
     if settings.as_json:
         render.document({"interface": interface, "ip": str(values.address.ip), "seconds": round(seconds, 3)})
         return
     render.line(f"Joined {shown(invited.interface.network_name)} as {values.address.ip} in {seconds:.1f} s.")
     render.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
+
+
+def _remove(invite: Path) -> None:
+    """It is used up; that it stays is no reason to fail."""
+    try:
+        invite.unlink(missing_ok=True)
+    except OSError as error:
+        _say(f"{invite} could not be deleted: {error.strerror}")
 
 
 def _say(text: str) -> None:

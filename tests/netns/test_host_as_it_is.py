@@ -3,11 +3,14 @@ is served all the same, what is missing is said, and it comes by itself."""
 
 import json
 
+from tests import without_ipv6
 from tests.netns import steps
 from tests.netns.ailments import COORDINATOR, squatter
 from tests.netns.conftest import Kermpany
-from tests.netns.lab import Lab, wait_for
+from tests.netns.lab import Host, Lab, wait_for
 from tests.netns.steps import NETWORK
+
+WITHOUT_IPV6 = without_ipv6.__file__
 
 
 def troubles(made: Kermpany) -> dict[str, str]:
@@ -46,3 +49,36 @@ def test_the_block_of_the_coordinators_host_comes_back(kermpany: Kermpany) -> No
         host.run("umount", "/etc")
     wait_for(lambda: "hosts" not in troubles(kermpany), "it to be written")
     assert kermpany.name("ryo") in hosts.read_text()
+
+
+def test_a_host_without_ipv6_goes_to_the_address_that_is_left(empty_lab: Lab) -> None:
+    """The coordinator's name has both; the kernel of its peer has none of one family."""
+    made = Kermpany(empty_lab, 4)
+    host, name = made.coordinator, "vpn.example.com"
+    host.run("sh", "-ec", f"printf '{host.address} {name}\\n' >> /etc/hosts")
+    steps.found(host, made.root, endpoint=f"{name}:51820")
+    made.innerd("add-cidr", "--name", "humans", "--cidr", made.humans, "--parent", NETWORK)
+    steps.serve(host)
+    ryo = made.lab.host("ryo")
+    ryo.run("sh", "-ec", f"printf '2001:db8::7 {name}\\n{host.address} {name}\\n' >> /etc/hosts")
+    file = steps.hand_over(ryo, steps.invite(host, "innerd", "ryo", "humans"))
+    ryo.run("python", WITHOUT_IPV6, "inn", "install", file, "--name", NETWORK)
+    ryo.run("python", WITHOUT_IPV6, "inn", "up", NETWORK)
+    done = ryo.ask("python", WITHOUT_IPV6, "inn", "doctor", "--json")
+    found = {one["check"]: one for one in json.loads(done.stdout)["checks"]}
+    assert found["coordinator"]["state"] == "ok", found
+    assert "not supported" not in done.stdout + done.stderr
+
+
+def test_a_link_that_carries_less_now_makes_the_tunnel_narrower(kermpany: Kermpany) -> None:
+    ryo = kermpany.join("ryo", "humans")
+    for host in (ryo, kermpany.coordinator):
+        host.run("ip", "route", "add", "default", "via", "10.99.0.250")
+        (link,) = (one["dev"] for one in json.loads(host.run("ip", "-j", "route", "get", "10.99.0.250")))
+        for mtu in (1400, 1500):
+            host.run("ip", "link", "set", link, "mtu", str(mtu))
+            wait_for(lambda: mtu_of(host) == mtu - 80, f"the tunnel of {host.name} to follow {mtu}", 4)  # noqa: B023
+
+
+def mtu_of(host: Host) -> int:
+    return int(json.loads(host.run("ip", "-j", "link", "show", NETWORK))[0]["mtu"])

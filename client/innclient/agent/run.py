@@ -69,7 +69,7 @@ async def cycle(keeper: Keeper) -> None:
     except LogForked as error:
         raise Failure(TRUST, "log_forked", str(error), "ask your administrator before you go on") from error
     finally:
-        await keeper.http.aclose()
+        await keeper.close()
     if keeper.shelf.broken is not None:
         raise Failure(SYSTEM, "os_error", f"applied, but it can't be written down: {keeper.shelf.broken}")
 
@@ -244,7 +244,7 @@ async def _show(keeper: Keeper) -> NetworkView:
     device: Device | None = None
     with contextlib.suppress(NoSuchDevice):
         device = await asyncio.to_thread(keeper.tunnel.get)
-    as_of = None if keeper.connected_since else keeper.last_contact or keeper.saved
+    as_of = None if keeper.connected_since else keeper.last_contact or keeper.reporter.saved
     return network_view(
         keeper.paths.interface, keeper.netmap, keeper.pins, device, as_of, time.time(), keeper.ways.seen
     )
@@ -282,7 +282,7 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         has_agent=has_agent,
         is_connected=keeper.connected_since is not None,
         connected_since=keeper.connected_since,
-        last_contact=keeper.last_contact or keeper.saved,
+        last_contact=keeper.last_contact or keeper.reporter.saved,
         trouble=keeper.trouble,
         forked=keeper.forked,
         device_error=keeper.device_error,

@@ -90,7 +90,6 @@ class Ways:
         self._keys: dict[PublicKey, bytes] = {}
         self.ahead = 0.0  # the coordinator's clock less ours
         self._wake = asyncio.Event()
-        self._asking: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_MOST_ASKS)
 
     # -- what is known ------------------------------------------------------------------------------------------
@@ -269,9 +268,7 @@ class Ways:
                 if self._traversal.is_trying(number):
                     await stream.post(self._keeper.http, "/v1/user/connect", ConnectTo(peer=number))
 
-        task = asyncio.create_task(ask())
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        self._keeper.errands.send(ask())
 
     @contextlib.contextmanager
     def without_probes(self) -> Iterator[None]:
@@ -341,7 +338,7 @@ class Ways:
         peers = self._keeper.core.believed({sender}) if sender is not None else []
         if not peers or (probe := decode(data, self._key(peers[0].public_key))) is None:
             return
-        asyncio.ensure_future(self._act(self._traversal.hear(probe, source, time.monotonic())))  # noqa: RUF006 - short
+        self._keeper.errands.send(self._act(self._traversal.hear(probe, source, time.monotonic())))
         self._wake.set()
 
     def _key(self, public_key: PublicKey) -> bytes:
