@@ -125,11 +125,13 @@ def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> str | None:
     lock = asyncio.run(holding.lock(paths)) if paths.database.exists() else None
     try:
         left = _release(paths, backend)
-        if left is None:
-            hostsfile.update(hosts_path, paths.network, [])
-        _remove_files(paths)
-        if not holding.answers(paths.socket):
-            paths.socket.unlink(missing_ok=True)
+        try:
+            if left is None:
+                hostsfile.update(hosts_path, paths.network, [])
+        finally:  # names that can't be taken out keep nothing else here
+            _remove_files(paths)
+            if not holding.answers(paths.socket):
+                paths.socket.unlink(missing_ok=True)
         return left
     finally:
         if lock is not None:

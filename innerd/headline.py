@@ -15,6 +15,8 @@ _SAID = {
     "device": "THE DEVICE IS NOT AS IT SHOULD BE: ",
     "clock": "THE CLOCK CAN'T BE BELIEVED: ",
     "rewound": "THE LOG WAS REWOUND: ",
+    "dns": "DNS IS NOT SERVED: ",
+    "hosts": "THE HOSTS FILE IS NOT AS IT SHOULD BE: ",
 }
 _NAMED = 5  # peers
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from innclient import hostsfile
 from innclient.failures import INTERNAL, USAGE, Failure
 from innclient.notify import keep_told, keep_watched, notify
 from inndns.server import DnsServer
 from innerd import heads, holding, remembering, unopened
+from innerd.answering import DNS_PORT, Answering
 from innerd.api.app import create_app
 from innerd.api.compat import Door
 from innerd.api.convergence import Convergence
@@ -31,20 +31,21 @@ from innerd.api.services import Services
 from innerd.clock import Clock
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, network_range, signer_of
 from innerd.coordinator.device_sync import DeviceSync, wanted_device
-from innerd.coordinator.feed import Change
 from innerd.coordinator.history import History
-from innerd.coordinator.names import Names, with_addresses
+from innerd.coordinator.names import Names
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain.values import endpoint_of
 from innerd.exposing import MetricsOnly
 from innerd.headline import headline, troubles
+from innerd.hosts import HostsBlock
 from innerd.housekeeping import keep_house, keep_trying, keep_whole
 from innerd.listener import Listener, control_socket
 from innerd.log.codec import UnknownEvent
 from innerd.log.sqlite import SqliteStore
 from innerd.log.store import StoreCorrupt, StoreError, StoreNewer
 from innerd.presence import Presence
+from innerd.wire.ours import Trouble
 from innerd.wireguard import keys, links, ownership, watch
 from innerd.wireguard.backend import Backend, BackendName, choose
 from innerd.wireguard.device import DeviceError
@@ -53,7 +54,6 @@ from innerd.wireguard.sockets import bound, port_is_free
 
 _log = structlog.get_logger("innerd")
 
-DNS_PORT = 53
 _QUERIES = 1000.0  # answers a second to one peer
 
 
@@ -201,11 +201,11 @@ class Coordinator:
             log_queries=config.dns.log_queries or options.log_queries,
             rate=_QUERIES,
         )
+        self._answering = Answering(self._dns, paths.network, self._address, str(paths.config))
+        self._hosts = self._hosts_block()
         self._app = self._wire()
         self._listeners: list[Listener] = []
         self._tunnel: Listener | None = None
-        self._hosts_stirred = asyncio.Event()
-        self._hosts_at = 0  # the revision that the hosts file shows, for metrics
         self._tasks: list[asyncio.Task[None]] = []
 
     def _wire(self) -> Door:
@@ -223,7 +223,7 @@ class Coordinator:
         opened.hub.meetings.look = sync.look_now
         services.is_redeeming = sync.is_redeeming
         services.device_errors = lambda: sync.errors
-        services.troubles = lambda: list(troubles(opened.writer, opened.clock, opened.hub, sync))
+        services.troubles = lambda: self._troubles()
         services.may_read_metrics = lambda peer: rule.allows(peer, opened.writer.view)
         services.render_metrics = metrics.page
         services.observe_request = metrics.observe_request
@@ -235,16 +235,29 @@ class Coordinator:
         feed.follow("dns", self._names.follow)
         feed.follow("streams", metrics.followed("streams", opened.hub.follow, opened.writer.network.revision))
         feed.follow("device", sync.follow)
-        feed.follow("hosts", self._stir_hosts)
         feed.follow("head", opened.keeper.follow)
         metrics.projections["dns"] = lambda: self._names.zone.serial
         metrics.projections["device"] = lambda: sync.synced
-        if config.names.write_hosts and self._options.write_hosts:
-            metrics.projections["hosts"] = lambda: self._hosts_at
+        hosts = self._hosts
+        if hosts is not None:
+            feed.follow("hosts", hosts.follow)
+            metrics.projections["hosts"] = lambda: hosts.shown
         return create_app(services)
 
-    def _stir_hosts(self, change: Change) -> None:
-        self._hosts_stirred.set()
+    def _hosts_block(self) -> HostsBlock | None:
+        """The names on this host itself, where they are wanted."""
+        names, options, writer = self._opened.config.names, self._options, self._opened.writer
+        if not (names.write_hosts and options.write_hosts):
+            return None
+        configured = options.host_suffix if options.host_suffix is not None else names.host_suffix
+        suffix = self._names.zone.domain if configured is None else configured
+        path = options.hosts_path or Path(names.hosts_path)
+        return HostsBlock(path, self._interface, suffix, lambda: writer.network)
+
+    def _troubles(self) -> list[Trouble]:
+        opened = self._opened
+        found = [*troubles(opened.writer, opened.clock, opened.hub, self._sync), *self._answering.troubles()]
+        return found if self._hosts is None else [*found, *self._hosts.troubles()]
 
     def _bring_up(self) -> list[str]:
         return bring_up(self._backend, self._paths, self._opened.config, self._options)
@@ -254,6 +267,11 @@ class Coordinator:
         async for moved in watch.changes(self._interface):
             if moved.own or moved.host:
                 self._sync.disturbed()
+
+    def served(self) -> list[str]:
+        """What is served where, and what should be and is not, in words."""
+        missing = [f"NOT SERVED: {trouble.text}\n    {trouble.hint}" for trouble in self._answering.troubles()]
+        return [*_addresses(self._paths, self._opened.config, dns=not missing), *missing]
 
     # -- start and stop -----------------------------------------------------------------------------------------
 
@@ -268,7 +286,7 @@ class Coordinator:
         await self._bind()
         if self._opened.config.metrics.listen is not None:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
-        for run in (self._sync.run, self._watch, self._opened.hub.teller.run, self._keep_hosts):
+        for run in (self._sync.run, self._watch, self._opened.hub.teller.run):
             self._tasks.append(asyncio.create_task(run()))
         opened, writer = self._opened, self._opened.writer
         for beside in (
@@ -278,9 +296,10 @@ class Coordinator:
             keep_told(lambda: headline(writer, opened.services.presence, opened.services.troubles())),
             opened.keeper.run(),
             remembering.keep(writer, opened.services.presence),
+            *([self._hosts.run()] if self._hosts is not None else []),
+            *([self._answering.run()] if opened.config.dns.enabled else []),
         ):
             self._tasks.append(asyncio.create_task(beside))
-        self._hosts_stirred.set()
         spare_the_collector()
 
     async def _bind(self) -> None:
@@ -296,11 +315,7 @@ class Coordinator:
             self._tasks.append(asyncio.create_task(before.stop()))
         await self._tunnel.start()
         if self._opened.config.dns.enabled:
-            await self._dns.close()
-            await self._dns.listen(
-                bound(self._interface, self._address, DNS_PORT, socket.SOCK_DGRAM),
-                bound(self._interface, self._address, DNS_PORT, socket.SOCK_STREAM),
-            )
+            await self._answering.begin()
 
     async def _listen_for_metrics(self, where: str) -> None:
         host, port = listen_address(where)
@@ -328,27 +343,6 @@ class Coordinator:
         with contextlib.suppress(StoreError):  # said already, if it is the disk
             await remembering.write(self._opened.writer, self._opened.services.presence)
 
-    # -- what runs beside ---------------------------------------------------------------------------------------
-
-    async def _keep_hosts(self) -> None:
-        """The hosts block of the coordinator's own host."""
-        names, options = self._opened.config.names, self._options
-        if not (names.write_hosts and options.write_hosts):
-            return
-        path = options.hosts_path or Path(names.hosts_path)
-        configured = options.host_suffix if options.host_suffix is not None else names.host_suffix
-        suffix = self._names.zone.domain if configured is None else configured
-        while True:
-            await self._hosts_stirred.wait()
-            self._hosts_stirred.clear()
-            network = self._opened.writer.network
-            block = hostsfile.lines_of(with_addresses(network), suffix)
-            try:
-                await asyncio.to_thread(hostsfile.update, path, self._interface, block)
-                self._hosts_at = network.revision
-            except (Failure, OSError) as error:
-                _log.error("hosts", path=str(path), error=str(error))
-
 
 def spare_the_collector() -> None:
     """What exists now stays, and what a command makes is gone without the collector's help: looking for garbage every
@@ -374,7 +368,7 @@ async def serve(paths: Paths, config: Config, options: Options, ready: Callable[
         backend = await asyncio.to_thread(choose, options.backend, paths.network)
         coordinator = Coordinator(network, paths, options, backend)
         await coordinator.start()
-        ready(_addresses(paths, config))
+        ready(coordinator.served())
         notify("READY=1")
         watched = asyncio.create_task(keep_watched())
         await stopping.wait()
@@ -385,9 +379,9 @@ async def serve(paths: Paths, config: Config, options: Options, ready: Callable[
         raise Failure(INTERNAL, "internal", failed[0], "start it again: the log is replayed and decides")
 
 
-def _addresses(paths: Paths, config: Config) -> list[str]:
+def _addresses(paths: Paths, config: Config, *, dns: bool) -> list[str]:
     served = [f"API  http://{endpoint_of(config.address, config.listen_port)}", f"control  {paths.socket}"]
-    if config.dns.enabled:
+    if dns and config.dns.enabled:
         served.append(f"DNS  {endpoint_of(config.address, DNS_PORT)}  zone {paths.network}.{config.dns.suffix}")
     if config.metrics.listen is not None:
         served.append(f"metrics  http://{config.metrics.listen}/metrics")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, endpoints, looking, told, verifying
+from innclient import config, endpoints, hostsfile, looking, told, verifying
 from innclient.admin import ask, cidrs, peers, records, render, reports
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
@@ -152,16 +152,25 @@ def install(
         routing = not settings.no_routing
         run(joining.join(paths, invited, values, tunnel, settings.mtu, routing, section, _say))
         keeper = keeper_of(settings, interface, flags)
-        with contextlib.suppress(Failure):  # joined is joined: `inn up` catches up
+        with contextlib.suppress(Failure, KeyboardInterrupt):  # joined is joined: `inn up` catches up
             run(cycle(keeper))
-    if delete_invite or (ask.is_interactive() and ask.yes_no("Delete the invitation?", "-d", default=True)):
-        invite.unlink(missing_ok=True)
+    with contextlib.suppress(KeyboardInterrupt):  # that is a no
+        if delete_invite or (ask.is_interactive() and ask.yes_no("Delete the invitation?", "-d", default=True)):
+            _remove(invite)
     seconds = time.monotonic() - began
     if settings.as_json:
         render.document({"interface": interface, "ip": str(values.address.ip), "seconds": round(seconds, 3)})
         return
     render.line(f"Joined {shown(invited.interface.network_name)} as {values.address.ip} in {seconds:.1f} s.")
     render.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
+
+
+def _remove(invite: Path) -> None:
+    """It is used up; that it stays is no reason to fail."""
+    try:
+        invite.unlink(missing_ok=True)
+    except OSError as error:
+        _say(f"{invite} could not be deleted: {error.strerror}")
 
 
 def _say(text: str) -> None:
@@ -293,15 +302,21 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
         loaded = config.load(paths)
         hosts, private_keys = Path(loaded.config.agent.hosts_path), (loaded.values.private_key,)
+    left: Failure | None = None
     try:
         _take_down(settings, paths, hosts, private_keys)
     except (DeviceError, Failure) as error:  # of ours, or of the agent's
-        if error.code != "interface_taken":
+        if isinstance(error, Failure) and error.code in hostsfile.CODES:
+            left = error  # of the names; the rest goes
+        elif error.code != "interface_taken":
             raise
-        _say(f"{error.message}")  # somebody else's: the network goes all the same
+        else:
+            _say(f"{error.message}")  # somebody else's: the network goes all the same
     paths.config.unlink(missing_ok=True)
     shutil.rmtree(paths.data, ignore_errors=True)
     render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
+    if left is not None:
+        raise left
 
 
 cli.add_command(alias(looking.show, "list"))

@@ -1,5 +1,7 @@
 """The client's config file `/etc/inn/<interface>.toml`, and where everything of an interface lies."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Annotated
@@ -170,3 +172,9 @@ def document(
 def save(paths: Paths, config: Config) -> None:
     files.make_private(paths.config_dir)
     files.write_atomically(paths.config, toml.write(config))
+
+
+def prepared(paths: Paths, config: Config) -> AbstractContextManager[Callable[[], None]]:
+    """As `save`, in two steps: what is given puts the config in its place. Raises OSError."""
+    files.make_private(paths.config_dir)
+    return files.prepared(paths.config, toml.write(config))

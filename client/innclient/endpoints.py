@@ -166,7 +166,7 @@ def _reloaded(settings: Settings, paths: Paths, loaded: Loaded, *, is_other_port
 
 async def _reapplied(keeper: "Keeper") -> None:
     await keeper.bring_up()
-    await keeper.http.aclose()
+    await keeper.close()
 
 
 def _said(settings: Settings, content: dict[str, Any], text: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from innclient.failures import USAGE, Failure
@@ -39,14 +39,26 @@ def make_public(folder: Path) -> None:
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file in one step that survives a power cut. The old one stays if anything goes wrong."""
+    with prepared(path, data, mode) as put:
+        put()
+
+
+@contextlib.contextmanager
+def prepared(path: Path, data: bytes, mode: int = 0o600) -> Iterator[Callable[[], None]]:
+    """A file written down and synced, but not in its place yet: what is given puts it there, which no full or read-only
+    disk can hinder any more. Without that nothing is left of it. Raises OSError."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        _write(beside, data, mode)
+
+    def put() -> None:
         os.replace(beside, path)
         sync_folder(path.parent)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+
+    try:
+        _write(beside, data, mode)
+        yield put
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def create(path: Path, data: bytes, mode: int = 0o600) -> None:

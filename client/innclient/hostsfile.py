@@ -5,13 +5,20 @@
 # DO NOT EDIT innernet kermpany END
 """
 
-import os
-import secrets
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
 from innclient.failures import SYSTEM, Failure
+from innclient.rewriting import rewrite
 from innerd.domain.values import Address
+
+CODES = ("hosts_markers", "hosts_unwritable")  # of what can be wrong with the file
+_HELP = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room on that disk",
+    errno.EROFS: "mount it read-write, or have names written elsewhere (hosts-path) or nowhere (write-hosts)",
+}
 
 
 def _markers(interface: str) -> tuple[bytes, bytes]:
@@ -25,20 +32,24 @@ def lines_of(names: Iterable[tuple[Address, str]], suffix: str) -> list[bytes]:
 
 
 def replaced(text: bytes, interface: str, block: list[bytes]) -> bytes:
-    """The file with the network's block in place of the old one; an empty block removes it. Raises Failure where
-    the markers are not one pair in order: then somebody edited them, and guessing would lose lines."""
+    """The file with the network's block in place of the old one; an empty block removes it. Of blocks that somebody
+    copied one stays. Raises Failure where the markers are not pairs in order: then somebody edited them, and guessing
+    would lose lines."""
     begin, end = _markers(interface)
     lines = text.split(b"\n")
     stripped = [line.strip() for line in lines]
     begins = [n for n, line in enumerate(stripped) if line == begin]
     ends = [n for n, line in enumerate(stripped) if line == end]
-    if len(begins) != len(ends) or len(begins) > 1 or (begins and begins[0] > ends[0]):
+    markers = [number for pair in zip(begins, ends, strict=False) for number in pair]
+    if len(begins) != len(ends) or markers != sorted(markers):
         raise Failure(
             SYSTEM,
             "hosts_markers",
-            f'the markers of "{interface}" in the hosts file are not one pair in order',
+            f'the markers of "{interface}" in the hosts file are not pairs in order',
             f"remove the lines that say {begin.decode()} and END, and what is between them",
         )
+    for first, last in list(zip(begins, ends, strict=True))[:0:-1]:
+        del lines[first : last + 1]
     section = [begin, *block, end] if block else []
     if begins:
         before, after = lines[: begins[0]], lines[ends[0] + 1 :]
@@ -55,37 +66,10 @@ def replaced(text: bytes, interface: str, block: list[bytes]) -> bytes:
 
 
 def update(path: Path, interface: str, block: list[bytes]) -> bool:
-    """Bring the block up to date. Whether the file changed. Raises Failure, OSError."""
+    """Bring the block up to date; an empty one takes it out. Whether the file changed. Raises Failure: then it is as it
+    was."""
     try:
-        before = path.read_bytes()
-    except FileNotFoundError:
-        before = b""
-    after = replaced(before, interface, block)
-    if after == before:
-        return False
-    _write(path, after)
-    return True
-
-
-def _write(path: Path, data: bytes) -> None:
-    """By rename beside it, with its owner and mode; where the file is a mount of its own (containers), in place."""
-    real = path.resolve()
-    beside = real.with_name(f".{real.name}.{secrets.token_hex(4)}")
-    try:
-        status = real.stat() if real.exists() else None
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), status.st_mode & 0o7777 if status else 0o644)
-            ours = os.fstat(file.fileno())
-            if status and (status.st_uid, status.st_gid) != (ours.st_uid, ours.st_gid):
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)  # the services may not, and need not
-            os.fsync(file.fileno())
-        os.replace(beside, real)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        with real.open("r+b" if real.exists() else "wb") as file:
-            file.write(data)
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
+        return rewrite(path, lambda before: replaced(before, interface, block))
+    except OSError as error:
+        what = f'{path} can\'t be written: {error.strerror or error}; the names of "{interface}" in it are as before'
+        raise Failure(SYSTEM, "hosts_unwritable", what, _HELP.get(error.errno or 0, "see to the file")) from error

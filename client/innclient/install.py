@@ -3,7 +3,8 @@
  1. The new private key is on disk, synced, before anybody hears of its public half.
  2. Redeem through the temporary key. The coordinator takes the same key again, so a lost answer is no loss.
  3. Whoever redeemed and was killed finds the temporary key dead: then, in a second run, the new key is tried.
- 4. With the new key: wait for its handshake (no sleep), ask for the state, write the config, forget step 1's file.
+ 4. With the new key: wait for its handshake (no sleep), ask for the state, put the config in its place, which was
+    written before step 2; forget step 1's file.
 
 Run again, `inn install` goes on where it was.
 """
@@ -57,7 +58,8 @@ def check_free(paths: Paths) -> None:
             REFUSED,
             "already_installed",
             f'there is a network "{paths.interface}" here already ({paths.config})',
-            "install under another name (--name), or uninstall that one",
+            f"if it is the one that you mean, it is joined: inn up -d {paths.interface}; else install under another "
+            "name (--name), or uninstall that one",
         )
 
 
@@ -136,14 +138,19 @@ async def join(
             f"there is an interface {paths.interface} already",
             "install under another name (--name)",
         )
+    may_be_spent = False
     try:
-        await _redeem(values, tunnel, new_key, mtu, routing, say, again=was_begun)
+        # What must be written is, before the invitation is spent on a disk that is full or read-only.
+        document = config.document(invitation.interface, invitation.server, new_key, agent)
+        with config.prepared(paths, document) as put:
+            may_be_spent = True
+            await _redeem(values, tunnel, new_key, mtu, routing, say, again=was_begun)
+            put()
     except BaseException as error:
         await asyncio.to_thread(tunnel.down, (new_key, values.private_key))
-        if not was_begun and _was_in_vain(error):
+        if not was_begun and (not may_be_spent or _was_in_vain(error)):
             await asyncio.to_thread(_abandon, paths)
         raise
-    config.save(paths, config.document(invitation.interface, invitation.server, new_key, agent))
     files.remove(paths.joining)
 
 
@@ -238,7 +245,8 @@ async def _post_redeem(values: Parsed, link: str, new_key: str) -> Failure | Non
                 lost = unreachable(
                     f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer "
                     f"({type(error).__name__})",
-                    "check that innerd serve runs there; then run this again",
+                    f"check that innerd serve runs there, and that its firewall (ufw) lets TCP port "
+                    f"{values.internal_port} in on the network's interface; then run this again",
                     "api_unreachable",
                 )
                 continue

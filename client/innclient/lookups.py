@@ -46,8 +46,11 @@ def _addresses(name: str) -> list[str]:
 
 def _has_route(endpoint: Endpoint) -> bool:
     family = socket.AF_INET6 if endpoint.startswith("[") else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        return probe.connect_ex(split_endpoint(endpoint)) == 0
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            return probe.connect_ex(split_endpoint(endpoint)) == 0
+    except OSError:  # a kernel without that family has no way at all
+        return False
 
 
 def resolved(endpoint: Endpoint, seconds: float, block: Range | None = None) -> list[Endpoint] | None:

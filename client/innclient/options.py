@@ -12,6 +12,7 @@ from click import exceptions as click_exceptions
 
 from innclient import known
 from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
+from innclient.terminal import make_whole
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU, BackendName
 
 T = TypeVar("T")
@@ -125,6 +126,7 @@ def json_flag() -> Callable[[Any], Any]:
 
 def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> None:
     """Run a command line and exit by the table of `failures`. Nothing that a user did ends in a traceback."""
+    make_whole()
     settings = make()
     settings.as_json = "--json" in sys.argv
     try:
@@ -173,10 +175,15 @@ def _bug(program: str, error: Exception, settings: Settings) -> None:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix=f"{program}-", suffix=".log", delete=False) as file:
-        traceback.print_exception(error, file=file)
-    what = f"internal error: {type(error).__name__}: {error}"
-    _fail(Failure(INTERNAL, "internal", what, f"this is a bug; the details are in {file.name}"), settings)
+    what, where = f"internal error: {type(error).__name__}: {error}", "what stands above"
+    said = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
+    try:
+        with tempfile.NamedTemporaryFile(prefix=f"{program}-", suffix=".log", delete=False) as file:
+            where = file.name
+            file.write(said)
+    except OSError:  # a full disk, say
+        sys.stderr.write(said.decode())
+    _fail(Failure(INTERNAL, "internal", what, f"this is a bug; the details are in {where}"), settings)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

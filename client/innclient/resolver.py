@@ -4,10 +4,12 @@ What was set is written down before it is set, so that whoever comes after a cra
 own configuration is edited: systemd-resolved is told by its own command, others get a file or an entry of their own.
 """
 
+import configparser
 import contextlib
+import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +24,7 @@ Wish = Literal["auto", "resolved", "resolvconf", "hosts", "none"]
 # Seconds. openresolv restarts Debian's dnsmasq, which calls openresolv, which waits 10 s for its own lock.
 _TIMEOUT = 20.0
 _RESOLVED_STUBS = ("127.0.0.53", "127.0.0.54")
+_ROOT = Path("/")
 _DNSMASQ = Path("/etc/NetworkManager/dnsmasq.d")
 _LINKS = Path("/run/systemd/resolve/netif")  # what resolved remembers of links
 
@@ -50,18 +53,47 @@ def usual() -> Mode:
 
 def resolved_in_use() -> bool:
     """Whether programs on this host ask systemd-resolved: by its stub, or by nss-resolve."""
-    if shutil.which("resolvectl") is None or not Path("/run/systemd/resolve").is_dir():
+    if shutil.which("resolvectl") is None or not (_ROOT / "run/systemd/resolve").is_dir():
         return False
-    asked = any(stub in _text("/etc/resolv.conf").split() for stub in _RESOLVED_STUBS)
-    hosts = [line for line in _text("/etc/nsswitch.conf").splitlines() if line.startswith("hosts:")]
-    return asked or any("resolve" in line.split() for line in hosts)
+    servers = [
+        words[1] for words in _entries(_ROOT / "etc/resolv.conf", "#;") if words[0] == "nameserver" and words[1:]
+    ]
+    sources = [words[1:] for words in _entries(_ROOT / "etc/nsswitch.conf", "#") if words[0] == "hosts:"]
+    return any(stub in servers for stub in _RESOLVED_STUBS) or any("resolve" in words for words in sources)
+
+
+def _entries(path: Path, comments: str) -> Iterator[list[str]]:
+    """The words of each line that says something; from a comment's mark on a line says nothing."""
+    for line in _text(path).splitlines():
+        words = re.split(f"[{comments}]", line, maxsplit=1)[0].replace(":", ": ").split()
+        if words:
+            yield words
 
 
 def _has_dnsmasq_by_network_manager() -> bool:
-    configs = [Path("/etc/NetworkManager/NetworkManager.conf"), *Path("/etc/NetworkManager/conf.d").glob("*.conf")]
-    return Path("/run/NetworkManager").is_dir() and any(
-        line.replace(" ", "") == "dns=dnsmasq" for path in configs for line in _text(path).splitlines()
-    )
+    if not (_ROOT / "run/NetworkManager").is_dir():
+        return False
+    dns = ""
+    for path in _of_network_manager():
+        said = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=", comment_prefixes="#")
+        with contextlib.suppress(configparser.Error):
+            said.read_string(_text(path))
+        dns = said.get("main", "dns", fallback=dns)  # the last one that says something counts
+    return dns.strip() == "dnsmasq"
+
+
+def _of_network_manager() -> list[Path]:
+    """Its configuration files in the order in which they are read (NetworkManager.conf(5)): of a name that is in
+    several folders the last one counts."""
+    named: dict[str, Path] = {}
+    for place in ("usr/lib", "run", "etc"):
+        named |= {path.name: path for path in sorted((_ROOT / place / "NetworkManager/conf.d").glob("*.conf"))}
+    own = sorted(path for path in named.values() if _ROOT / "etc" in path.parents)
+    return [
+        *(path for path in named.values() if path not in own),
+        _ROOT / "etc/NetworkManager/NetworkManager.conf",
+        *own,
+    ]
 
 
 def _has_resolver_by_resolvconf() -> bool:
@@ -70,12 +102,12 @@ def _has_resolver_by_resolvconf() -> bool:
     if shutil.which("resolvconf") is None:
         return False
     keys = ("dnsmasq_conf=", "unbound_conf=", "pdnsd_conf=", "named_zones=", "dnsmasq_resolv=")
-    return any(line.strip().startswith(keys) for line in _text("/etc/resolvconf.conf").splitlines())
+    return any(line.strip().startswith(keys) for line in _text(_ROOT / "etc/resolvconf.conf").splitlines())
 
 
-def _text(path: str | Path) -> str:
+def _text(path: Path) -> str:
     try:
-        return Path(path).read_text(errors="replace")
+        return path.read_text(errors="replace")
     except OSError:
         return ""
 

@@ -127,4 +127,4 @@ async def _trusted(keeper: "Keeper", broken: "Broken") -> None:
     try:
         await keeper.trust(broken.ip, broken.offered, apply=await asyncio.to_thread(keeper.tunnel.is_up))
     finally:
-        await keeper.http.aclose()
+        await keeper.close()

@@ -17,7 +17,9 @@ _WHERE = re.compile(r" - at `\$\.?(?:([^`]*)\.)?([^`.\[]*)(?:\[[^`]*)?`$")
 
 
 def parse(text: str, shape: type[T], where: str, code: str = "config_invalid", status: int = USAGE) -> T:
-    """The document as a shape. Raises Failure with the place of what is wrong."""
+    """The document as a shape; a byte order mark, as editors of Windows write it, is no part of it. Raises Failure with
+    the place of what is wrong."""
+    text = text.removeprefix("\ufeff")
     try:
         return msgspec.convert(tomllib.loads(text), shape)
     except msgspec.ValidationError as error:

@@ -218,6 +218,8 @@ class _Coordinator(Collector):
         yield _gauge("innerd_log_failing", "1 while the log can't be written: nothing can be changed.", "log" in kinds)
         yield _gauge("innerd_device_failing", "1 while the WireGuard device can't be changed.", "device" in kinds)
         yield _gauge("innerd_clock_doubted", "1 while the clock was set and is not believed.", "clock" in kinds)
+        yield _gauge("innerd_dns_failing", "1 while names are not answered, as they should be.", "dns" in kinds)
+        yield _gauge("innerd_hosts_failing", "1 while the hosts file can't be written.", "hosts" in kinds)
         behind = len(self._services.convergence.behind())
         yield _gauge("innerd_peers_behind", "Peers with a stream that have not applied all they were to.", behind)
         yield _gauge("innerd_peers_ahead", "Peers that saw more of the log than there is.", len(hub.ahead.cursors))

@@ -6,7 +6,7 @@ binding to it fails and first packets leave from a link-local address.
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 from typing import Any, NamedTuple
@@ -198,9 +198,13 @@ def bridges_of_containers() -> list[str]:
     """The bridges that lead nowhere but to what runs on this host: nothing is plugged to them but pairs."""
     with route_socket() as ip:
         links = list(ip.get_links())
-    plugged = {link.get_attr("IFLA_MASTER") for link in links if _kind(link) != "veth"}
-    bridges = [link for link in links if _kind(link) == "bridge"]
-    return [str(bridge.get_attr("IFLA_IFNAME")) for bridge in bridges if bridge["index"] not in plugged]
+    return [str(bridge.get_attr("IFLA_IFNAME")) for bridge in _bridges_with_only({"veth"}, links)]
+
+
+def _bridges_with_only(kinds: set[str], links: Iterable[Any]) -> list[Any]:
+    """The bridges to which nothing else is plugged."""
+    plugged = {link.get_attr("IFLA_MASTER") for link in links if _kind(link) not in kinds}
+    return [link for link in links if _kind(link) == "bridge" and link["index"] not in plugged]
 
 
 def deviations(interface: str, wanted: IPv4Interface | IPv6Interface) -> list[str]:
@@ -231,12 +235,17 @@ def mtu_of(interface: str) -> int | None:
 def default_link() -> str | None:
     """The link that leads to the internet."""
     with route_socket() as ip:
-        for family in (2, 10):
-            for route in ip.get_routes(family=family, table=_MAIN_TABLE):
-                index = route.get_attr("RTA_OIF")
-                if not route["dst_len"] and index is not None:
-                    return str(ip.get_links(index)[0].get_attr("IFLA_IFNAME"))
+        for index in _default_links(ip):
+            return str(ip.get_links(index)[0].get_attr("IFLA_IFNAME"))
     return None
+
+
+def _default_links(ip: Any) -> Iterator[int]:
+    for family in (2, 10):
+        for route in ip.get_routes(family=family, table=_MAIN_TABLE):
+            index = route.get_attr("RTA_OIF")
+            if not route["dst_len"] and index is not None:
+                yield index
 
 
 def number_of(interface: str) -> int | None:
@@ -303,23 +312,34 @@ _TUNNELS = {"wireguard", "tun", "sit", "ipip", "gre", "ip6tnl", "vti"}
 
 
 def host_addresses() -> list[Address]:
-    """The global addresses of links that are up and are neither loopback nor tunnels, in the kernel's order."""
+    """The global addresses of links that are up and are neither loopback nor tunnels: those of the links that lead to
+    the internet first, those of bridges that lead nowhere but to what runs here last."""
     usable = (entry.ip for entry in _usable())
     found = [a for a in usable if not (a.is_link_local or a.is_multicast or a.is_loopback)]
     return list(dict.fromkeys(found))
 
 
 def host_networks() -> list[Range]:
-    """The networks of the links that `host_addresses` is about, but for single addresses: who lives there is near."""
-    found = dict.fromkeys(entry.network for entry in _usable())
+    """The networks of the links that `host_addresses` is about, but for single addresses: who lives there is near. Not
+    of bridges that lead nowhere: every host with containers has the same ones."""
+    found = dict.fromkeys(entry.network for entry in _usable(least=_BESIDE))
     return [network for network in found if network.num_addresses > 1]
 
 
-def _usable() -> list[IPv4Interface | IPv6Interface]:
-    """The global addresses, with their networks, of the links that carry what is not a tunnel's."""
+_ONWARD, _BESIDE, _NOWHERE = range(3)  # where a link leads: to the internet; to others; to what runs on this host
+_LOWER_UP = 0x10000  # IFF_LOWER_UP: it has carrier
+
+
+def _usable(least: int = _NOWHERE) -> list[IPv4Interface | IPv6Interface]:
+    """The global addresses, with their networks, of links that carry what is not a tunnel's; the best first."""
     with route_socket() as ip:
-        carrying = {link["index"] for link in ip.get_links() if _carries(link)}
-        entries = [entry for entry in ip.get_addr() if entry["index"] in carrying and entry["scope"] == 0]
+        links, onward = list(ip.get_links()), set(_default_links(ip))
+        inner = {bridge["index"] for bridge in _bridges_with_only({"veth", "tun"}, links)}
+        inner |= {link["index"] for link in links if not link["flags"] & _LOWER_UP}
+        leads = {link["index"]: _NOWHERE if link["index"] in inner else _BESIDE for link in links if _carries(link)}
+        leads |= dict.fromkeys(onward & leads.keys(), _ONWARD)
+        entries = [entry for entry in ip.get_addr() if entry["scope"] == 0 and leads.get(entry["index"], 9) <= least]
+    entries.sort(key=lambda entry: leads[entry["index"]])
     return [ip_interface(f"{e.get_attr('IFA_LOCAL') or e.get_attr('IFA_ADDRESS')}/{e['prefixlen']}") for e in entries]
 
 

@@ -1,5 +1,6 @@
 """Notices that the ground has moved: addresses or default routes of this host changed, or it slept; and that somebody
-touched our own interface: took it away, or its address, its route, its MTU.
+touched our own interface: took it away, or its address, its route, its MTU; and that another link carries another MTU
+now, as ours depends on it.
 
 Netlink messages (rtnetlink(7)) are only looked at, never believed: what they start is a question.
 """
@@ -9,6 +10,7 @@ import contextlib
 import errno
 import socket
 import struct
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
@@ -24,13 +26,14 @@ _log = structlog.get_logger("agent")
 
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of IPv4, addresses and routes of IPv6
 _LINK, _ADDRESS, _ROUTE = (16, 17), (20, 21), (24, 25)  # RTM_NEW… and RTM_DEL… of each
-_IFLA_IFNAME, _RTA_OIF = 3, 4
+_IFLA_IFNAME, _IFLA_MTU, _RTA_OIF = 3, 4, 4
 _SETTLE = 0.3  # seconds in which what comes together is one change
 _SLEPT = 1.5  # seconds
 
 
 class Moved(NamedTuple):
-    """`host`: why the ways of this host may be others; `own`: whether our own interface was touched."""
+    """`host`: why the ways of this host may be others; `own`: whether our own interface was touched, or what it
+    is made by."""
 
     host: str = ""
     own: bool = False
@@ -76,6 +79,7 @@ _CHANGED = "addresses or routes of this host changed"
 async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
     loop = asyncio.get_running_loop()
     own = {number_of(interface)}  # all numbers that it has had: what is said of an old one may come late
+    mtus: dict[int, int] = {}  # of other links, so far as they were spoken of
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
             netlink.bind((0, _GROUPS))
@@ -90,7 +94,7 @@ async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
                     continue
                 told = list(said(data))
                 own |= {number_of(interface), *(one.link for one in told if one.name == interface)}
-                is_own = any(one.link in own for one in told)
+                is_own = any(one.link in own or is_news(one, mtus) for one in told)
                 elsewhere = any(one.is_way and one.link not in own for one in told)
                 if is_own or elsewhere:
                     moved.put_nowait(Moved(_CHANGED if elsewhere else "", is_own))
@@ -99,12 +103,25 @@ async def _netlink(interface: str, moved: "asyncio.Queue[Moved]") -> None:
 
 
 class Said(NamedTuple):
-    """What a message speaks of: the index of a link, its name where the link itself is meant, and whether it is about a
-    way of this host's: an address, or a default route."""
+    """What a message speaks of: the index of a link, its name and MTU where the link itself is meant (0: it goes), and
+    whether it is about a way of this host's: an address, or a default route."""
 
     link: int
     name: str = ""
     is_way: bool = False
+    mtu: int | None = None
+
+
+def is_news(one: Said, mtus: dict[int, int]) -> bool:
+    """Whether a link carries another MTU than was known, which is noted. Links that come and go are no news: their
+    addresses and routes are."""
+    if one.mtu is None:
+        return False
+    if not one.mtu:
+        mtus.pop(one.link, None)
+        return False
+    before, mtus[one.link] = mtus.get(one.link), one.mtu
+    return before != one.mtu
 
 
 def said(data: bytes) -> Iterator[Said]:
@@ -118,8 +135,14 @@ def said(data: bytes) -> Iterator[Said]:
                     if len(value) == 4:
                         yield Said(struct.unpack("=I", value)[0], is_way=body[1] == 0)  # of length 0: a default route
             elif kind in _LINK and len(body) >= 16:
-                name = next(_attributes(body[16:], _IFLA_IFNAME), b"")
-                yield Said(struct.unpack_from("=I", body, 4)[0], name.rstrip(b"\0").decode(errors="replace"))
+                link, name = struct.unpack_from("=I", body, 4)[0], next(_attributes(body[16:], _IFLA_IFNAME), b"")
+                yield Said(link, name.rstrip(b"\0").decode(errors="replace"), mtu=_mtu(kind, body[16:]))
+
+
+def _mtu(kind: int, data: bytes) -> int | None:
+    """Of a link; 0 where it goes, None where nothing is said of it."""
+    value = next(_attributes(data, _IFLA_MTU), b"")
+    return 0 if kind == _LINK[1] else int.from_bytes(value, sys.byteorder) if len(value) == 4 else None
 
 
 def _attributes(data: bytes, wanted: int) -> Iterator[bytes]:

@@ -258,7 +258,7 @@ async def test_without_an_agent_the_files_and_the_device_are_shown(kermpany: Wor
     view = from_files(keeper.paths, keeper.tunnel)
     assert [peer.name for peer in view.peers] == ["innernet-server", "ryo", "mari"]
     assert view.is_up
-    assert view.as_of == pytest.approx(keeper.saved)
+    assert view.as_of == pytest.approx(keeper.reporter.saved)
     take_down(keeper.paths, keeper.tunnel, keeper.choices.names.path, ())
     again = from_files(keeper.paths, keeper.tunnel)
     assert (again.is_up, [peer.name for peer in again.peers]) == (False, ["innernet-server", "ryo", "mari"])

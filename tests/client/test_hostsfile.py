@@ -49,6 +49,12 @@ TABLE = [
 ]
 
 
+TABLE += [
+    pytest.param(SECTION + b"a\n" + SECTION, [RYO], BEGIN + b"\n" + RYO + b"\n" + END + b"\na\n", id="one of two"),
+    pytest.param(b"a\n" + SECTION + b"b\n" + SECTION * 2, [], b"a\nb\n", id="all of three"),
+]
+
+
 @pytest.mark.parametrize(("before", "block", "after"), TABLE)
 def test_the_block_is_put_where_it_belongs(before: bytes, block: list[bytes], after: bytes) -> None:
     assert replaced(before, "kermpany", block) == after
@@ -69,7 +75,7 @@ BROKEN = [
     pytest.param(BEGIN + b"\na\n", id="no end"),
     pytest.param(b"a\n" + END + b"\n", id="no begin"),
     pytest.param(END + b"\na\n" + BEGIN + b"\n", id="the end first"),
-    pytest.param(SECTION + SECTION, id="two blocks"),
+    pytest.param(BEGIN + b"\n" + BEGIN + b"\n" + END + b"\n" + END + b"\n", id="one in the other"),
     pytest.param(BEGIN + b"\n" + BEGIN + b"\n" + END + b"\n", id="two begins"),
 ]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from innclient import config, install
 from innclient.agent.tunnel import Tunnel
@@ -300,3 +301,18 @@ async def test_when_the_temporary_key_gets_no_answer_what_can_be_known_is_told_a
     scenes = [nobody_listens, invitation_is_dead, answer_was_lost_long_ago]
     outcomes = await asyncio.gather(*(with_a_world(scene) for scene in scenes), return_exceptions=True)
     assert dict(zip([s.__name__ for s in scenes], outcomes, strict=True)) == {s.__name__: None for s in scenes}
+
+
+async def test_what_can_not_be_written_is_found_before_the_invitation_is_spent(kermpany: World, tmp_path: Path) -> None:
+    async with machine(kermpany, tmp_path) as nami:
+        folder = nami.paths.config_dir
+        nami.paths = replace(nami.paths, config_dir=Path("/proc/inn"))  # where nobody makes a folder
+        with pytest.raises(OSError, match="/proc/inn"):
+            await nami.join()
+        assert not kermpany.peer("nami").is_redeemed
+        assert not nami.backend.exists(INTERFACE)
+        nami.paths = replace(nami.paths, config_dir=folder)
+        assert nami.left() == []
+        await nami.join()
+        assert kermpany.peer("nami").is_redeemed
+        assert [path.name for path in nami.left()] == [nami.paths.config.name]

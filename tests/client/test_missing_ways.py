@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from innclient.agent.state import Presence
 from innclient.agent.ways import Way
 from innerd.domain.values import Endpoint
+from innerd.wireguard.device import Device, DevicePeer
 from tests.client.support import keeper_at
 
 OVEN = 5
+LAN = Endpoint("192.168.1.7:51820")
 HOME, AWAY = Endpoint("192.0.2.5:5"), Endpoint("198.51.100.9:40000")
 
 
@@ -34,6 +36,21 @@ CASES: dict[str, tuple[Presence | None, dict[str, Any], str]] = {
     "attempts failed": (known(), {"failures": 3}, "3 attempts failed"),
     "both are behind NATs": (known(), {"failures": 1, "me": behind(AWAY)}, "both are behind NATs"),
     "no raw sockets": (known(), {"failures": 1, "probes": False}, "without CAP_NET_RAW"),
+    "it is in the coordinator's LAN": (
+        known(seen=LAN, own=(LAN,)),
+        {"failures": 1, "me": behind(AWAY)},
+        "it is in the co",
+    ),
+    "this one is": (
+        known(seen=HOME),
+        {"failures": 1, "me": known(seen=LAN, own=(LAN,))},
+        "this machine is in the coord",
+    ),
+    "both are": (
+        known(seen=LAN, own=(LAN,)),
+        {"failures": 1, "me": known(seen=LAN, own=(LAN,))},
+        "see to the firewalls",
+    ),
     "it is open": (known(seen=HOME), {"failures": 1}, "dropped on the way"),
 }
 
@@ -54,4 +71,19 @@ async def test_the_reason_is_said(presence: Presence | None, state: dict[str, An
         ways.known[OVEN] = Way(failures=state["failures"], failed_at=1.0)
     assert said in (ways.seen(OVEN, None).missing or "")
     assert ways.seen(OVEN, AWAY).missing is None
+    await keeper.http.aclose()
+
+
+@pytest.mark.parametrize("mine", [AWAY, LAN], ids=["outside", "inside"])
+async def test_a_private_address_is_open_inside_only(mine: Endpoint, tmp_path: Path) -> None:
+    """The coordinator is in the LAN of one peer: it sees that one at a private address."""
+    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
+    ways, server = keeper.ways, keeper.core.me.server_key
+    keeper.core.netmap = replace(keeper.netmap, me=2)
+    keeper.core.presence = {OVEN: known(seen=LAN, own=(LAN,)), 2: known(seen=mine, own=(mine,))}
+    entry = DevicePeer(public_key=server, endpoint=Endpoint("198.51.100.1:51820"))
+    keeper.applier.device = Device(private_key="", listen_port=1, peers={server: entry})
+    assert ways.is_open(OVEN, by=2) is (mine == LAN)
+    tried = [candidate.endpoint for candidate in ways._candidates(OVEN)]
+    assert (Endpoint("198.51.100.1:51820") in tried) is (mine == AWAY)
     await keeper.http.aclose()

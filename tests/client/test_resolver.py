@@ -19,11 +19,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dnsmasq.d").mkdir()
     monkeypatch.setattr(resolver, "_DNSMASQ", tmp_path / "dnsmasq.d")
 
-    def text(path: object) -> str:
-        own = tmp_path / str(path).lstrip("/")
-        return own.read_text() if own.exists() else ""
-
-    monkeypatch.setattr(resolver, "_text", text)
+    monkeypatch.setattr(resolver, "_ROOT", tmp_path)
     return tmp_path
 
 
@@ -101,10 +97,35 @@ def test_a_record_that_can_not_be_read_is_nothing_to_undo(host: Path) -> None:
     assert undo(host / "record") is None
 
 
+RESOLVED, MANAGER = "/run/systemd/resolve/stub-resolv.conf", "/run/NetworkManager/state"
+MAIN, CONF_D = "/etc/NetworkManager/NetworkManager.conf", "NetworkManager/conf.d"
+ASKS = "nameserver 192.0.2.1\n"
+_R, _D, _N = ("resolvectl",), "[main]\ndns=dnsmasq\n", "[main]\ndns=none\n"
 HOSTS: dict[str, tuple[dict[str, str], tuple[str, ...], Mode]] = {
     "nothing special": ({"/etc/resolv.conf": "nameserver 192.0.2.1\n"}, (), "hosts"),
     "a resolvconf that feeds no resolver": ({"/etc/resolvconf.conf": "resolv_conf=/x\n"}, ("resolvconf",), "hosts"),
     "a resolvconf that feeds unbound": ({"/etc/resolvconf.conf": "unbound_conf=/x\n"}, ("resolvconf",), "resolvconf"),
+    "resolved by its stub": ({RESOLVED: "", "/etc/resolv.conf": "nameserver 127.0.0.53\n"}, _R, "resolved"),
+    "resolved by nsswitch": ({RESOLVED: "", "/etc/nsswitch.conf": "hosts:files resolve dns\n"}, _R, "resolved"),
+    "a stub in a comment": ({RESOLVED: "", "/etc/resolv.conf": f"# nameserver 127.0.0.53\n{ASKS}"}, _R, "hosts"),
+    "a stub in another one": ({RESOLVED: "", "/etc/resolv.conf": f"; use 127.0.0.53 ?\n{ASKS}"}, _R, "hosts"),
+    "a stub behind a server": ({RESOLVED: "", "/etc/resolv.conf": f"{ASKS[:-1]} # 127.0.0.53\n"}, _R, "hosts"),
+    "a stub that is no server": ({RESOLVED: "", "/etc/resolv.conf": f"search 127.0.0.53\n{ASKS}"}, _R, "hosts"),
+    "resolve in a comment": ({RESOLVED: "", "/etc/nsswitch.conf": "hosts: files dns # resolve\n"}, _R, "hosts"),
+    "resolve for others": ({RESOLVED: "", "/etc/nsswitch.conf": "passwd: resolve\nhosts: files\n"}, _R, "hosts"),
+    "dnsmasq": ({MANAGER: "", MAIN: "[main]\nplugins=x\ndns = dnsmasq\n"}, (), "networkmanager"),
+    "dnsmasq in a comment": ({MANAGER: "", MAIN: "[main]\n#dns=dnsmasq\n"}, (), "hosts"),
+    "dnsmasq in another section": ({MANAGER: "", MAIN: "[main]\n[device]\ndns=dnsmasq\n"}, (), "hosts"),
+    "dnsmasq by the vendor": ({MANAGER: "", f"/usr/lib/{CONF_D}/a.conf": _D}, (), "networkmanager"),
+    "dnsmasq for now": ({MANAGER: "", f"/run/{CONF_D}/a.conf": _D}, (), "networkmanager"),
+    "the vendor's is hidden": (
+        {MANAGER: "", f"/usr/lib/{CONF_D}/a.conf": _D, f"/etc/{CONF_D}/a.conf": ""},
+        (),
+        "hosts",
+    ),
+    "a later one counts": ({MANAGER: "", MAIN: _D, f"/etc/{CONF_D}/z.conf": "[main]\ndns=none\n"}, (), "hosts"),
+    "the main one before the vendor": ({MANAGER: "", MAIN: _D, f"/run/{CONF_D}/z.conf": _N}, (), "networkmanager"),
+    "one that is no configuration": ({MANAGER: "", MAIN: "dns=dnsmasq\n[main\n"}, (), "hosts"),
 }
 
 

@@ -223,10 +223,10 @@ OF_INN = {
     "no CAP_NET_ADMIN": Ailment((), "privileges", "failed", "CAP_NET_ADMIN is missing", "root", 6, WITHOUT_ADMIN),
     "no CAP_NET_RAW": Ailment((), "privileges", "warning", "CAP_NET_RAW is missing", "root", 0, WITHOUT_RAW),
     "a clock an hour ahead": Ailment(
-        (clock(3600),), "clock", "failed", "s ahead of the coordinator's", "chrony", 6, AHEAD
+        (clock(3600),), "clock", "warning", "s ahead of the coordinator's", "chrony", 0, AHEAD
     ),
     "a clock an hour behind": Ailment(
-        (clock(-3600),), "clock", "failed", "s behind the coordinator's", "chrony", 6, AHEAD
+        (clock(-3600),), "clock", "warning", "s behind the coordinator's", "chrony", 0, AHEAD
     ),
     "a clock that is a little off": Ailment(
         (clock(20),), "clock", "ok", "agrees with the coordinator's", None, 0, AHEAD
@@ -308,7 +308,7 @@ OF_INNERD = {
     ),
     "a firewall that drops names": Ailment(
         (dropping(COORDINATOR, f"udp dport {PORT} accept", "udp dport 53 drop"),),
-        *("firewall", "failed", f"drops UDP port 53 from {NETWORK}", "rule ip wall in udp dport 53 accept", 6),
+        *("firewall", "failed", f"drops UDP port 53 from {NETWORK}", f"in iifname {NETWORK} udp dport 53 accept", 6),
     ),
     "no wireguard-go": Ailment(
         (hidden(COORDINATOR),), "wireguard", "failed", "there is no wireguard-go", "apt install wireguard-go", 6

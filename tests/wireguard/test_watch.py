@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from innerd.wireguard.watch import said
+from innerd.wireguard.watch import is_news, said
 
 NEW_LINK, NEW_ADDRESS, GONE_ADDRESS, NEW_ROUTE, GONE_ROUTE, NEW_NEIGHBOUR = 16, 20, 21, 24, 25, 28
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
@@ -182,3 +182,18 @@ def test_of_a_real_host_every_change_is_heard_and_whose_it_is() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     heard = [line.strip() for line in done.stdout.splitlines()]
     assert dict(zip(DEEDS, heard, strict=True)) == DEEDS
+
+
+def link(index: int, mtu: int, kind: int = NEW_LINK) -> bytes:
+    return message(kind, struct.pack("=BBHiII", 0, 0, 1, index, 0, 0) + attribute(4, struct.pack("=I", mtu)))
+
+
+def test_a_link_that_carries_another_mtu_is_news_once() -> None:
+    known: dict[int, int] = {}
+
+    def news(*messages: bytes) -> list[bool]:
+        return [is_news(one, known) for one in said(b"".join(messages))]
+
+    assert news(link(3, 1500), link(3, 1500), link(3, 1400), link(4, 1400)) == [True, False, True, True]
+    assert news(address(3), link(3, 0, 17), link(3, 1400)) == [False, False, True]
+    assert known == {3: 1400, 4: 1400}

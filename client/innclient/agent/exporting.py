@@ -166,7 +166,7 @@ def _about(keeper: Keeper) -> str:
 
 
 def _state(keeper: Keeper) -> str:
-    heard = keeper.last_contact or keeper.saved
+    heard = keeper.last_contact or keeper.reporter.saved
     gauges = (
         ("inn_revision", "The log's revision that this peer was told.", keeper.netmap.revision),
         ("inn_applied_revision", "The revision that the device is known to match.", keeper.applied),

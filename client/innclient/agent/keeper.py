@@ -16,6 +16,7 @@ from msgspec import Struct
 from innclient.agent import disk, resuming, stream
 from innclient.agent.applier import Applier, Making
 from innclient.agent.core import Core, Identity, Taken
+from innclient.agent.errands import Errands
 from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
 from innclient.agent.names import NameKeeper, Names
@@ -70,12 +71,12 @@ class Keeper:
         self.forked: str | None = None
         self.device_error: str | None = None
         self.repairs = 0  # of the device, for metrics
-        self.caught_up = asyncio.Event()
         self._finder = Finder(loaded, disk.load_last(paths))
         self.applier = Applier(self.core, tunnel, self._finder, choices.making, self._repaired)
-        self._applying = asyncio.Lock()
+        self.caught_up, self._applying = asyncio.Event(), asyncio.Lock()
         self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
         self._hurry = asyncio.Event()  # reconnect now
+        self.errands = Errands()
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self.ways = Ways(self)
         self.names = NameKeeper(choices.names, paths, me.ip)
@@ -91,10 +92,6 @@ class Keeper:
     @property
     def pins(self) -> Pins:
         return self.core.pins
-
-    @property
-    def saved(self) -> float | None:
-        return self.reporter.saved
 
     @property
     def applied(self) -> int:
@@ -117,14 +114,11 @@ class Keeper:
             self._take_overrides()
             await asyncio.to_thread(self.applier.apply, taken)
             if taken is None or taken.names_changed:
-                await self._tell_names(None if taken is None else taken.peers)
+                await self.names.update(self.netmap, self.core.believed, None if taken is None else taken.peers)
         if self.core.due is not None:
             self._waiting.set()
         if self.core.stays and self.applier.device is not None and self.connected_since is not None:
             self.ways.consider(self.applier.device, time.time(), None if taken is None else taken.peers)
-
-    async def _tell_names(self, numbers: set[int] | None) -> None:
-        await self.names.update(self.netmap, self.core.believed, numbers)
 
     def _take_overrides(self) -> None:
         overrides = self.loaded.overrides
@@ -202,7 +196,12 @@ class Keeper:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             await self.names.close(self.netmap, self.core.believed)
-            await self.http.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        """Nobody speaks with the coordinator any more."""
+        await self.errands.end()
+        await self.http.aclose()
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         """What runs beside ends with us, whatever happens to it."""
@@ -265,6 +264,7 @@ class Keeper:
                         await self._take(frames)
                         if once and self.caught_up.is_set():
                             await self.reporter.once()
+                            await self.errands.done()
                             return
         except TimeoutError:
             raise stream.Lost("the coordinator does not answer any more", silent=True) from None
@@ -302,7 +302,7 @@ class Keeper:
         self.trouble = self.forked = None
         self._log.info("connected", revision=hello.head)
         self._note("coordinator.connected", "coordinator", f"connected; the log is at revision {hello.head}")
-        self._reporting = asyncio.create_task(self._report_candidates())
+        self.errands.send(self._report_candidates())
 
     def _note(self, type_: str, subject: str, text: str) -> None:
         self.journal.add([Entry(at=time.time(), revision=self.netmap.revision, type=type_, subject=subject, text=text)])

@@ -56,6 +56,7 @@ class NameKeeper:
         self.tunnel_stays = True  # when we end, so names should too
         self._names, self._paths = names, paths
         self._trouble: str | None = None
+        self._unwritten: str | None = None  # why the hosts file does not say what it should
         self._refusals = 0  # in a row
         self._setting: Setting | None = None
         self._looked_at = float("-inf")
@@ -63,7 +64,7 @@ class NameKeeper:
 
     @property
     def state(self) -> NameState:
-        trouble = self._trouble or (self.stub.trouble if self.mode != "none" else None)
+        trouble = self._unwritten or self._trouble or (self.stub.trouble if self.mode != "none" else None)
         mode = "none" if self.mode == "hosts" and not self._names.write else self.mode
         return NameState(mode=mode, address=self.stub.address, trouble=trouble)
 
@@ -143,8 +144,12 @@ class NameKeeper:
         block = hostsfile.lines_of(chain.from_iterable(named), suffix)
         try:
             await asyncio.to_thread(hostsfile.update, names.path, self._paths.interface, block)
-        except (Failure, OSError) as error:
-            self._log.error("names were not written", path=str(names.path), error=str(error))
+        except Failure as failure:
+            if self._unwritten != failure.message:  # it is tried again and again
+                self._log.error("names were not written", path=str(names.path), error=failure.message)
+            self._unwritten = failure.message
+        else:
+            self._unwritten = None
 
     async def close(self, netmap: Netmap, believed: Believed) -> None:
         """Nobody answers here any more. Where the tunnel stays, the hosts file has the names."""

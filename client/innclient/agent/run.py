@@ -69,7 +69,7 @@ async def cycle(keeper: Keeper) -> None:
     except LogForked as error:
         raise Failure(TRUST, "log_forked", str(error), "ask your administrator before you go on") from error
     finally:
-        await keeper.http.aclose()
+        await keeper.close()
     if keeper.shelf.broken is not None:
         raise Failure(SYSTEM, "os_error", f"applied, but it can't be written down: {keeper.shelf.broken}")
 
@@ -235,7 +235,12 @@ def take_down(paths: Paths, tunnel: Tunnel, hosts: Path, private_keys: Iterable[
     keys = tuple(private_keys)
     tunnel.refuse_foreign(keys)
     resolver.undo(paths.resolver)  # first: resolved forgets it with the link, but not what it remembers of names
-    tunnel.down(keys)
+    try:
+        tunnel.down(keys)
+    except DeviceError:
+        with contextlib.suppress(Failure):  # the interface is what is said
+            hostsfile.update(hosts, paths.interface, [])
+        raise
     hostsfile.update(hosts, paths.interface, [])
 
 
@@ -247,7 +252,7 @@ async def _show(keeper: Keeper) -> NetworkView:
     device: Device | None = None
     with contextlib.suppress(NoSuchDevice):
         device = await asyncio.to_thread(keeper.tunnel.get)
-    as_of = None if keeper.connected_since else keeper.last_contact or keeper.saved
+    as_of = None if keeper.connected_since else keeper.last_contact or keeper.reporter.saved
     return network_view(
         keeper.paths.interface, keeper.netmap, keeper.pins, device, as_of, time.time(), keeper.ways.seen
     )
@@ -285,7 +290,7 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         has_agent=has_agent,
         is_connected=keeper.connected_since is not None,
         connected_since=keeper.connected_since,
-        last_contact=keeper.last_contact or keeper.saved,
+        last_contact=keeper.last_contact or keeper.reporter.saved,
         trouble=_trouble(keeper),
         shut_out=keeper.core.shut_out,
         forked=keeper.forked,

@@ -17,7 +17,16 @@ from innclient.agent.reconcile import HEAD_START, is_silent
 from innclient.agent.state import COORDINATOR, KnownPeer, Presence
 from innclient.agent.traversal import Action, Candidate, Found, GaveUp, Send, Traversal, candidates_of, path_kind
 from innclient.agent.view import Path
-from innerd.domain.values import Endpoint, PublicKey, Range, endpoint_address, is_private, version_of
+from innerd.domain.values import (
+    Endpoint,
+    PublicKey,
+    Range,
+    endpoint_address,
+    endpoint_of,
+    is_private,
+    split_endpoint,
+    version_of,
+)
 from innerd.wire.ours import ConnectTo
 from innerd.wire.probe import decode, encode, probe_key, sender_of
 from innerd.wire.stream import Connect, Hello
@@ -90,7 +99,6 @@ class Ways:
         self._keys: dict[PublicKey, bytes] = {}
         self.ahead = 0.0  # the coordinator's clock less ours
         self._wake = asyncio.Event()
-        self._asking: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_MOST_ASKS)
 
     # -- what is known ------------------------------------------------------------------------------------------
@@ -98,10 +106,10 @@ class Ways:
     def _presence(self, number: int) -> Presence | None:
         return self._keeper.core.presence.get(number)
 
-    def is_open(self, number: int, version: int = 4) -> bool | None:
-        """Whether a peer can be reached where it says that it is: no NAT is in front of it. None where that is not
-        known. The two families (`version` 4 or 6) are two matters: where the coordinator sees a peer says nothing of
-        the other, and its own addresses must tell."""
+    def is_open(self, number: int, by: int, version: int = 4) -> bool | None:
+        """Whether a peer can be reached `by` another where it says that it is: no NAT is in front of it. None where
+        that is not known. The two families (`version` 4 or 6) are two matters: where the coordinator sees a peer says
+        nothing of the other, and its own addresses must tell."""
         known, peer = self._presence(number), self._keeper.netmap.peers.get(number)
         if peer is not None and peer.endpoint is not None:
             return True  # somebody says so
@@ -110,7 +118,15 @@ class Ways:
         own = [endpoint for endpoint in known.own if version_of(endpoint) == version]
         if not own:
             return None
-        return known.seen in own if version_of(known.seen) == version else not all(map(is_private, own))
+        if version_of(known.seen) != version:
+            return not all(map(is_private, own))
+        return known.seen in own and not self._is_beside_coordinator(number, by)
+
+    def _is_beside_coordinator(self, number: int, other: int) -> bool:
+        """Whether a peer is in the coordinator's own LAN and another is not: a private address is where the coordinator
+        sees it, and nobody out there reaches it at that."""
+        here, there = (known.seen if (known := self._presence(n)) else None for n in (number, other))
+        return here is not None and there is not None and is_private(here) and not is_private(there)
 
     def _family(self, number: int) -> int:
         """By what IP a peer and we can meet: 6 where both have it, as no NAT is in the way there."""
@@ -120,7 +136,8 @@ class Ways:
     def _openness(self, number: int) -> tuple[bool | None, bool | None]:
         """Ours and a peer's, as far as it matters between us."""
         version = self._family(number)
-        return self.is_open(self._keeper.netmap.me, version), self.is_open(number, version)
+        me = self._keeper.netmap.me
+        return self.is_open(me, number, version), self.is_open(number, me, version)
 
     def begins(self, number: int) -> bool | None:
         """Whether we send a peer the first packet, where that is not a matter of keys: who is behind a NAT does, as
@@ -145,7 +162,7 @@ class Ways:
     def kind(self, number: int, endpoint: Endpoint | None) -> str:
         known = self._presence(number)
         version = 4 if endpoint is None else version_of(endpoint)
-        mine = self.is_open(self._keeper.netmap.me, version) is not False
+        mine = self.is_open(self._keeper.netmap.me, number, version) is not False
         theirs = () if known is None else known.own
         if number == COORDINATOR and endpoint is not None:
             mine, theirs = True, (endpoint,)  # it is where it says, or nobody would be here
@@ -181,6 +198,13 @@ class Ways:
         mine, theirs = self._openness(number)
         if self._prober is None:
             return "without CAP_NET_RAW no way between two NATs is found"
+        me = self._keeper.netmap.me
+        for one, other, whose in ((number, me, "it is"), (me, number, "this machine is")):
+            if self._is_beside_coordinator(one, other):
+                return (
+                    f"{whose} in the coordinator's own LAN, at a private address that says nothing outside; a port "
+                    "that is forwarded there helps (inn override-endpoint on that machine tells it)"
+                )
         if mine is False and theirs is False:
             return (
                 "both are behind NATs, and one of these gives every destination another port, or drops UDP; "
@@ -259,7 +283,16 @@ class Ways:
     def _candidates(self, number: int) -> tuple[Candidate, ...]:
         known = self._presence(number)
         endpoints = [e for e in (known.endpoints if known else ()) if endpoint_address(e) is not None]
-        return candidates_of(endpoints, self.networks)
+        return candidates_of([*self._by_coordinators_address(number), *endpoints], self.networks)
+
+    def _by_coordinators_address(self, number: int) -> Iterator[Endpoint]:
+        """Where a peer in the coordinator's LAN may be: one router is in front of both, and most keep ports."""
+        device, known = self._keeper.applier.device, self._presence(number)
+        entry = device.peers.get(self._keeper.core.me.server_key) if device is not None else None
+        if entry is None or entry.endpoint is None or is_private(entry.endpoint) or known is None or not known.seen:
+            return
+        if self._is_beside_coordinator(number, self._keeper.netmap.me):
+            yield endpoint_of(split_endpoint(entry.endpoint)[0], split_endpoint(known.seen)[1])
 
     def _ask(self, number: int) -> None:
         async def ask() -> None:
@@ -269,9 +302,7 @@ class Ways:
                 if self._traversal.is_trying(number):
                     await stream.post(self._keeper.http, "/v1/user/connect", ConnectTo(peer=number))
 
-        task = asyncio.create_task(ask())
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        self._keeper.errands.send(ask())
 
     @contextlib.contextmanager
     def without_probes(self) -> Iterator[None]:
@@ -341,7 +372,7 @@ class Ways:
         peers = self._keeper.core.believed({sender}) if sender is not None else []
         if not peers or (probe := decode(data, self._key(peers[0].public_key))) is None:
             return
-        asyncio.ensure_future(self._act(self._traversal.hear(probe, source, time.monotonic())))  # noqa: RUF006 - short
+        self._keeper.errands.send(self._act(self._traversal.hear(probe, source, time.monotonic())))
         self._wake.set()
 
     def _key(self, public_key: PublicKey) -> bytes:
