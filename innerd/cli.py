@@ -17,6 +17,7 @@ from innclient.completions import completions
 from innclient.failures import Failure, usage
 from innclient.options import (
     Command,
+    Group,
     Settings,
     configure_logs,
     finish,
@@ -92,7 +93,7 @@ async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) ->
 
 
 @click.group(
-    cls=click.RichGroup,
+    cls=Group,
     params=global_flags(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from innclient import files, toml
+from innclient import files, here, toml
 from innclient.failures import USAGE, Failure, not_found
 from innclient.options import Settings
 from innerd.domain.claims import USUAL_SUFFIX, parse_suffix
@@ -100,7 +100,7 @@ def load(paths: Paths) -> Config:
         raise not_found(
             "network_not_found",
             f'there is no network "{paths.network}" here ({paths.config})',
-            "innerd new makes one",
+            here.meant(paths.config_dir, paths.runtime_dir, paths.network, "innerd new makes one"),
         ) from None
     try:
         parse_public_key(config.private_key)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from innclient import consent, files, hostsfile, overlap
+from innclient import consent, files, here, hostsfile, overlap
 from innclient.failures import REFUSED, SYSTEM, Failure, not_found
 from innclient.overlap import Neighbour
 from innerd import heads, holding, unopened
@@ -121,7 +121,8 @@ def uninstall(paths: Paths, backend: Backend, hosts_path: Path) -> str | None:
     """Remove a network that nobody serves: interface, log, config, names; what is to be said where interface and names
     stay, as they are somebody else's: another log of the same name is run here. Raises Failure."""
     if not paths.config.exists() and not paths.database.exists():
-        raise not_found("network_not_found", f'there is no network "{paths.network}" here')
+        hint = here.meant(paths.config_dir, paths.runtime_dir, paths.network, "innerd new makes one")
+        raise not_found("network_not_found", f'there is no network "{paths.network}" here', hint)
     lock = asyncio.run(holding.lock(paths)) if paths.database.exists() else None
     try:
         left = _release(paths, backend)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, endpoints, hostsfile, looking, told, verifying
+from innclient import config, endpoints, here, hostsfile, looking, told, verifying
 from innclient.admin import ask, cidrs, peers, records, render, reports
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
@@ -29,6 +29,7 @@ from innclient.flags import (
 from innclient.importing import import_innernet
 from innclient.options import (
     Command,
+    Group,
     Settings,
     alias,
     configure_logs,
@@ -81,7 +82,7 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 
 
 @click.group(
-    cls=click.RichGroup,
+    cls=Group,
     params=global_flags(),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -295,7 +296,7 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     require_root("inn uninstall")
     paths = paths_of(settings, interface)
     if not paths.config.exists() and not paths.data.exists():
-        raise not_found("network_not_found", f'there is no network "{interface}" here', "inn show lists what is")
+        raise not_found("network_not_found", f'there is no network "{interface}" here', _meant(paths))
     ask.confirm(f'Leave "{interface}"? Its key is lost with it: an administrator must add a new peer.', yes=yes)
     hosts = Path("/etc/hosts")
     private_keys: tuple[str, ...] = ()
@@ -317,6 +318,10 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
     if left is not None:
         raise left
+
+
+def _meant(paths: Paths) -> str:
+    return here.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn show lists what is")
 
 
 cli.add_command(alias(looking.show, "list"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from innclient import files, toml
+from innclient import files, here, toml
 from innclient.failures import USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
 from innclient.resolver import Wish
@@ -128,7 +128,7 @@ def load(paths: Paths) -> Loaded:
         raise not_found(
             "network_not_found",
             f'there is no network "{paths.interface}" here ({paths.config})',
-            "inn install INVITATION joins one",
+            here.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn install INVITATION joins one"),
         ) from None
     try:
         for text in config.agent.exclude_nat_candidates:

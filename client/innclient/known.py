@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.shell_completion import CompletionItem
 
+from innclient.failures import not_found
+from innclient.here import installed, interface_of
+
 if TYPE_CHECKING:
     from innclient.options import Settings
 
@@ -26,6 +29,17 @@ class Known(click.types.StringParamType):
 
     def __init__(self, what: Literal["networks", "peers", "cidrs"]) -> None:
         self.what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A network may be called by its own name where its interface here has another."""
+        text = super().convert(value, param, ctx)
+        if self.what != "networks" or ctx is None or ctx.obj is None:
+            return text
+        here = installed(ctx.obj.config_dir, ctx.obj.runtime_dir)
+        if interface_of(here, text) is None and text.lower() in here and text != text.lower():
+            hint = f'did you mean "{text.lower()}"?'  # no interface has such a name: it would be refused for that
+            raise not_found("network_not_found", f'there is no network "{text}" here', hint)
+        return interface_of(here, text) or text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found: set[str] = set()

@@ -3,14 +3,14 @@
 import copy
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import rich_click as click
 from click import exceptions as click_exceptions
 
-from innclient import known
+from innclient import here, known
 from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
 from innclient.terminal import make_whole
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU, BackendName
@@ -62,9 +62,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 def global_flags() -> list[click.Parameter]:
     """Fresh option objects: click ties an option to its command."""
     return [
-        _flag("-c", "--config-dir", into="config_dir", type=_FOLDER, help="Folder of config files."),
-        _flag("-d", "--data-dir", into="data_dir", type=_FOLDER, help="Folder of data."),
-        _flag("--runtime-dir", into="runtime_dir", type=_FOLDER, help="Folder of sockets."),
+        _flag("-c", "--config-dir", into="config_dir", type=_FOLDER, is_eager=True, help="Folder of config files."),
+        _flag("-d", "--data-dir", into="data_dir", type=_FOLDER, is_eager=True, help="Folder of data."),
+        _flag("--runtime-dir", into="runtime_dir", type=_FOLDER, is_eager=True, help="Folder of sockets."),
         _flag(
             "--backend",
             into="backend",
@@ -83,6 +83,84 @@ def global_flags() -> list[click.Parameter]:
     ]
 
 
+def _read(command: click.Command, context: click.Context, args: list[str]) -> tuple[dict[str, Any], list[Any]]:
+    """What stands where on a command line, as text, and the parameters in the order in which they were given."""
+    values, _, order = command.make_parser(context).parse_args(list(args))
+    return {name: value for name, value in values.items() if isinstance(value, str) or _is_several(value)}, order
+
+
+def _is_several(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value)
+
+
+def once_each(command: click.Command, context: click.Context, args: list[str]) -> None:
+    """Refuse an option that takes one value and was given two: the first would be lost in silence."""
+    given = [one for one in _read(command, context, args)[1] if isinstance(one, click.Option)]
+    for option in given:
+        single = not (option.multiple or option.count or option.is_flag)
+        if single and given.count(option) > 1:
+            flag = max(option.opts, key=len)
+            raise click.UsageError(f"{flag} is given {given.count(option)} times, and takes one value", context)
+
+
+def _waits(args: list[str]) -> Iterator[str]:
+    """`--wait` may stand without its value, or with one behind it: click would take any next argument for it."""
+    rest = iter([*args, ""])
+    for text in rest:
+        if text != "--wait":
+            if text:
+                yield text
+            continue
+        following = next(rest)
+        yield f"--wait={following if following.isdecimal() else WAIT}"
+        if following and not following.isdecimal():
+            yield following
+
+
+_NAMED = ("uninstall", "import-innernet")  # what goes for good, and what is not here yet, is said by name
+
+
+def _network_put_in(command: click.Command, context: click.Context, args: list[str]) -> list[str]:
+    """Where a host has one network, a verb need not be told which: if its name is not the first word, and there is
+    room for one more, it is put in."""
+    words = [one for one in command.params if isinstance(one, click.Argument)]
+    if not words or not words[0].required or words[0].name not in ("network", "interface"):
+        return args
+    if command.name in _NAMED:
+        return args
+    values = _read(command, context, args)[0]
+    folder = Path(values.get("_config_dir") or settings_of(context).config_dir)
+    runtime = Path(values.get("_runtime_dir") or settings_of(context).runtime_dir)
+    found = here.installed(folder, runtime)
+    has_room = any(one.nargs != 1 or one.name not in values for one in words)
+    if len(found) != 1 or not has_room or here.interface_of(found, str(values.get(words[0].name or "", ""))):
+        return args
+    return [*found, *args]
+
+
+def _all_there(command: click.Command, context: click.Context, args: list[str]) -> None:
+    """Everything that is missing is named at once: click would name the first."""
+    values, order = _read(command, context, args)
+    if any(one.is_eager and one.name in ("help", "version") for one in order):
+        return
+    missing = [
+        one.make_metavar(context) if isinstance(one, click.Argument) else max(one.opts, key=len)
+        for one in command.params
+        if one.required and one.name not in values
+    ]
+    if len(missing) > 1:
+        raise click.UsageError(f"{', '.join(missing[:-1])} and {missing[-1]} are missing", context)
+
+
+class Group(click.RichGroup):
+    """The program: options before the verb count once each, as those after it."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not context.resilient_parsing:
+            once_each(self, context, args)
+        return super().parse_args(context, args)
+
+
 class Command(click.RichCommand):
     """A subcommand: its own options, then the global ones (but for letters that it uses itself)."""
 
@@ -97,8 +175,12 @@ class Command(click.RichCommand):
         return result
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """`--wait` may stand without its value: click would take the next argument for it."""
-        return super().parse_args(context, [f"--wait={WAIT}" if text == "--wait" else text for text in args])
+        """As people type: `--wait` with a value or without, the network left out where there is one."""
+        if not context.resilient_parsing:  # completions look at what is half typed
+            args = _network_put_in(self, context, list(_waits(args)))
+            once_each(self, context, args)
+            _all_there(self, context, args)
+        return super().parse_args(context, args)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -195,9 +195,14 @@ async def put_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]: 
     return await carry_out(request, services, c.RenameCidr(id, _cidr_name(contents.name)))
 
 
-@delete("/v1/admin/cidrs/{id:int}", operation_id="DeleteCidr", summary="Delete an empty CIDR", status_code=200)
+@delete(
+    "/v1/admin/cidrs/{id:int}",
+    operation_id="DeleteCidr",
+    summary="Delete an empty CIDR; with merge=true one with peers, which the CIDR around it gets back",
+    status_code=200,
+)
 async def delete_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
-    return await carry_out(request, services, c.DeleteCidr(id))
+    return await carry_out(request, services, c.DeleteCidr(id, merge=request.query_params.get("merge") == "true"))
 
 
 # -- associations ---------------------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ def _free_name(network: Network, name: str) -> None:
 
 
 def delete_cidr(network: Network, command: DeleteCidr) -> Events:
-    """Unknown ids are no error to innernet's clients: what should be gone is gone."""
+    """Unknown ids are no error to innernet's clients: what should be gone is gone. Peers are given back to the CIDR
+    around it where that is wished for: it joins them with the others there, so nobody gets it unasked."""
     cidr = network.cidrs.get(command.id)
     if cidr is None:
         return ()
@@ -141,10 +142,25 @@ def delete_cidr(network: Network, command: DeleteCidr) -> Events:
             "delete them first (list-associations shows them)",
         )
     # Retired peers hold their addresses for ever, but hold up no CIDR: nothing of theirs is left to move.
-    if peer := next(network.members(cidr.id), None):
+    if command.merge:
+        _can_merge(network, cidr)
+    elif peer := next(network.members(cidr.id), None):
         raise Refused(
             "cidr_not_empty",
             f"CIDR {shown(cidr.name)} holds peer {shown(peer.name)}",
-            "delete or retire its peers first",
+            "--merge gives its peers back to the CIDR around it; else delete or retire them first",
         )
     return (e.CidrDeleted(id=cidr.id, name=cidr.name, range=str(cidr.range)),)
+
+
+def _can_merge(network: Network, cidr: Cidr) -> None:
+    """What is an ordinary address in a CIDR must be one in the CIDR around it (a /31 has no edges, its parent may)."""
+    around = network.cidrs[cidr.parent or ROOT]
+    for peer in network.members(cidr.id):
+        if not assignable(peer.ip, around.range):
+            raise Refused(
+                "cidr_covers_edge_address",
+                f"peer {shown(peer.name)} has {peer.ip}, which is the network or broadcast address of CIDR "
+                f"{shown(around.name)} ({around.range})",
+                "delete or retire that peer first",
+            )

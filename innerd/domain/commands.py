@@ -68,6 +68,7 @@ class RenameCidr(Struct, frozen=True):
 
 class DeleteCidr(Struct, frozen=True):
     id: int
+    merge: bool = False  # give its peers back to the CIDR around it
 
 
 class AddPeer(Struct, frozen=True, kw_only=True):

@@ -98,7 +98,7 @@ class View:
 
     def advance(self, network: Network, happened: Iterable[e.AnyEvent]) -> "View":
         """The view of a later network. Changes of peers cost microseconds; changes of the tree, an index of it anew;
-        where peers are stays, but for a CIDR that is carved out of theirs."""
+        where peers are stays, but for a CIDR that is carved out of theirs or given back to it."""
         happened = tuple(happened)
         if structural(happened):
             if len(happened) > 1:
@@ -110,8 +110,10 @@ class View:
         return View(network, self.topology, members)
 
     def _carved(self, network: Network, topology: Topology, event: e.AnyEvent) -> Map[Class, Map[int, Peer]]:
-        """The members after one change of the tree: a new CIDR takes its own from the one around it. Who holds peers
-        is never deleted."""
+        """The members after one change of the tree: a new CIDR takes its own from the one around it, and what one held
+        that is gone is the one's that was around it."""
+        if isinstance(event, e.CidrDeleted):
+            return self._given_back(event.id)
         if not isinstance(event, e.CidrCreated):
             return self.members
         around = network.cidrs[event.id].parent
@@ -123,6 +125,13 @@ class View:
         for number in taken:
             del left[number]
         return self.members.set(around, left.finish()).set(event.id, Map(taken))
+
+    def _given_back(self, gone: Class) -> Map[Class, Map[int, Peer]]:
+        around = self.network.cidrs[gone].parent
+        held = self.members.get(gone, Map())
+        if around is None or not held:
+            return self.members
+        return self.members.set(around, self.members.get(around, Map()).update(held)).delete(gone)
 
     def _place(self, members: Map[Class, Map[int, Peer]], number: int, peer: Peer | None) -> Map[Class, Map[int, Peer]]:
         known = peer or self.network.peers.get(number)

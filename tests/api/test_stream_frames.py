@@ -116,6 +116,7 @@ async def test_deltas_add_up_to_the_state(w: World) -> None:
         await w.do(c.RenamePeer(w.peer("kuro").id, "kiki"))  # type: ignore[arg-type]
         await w.do(c.OverrideEndpoint(w.peer("kiki").id, "1.2.3.4:5"))  # type: ignore[arg-type]
         await w.do(c.DeleteAssociation(1))
+        await w.do(c.DeleteCidr(w.cidr_id("bakers"), merge=True))
         await w.do(c.RemovePeer(w.peer("ryo").id))
         await w.do(c.GrantAdmin(w.peer("mari").id))
         while mari.cursor != f"1.{w.writer.network.revision}":

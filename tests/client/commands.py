@@ -82,7 +82,7 @@ class Host:
 
 # Every changing verb, and flags with which it changes the network of the `host` fixture.
 CHANGES = {
-    "add-cidr": ["--name", "bakers", "--cidr", "10.42.128.0/24", "--parent", "humans"],
+    "add-cidr": ["--name", "bakers", "--cidr", "10.42.128.0/24", "--parent", "humans", "--yes"],
     "rename-cidr": ["--name", "humans", "--new-name", "people"],
     "delete-cidr": ["--name", "empty", "--yes"],
     "add-peer": ["--name", "nami", "--cidr", "humans", "--auto-ip", "--admin", "false", "--invite-expires", "14d"],

@@ -32,12 +32,16 @@ class Way(httpx2.AsyncBaseTransport):
     def __init__(self, world: World) -> None:
         self.world = world
         self.sent: list[Sent] = []
+        self.previews: list[str | None] = []  # the conditions of the requests that only look ahead
         self.deeds: list[Deed] = []
         self.losses = self.never = 0
         self._to = httpx2.ASGITransport(world.app, client=("local:0", 0))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
+            return await self._to.handle_async_request(request)
+        if b"dry_run=true" in request.url.query:
+            self.previews.append(request.headers.get("if-match"))
             return await self._to.handle_async_request(request)
         if self.never:
             self.never -= 1

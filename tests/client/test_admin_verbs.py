@@ -63,6 +63,37 @@ def test_a_carve_says_who_moves(host: Host) -> None:
     }
 
 
+def test_a_carve_that_moves_peers_is_asked_about(host: Host) -> None:
+    before = revision(host)
+    carve = ["add-cidr", NETWORK, "--name", "bakers", "--cidr", "10.42.128.2/31", "--parent", "humans"]
+    done = host(*carve)
+    assert (done.status, done.code, done.out) == (2, "missing_flag", "")
+    assert "mari (humans to bakers) would move" in done.err
+    assert "mari - ryo would lose sight of each other" in done.err
+    assert "--yes" in done.err
+    assert revision(host) == before
+    document = host.json(*carve, "--yes")
+    assert document["diff"]["moved"] == [{"peer": "mari", "was": "humans", "now": "bakers"}]
+    assert document["diff"]["lost"] == [["mari", "ryo"]]
+
+
+def test_a_carve_that_moves_nobody_is_not_asked_about(host: Host) -> None:
+    said = host.ok("add-cidr", NETWORK, "--name", "bakers", "--cidr", "10.42.200.0/24", "--parent", "humans")
+    assert said == 'CIDR "bakers" (10.42.200.0/24) added to humans.\n'
+
+
+def test_a_carve_is_undone_by_a_merge_which_is_asked_about_too(host: Host) -> None:
+    peers = host.json("list-peers", NETWORK)["peers"]
+    said = host.ok("add-cidr", NETWORK, "--name", "bakers", "--cidr", "10.42.128.2/31", "--parent", "humans", "--yes")
+    assert said.splitlines()[1:] == ["mari (humans to bakers) moved.", "mari - ryo lost sight of each other."]
+    merge = ["delete-cidr", NETWORK, "--name", "bakers", "--merge"]
+    assert host.refused("delete-cidr", NETWORK, "--name", "bakers", "--yes") == (3, "cidr_not_empty")
+    assert host.refused(*merge) == (2, "missing_flag")
+    said = host.ok(*merge, "--yes")
+    assert said.splitlines()[1:] == ["mari (bakers to humans) moved.", "mari - ryo see each other now."]
+    assert host.json("list-peers", NETWORK)["peers"] == peers
+
+
 CONFIRMED = ["delete-cidr", "disable-peer", "delete-peer", "retire-peer", "revoke-admin", "delete-association"]
 
 
@@ -168,6 +199,9 @@ def test_invites_are_listed_with_their_end(host: Host) -> None:
 )
 def test_a_peer_that_cannot_be_says_why(host: Host, given: list[str], failure: tuple[int, str]) -> None:
     base = [a for a in arguments("add-peer", host) if a != "--auto-ip"]
+    for flag in given[::2] if "--auto-ip" not in given[:1] else given[1::2]:  # in place of the one that is good
+        if flag in base:
+            del base[base.index(flag) : base.index(flag) + 2]
     assert host.refused(*base, *given) == failure
     assert not (host.folder / "saved.toml").exists()
 

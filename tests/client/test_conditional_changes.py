@@ -7,7 +7,7 @@ import pytest
 
 from innclient.failures import Failure
 from innerd.domain import commands as c
-from innerd.domain.values import Endpoint, Name
+from innerd.domain.values import Endpoint, Name, parse_address
 from tests.client.commands import CHANGES as ANY
 from tests.client.meddling import Way
 from tests.world import World, key, populated
@@ -115,6 +115,21 @@ def test_a_change_of_the_very_thing_at_the_same_time_is_refused(way: Way, tmp_pa
     assert list(tmp_path.iterdir()) == [], "nor is there an invitation that nobody can use"
 
 
+def test_a_carve_is_made_only_as_it_was_foreseen(way: Way) -> None:
+    """Somebody joins in its range between the look and the deed."""
+
+    async def deed() -> None:
+        address = parse_address("127.42.128.77")
+        wish = c.AddPeer(name=Name("nami"), cidr=3, ip=address, public_key=key("nami"), is_redeemed=True)
+        await way.world.do(wish)
+
+    way.deeds = [deed]
+    with pytest.raises(Failure) as failed:
+        way("add-cidr", "--name", "bakers", "--cidr", "127.42.128.64/26", "--parent", "humans")
+    assert failed.value.code == "revision_mismatch"
+    assert way.world.writer.network.cidr_named("bakers") is None
+
+
 @pytest.mark.parametrize("lost", ["losses", "never"])
 @pytest.mark.parametrize("verb", CHANGES)
 def test_a_lost_request_or_answer_never_makes_a_second_change(way: Way, tmp_path: Path, verb: str, lost: str) -> None:
@@ -148,5 +163,5 @@ def test_a_request_that_never_arrived_and_a_change_elsewhere_still_make_one_peer
 
 def test_a_dry_run_puts_no_condition(way: Way, tmp_path: Path) -> None:
     way(*arguments("disable-peer", tmp_path), "--dry-run")
-    assert [sent.if_match for sent in way.sent] == [None]
+    assert (way.sent, way.previews) == ([], [None])
     assert not way.world.peer("mari").is_disabled

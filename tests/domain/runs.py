@@ -140,7 +140,7 @@ class Wisher:
         return c.RenameCidr(self.cidr(), self.name())
 
     def delete_cidr(self) -> c.Command:
-        return c.DeleteCidr(self.cidr())
+        return c.DeleteCidr(self.cidr(), merge=self.dice.random() < 0.5)
 
     def associate(self) -> c.Command:
         return c.AddAssociation(self.cidr(), self.cidr())

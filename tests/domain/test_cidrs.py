@@ -5,6 +5,7 @@ import pytest
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.values import Name
+from innerd.domain.visibility import View
 from tests.domain.dialogue import given
 from tests.domain.lands import INFRA, LANDS, ROOT, Land, key
 
@@ -219,3 +220,36 @@ def test_retired_peers_hold_up_no_cidr_but_their_addresses_stay_burnt(land: Land
     gone = e.CidrDeleted(id=BAKERS, name="bakers", range=str(land.block("128.0/24")))
     after = given(bakers(land), land.peer(2, "ryo", "128.1"), retired).when(c.DeleteCidr(BAKERS)).then(gone)
     after.when(land.add_peer("mari", HUMANS, "128.1", public_key=key("mari"))).refused("address_burnt")
+
+
+# -- giving back ------------------------------------------------------------------------------------------------------
+
+
+def test_a_merged_cidr_gives_its_peers_back_to_the_one_around_it(land: Land):
+    gone = e.CidrDeleted(id=BAKERS, name="bakers", range=str(land.block("128.0/24")))
+    ryo, mari = land.peer(2, "ryo", "128.9"), land.peer(3, "mari", "129.9")
+    carved = given(bakers(land), ryo, mari)
+    after = carved.when(c.DeleteCidr(BAKERS, merge=True)).then(gone)
+    assert [peer.name for peer in after.network.members(HUMANS)] == ["ryo", "mari"]
+    assert not View.of(carved.network).sees(carved.network.peers[2], carved.network.peers[3])
+    assert View.of(after.network).sees(after.network.peers[2], after.network.peers[3])
+
+
+def test_a_merge_undoes_a_carving_to_the_letter(land: Land):
+    before = given(humans(land), land.peer(2, "ryo", "128.9"), land.peer(3, "mari", "129.9"))
+    carved = before.when(land.add_cidr("bakers", "128.0/24")).then(land.cidr(BAKERS, "bakers", "128.0/24", HUMANS))
+    gone = e.CidrDeleted(id=BAKERS, name="bakers", range=str(land.block("128.0/24")))
+    after = carved.when(c.DeleteCidr(BAKERS, merge=True)).then(gone)
+    assert (after.network.cidrs, after.network.peers) == (before.network.cidrs, before.network.peers)
+
+
+def test_a_merge_makes_no_edge_of_a_peers_address(land: Land):
+    history = (*humans(land), land.cidr(BAKERS, "bakers", "128.0/31", HUMANS), land.peer(2, "ryo", "128.0"))
+    given(history).when(c.DeleteCidr(BAKERS, merge=True)).refused("cidr_covers_edge_address")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(ROOT, "cidr_reserved"), (INFRA, "cidr_reserved"), (HUMANS, "cidr_has_children")]
+)
+def test_a_merge_is_refused_where_deleting_is(land: Land, number: int, code: str):
+    given(bakers(land), land.peer(2, "ryo", "128.1")).when(c.DeleteCidr(number, merge=True)).refused(code)

@@ -83,7 +83,7 @@ def command_of(step: Step, number: int, network: Network) -> c.Command:  # one c
         case "rename cidr":
             return c.RenameCidr(cidr, Name(f"n{b}"))
         case "delete cidr":
-            return c.DeleteCidr(cidr)
+            return c.DeleteCidr(cidr, merge=b % 2 == 1)
         case "associate":
             return c.AddAssociation(cidr, one_of(network.cidrs, b))
         case "dissociate":

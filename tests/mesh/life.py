@@ -296,7 +296,7 @@ class Life:
     async def _uncarve(self) -> None:
         carved = sorted(n for n, cidr in self.world.writer.network.cidrs.items() if cidr.name.startswith("carved"))
         if carved:
-            await self._submit(c.DeleteCidr(self.random.choice(carved)))
+            await self._submit(c.DeleteCidr(self.random.choice(carved), merge=True))
 
     async def _override(self) -> None:
         if (peer := self._any()) is not None:

@@ -30,7 +30,9 @@ def _cidr_name(text: str) -> str:
     changes=True,
 )
 async def add_cidr(call: Call, name: str | None, cidr: str | None, parent: str | None) -> None:
-    """Add a CIDR. Peers whose addresses lie in it belong to it from then on."""
+    """Add a CIDR. Peers whose addresses lie in it belong to it from then on, and no longer to the one around it: they
+    lose sight of its peers, unless an association joins them. Where that happens, it is shown first, and asked about;
+    delete-cidr --merge undoes it."""
     if name is not None:
         _cidr_name(name)
     if cidr is not None:
@@ -40,13 +42,17 @@ async def add_cidr(call: Call, name: str | None, cidr: str | None, parent: str |
     name = name or ask.text("Name", "--name", check=_cidr_name)
     cidr = cidr or ask.text("CIDR", "--cidr", check=exact_range)
     around = await call.cidr(parent)
-    if asked:
-        call.confirm(f'Add CIDR "{name}" ({cidr}) to {parent}?')
-    reply = await call.change("POST", "/v1/admin/cidrs", {"name": name, "cidr": cidr, "parent": around.id})
+    request = ("POST", "/v1/admin/cidrs", {"name": name, "cidr": cidr, "parent": around.id})
+    question = f'Add CIDR "{name}" ({cidr}) to {around.name}?'
+    diff = await call.foresee(question, *request)
+    if asked and not diff.moved:
+        call.confirm(question)
+    reply = await call.change(*request)
     if reply:
         made = reply.read(CidrJson)
-        shown = {"id": made.id, "name": made.name, "cidr": made.cidr, "parent": parent}
-        call.tell({"cidr": shown, "revision": reply.revision}, f'CIDR "{made.name}" ({made.cidr}) added to {parent}.')
+        shown = {"id": made.id, "name": made.name, "cidr": made.cidr, "parent": around.name}
+        said = f'CIDR "{made.name}" ({made.cidr}) added to {around.name}.'
+        call.tell({"cidr": shown, "diff": diff, "revision": reply.revision}, said, *render.effects(diff))
 
 
 @verb(
@@ -73,14 +79,27 @@ def _shown(cidr: NetworkCidr) -> dict[str, object]:
     return {"id": cidr.id, "name": cidr.name, "cidr": cidr.cidr, "parent": cidr.parent}
 
 
-@verb("delete-cidr", click.option("--name", help="The CIDR."), changes=True)
-async def delete_cidr(call: Call, name: str | None) -> None:
-    """Delete a CIDR that holds no peers, no CIDRs, and has no associations."""
+@verb(
+    "delete-cidr",
+    click.option("--name", help="The CIDR."),
+    click.option("--merge", is_flag=True, help="Give its peers back to the CIDR around it."),
+    changes=True,
+)
+async def delete_cidr(call: Call, name: str | None, merge: bool) -> None:
+    """Delete a CIDR that holds no CIDRs and has no associations. With --merge it may hold peers: the CIDR around it
+    gets them back, with all whom its peers see."""
     cidr = await call.cidr(name or await _choose(call, "CIDR to delete", "--name"))
-    call.confirm(f'Delete CIDR "{cidr.name}" ({cidr.cidr})?')
-    reply = await call.change("DELETE", f"/v1/admin/cidrs/{cidr.id}")
+    question = f'Delete CIDR "{cidr.name}" ({cidr.cidr})?'
+    path, how = f"/v1/admin/cidrs/{cidr.id}", {"merge": "true"} if merge else {}
+    if not merge:
+        call.confirm(question)
+    diff = await call.foresee(question, "DELETE", path, **how)
+    if merge and not diff.moved:
+        call.confirm(question)
+    reply = await call.change("DELETE", path, **how)
     if reply:
-        call.tell({"cidr": _shown(cidr), "revision": reply.revision}, f'CIDR "{cidr.name}" is deleted.')
+        content = {"cidr": _shown(cidr), "diff": diff, "revision": reply.revision}
+        call.tell(content, f'CIDR "{cidr.name}" is deleted.', *render.effects(diff))
 
 
 @verb("list-cidrs", click.option("-t", "--tree", is_flag=True, help="As a tree."))

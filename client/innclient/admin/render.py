@@ -161,3 +161,20 @@ def difference(diff: Diff) -> None:
     for moved in diff.moved:
         line(f"{moved.peer} would move from {moved.was} to {moved.now}")
     line("nothing was changed")
+
+
+def effects(diff: Diff, would: str = "", most: int = 10) -> list[str]:
+    """Who moves, and which pairs join or part, in sentences: what `would ` happen, or did."""
+    said = [_several([f"{peer.peer} ({peer.was} to {peer.now})" for peer in diff.moved], len(diff.moved), most)]
+    joined, parted = ([f"{a} - {b}" for a, b in pairs] for pairs in (diff.gained, diff.lost))
+    said += [_several(joined, diff.pairs_gained, most), _several(parted, diff.pairs_lost, most)]
+    verbs = ("moved", "see each other now", "lost sight of each other")
+    if would:
+        verbs = ("move", "see each other", "lose sight of each other")
+    return [f"{what} {would}{verb}." for what, verb in zip(said, verbs, strict=True) if what]
+
+
+def _several(names: list[str], count: int, most: int) -> str:
+    """Names, and how many more there are."""
+    shown = names[:most]
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")

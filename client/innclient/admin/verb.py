@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from innclient.admin import ask, render, waiting
-from innclient.failures import REFUSED, UNREACHABLE, Failure, not_found
+from innclient.failures import REFUSED, UNREACHABLE, Failure, not_found, usage
 from innclient.options import WAIT, Command, Settings, json_flag, run, settings_of
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from innclient.admin.transport import Api, Reply
 
 Connect = Callable[[Settings, str], "AbstractAsyncContextManager[Api]"]
+_LOOK_FIRST = "--dry-run shows all of it; --yes does it"
 _TRIES = 10  # under so many others' changes a verb gives up
 CONNECT = "innclient.connect"  # where the program leaves its Connect, in click's meta
 
@@ -41,6 +42,7 @@ class Call:
         self._told: dict[str, Any] = {}  # what was made or changed
         self._network: NetworkJson | None = None
         self._used: list[NetworkPeer | NetworkCidr] = []  # what a change is decided on
+        self._foreseen: Diff | None = None  # what was told that it would do
 
     async def network(self) -> NetworkJson:
         if self._network is None:
@@ -83,12 +85,30 @@ class Call:
                 if self._is_leaving and failure.status in (REFUSED, UNREACHABLE):
                     return _left(failure)
                 raise
-        diff = (await self.api.change(method, path, body, expect=None, dry_run="true", **params)).read(Diff)
+        diff = await self._preview(method, path, body, **params)
         if self.as_json:
             render.document(diff)
         else:
             render.difference(diff)
         return None
+
+    async def _preview(self, method: str, path: str, body: object, **params: str | int) -> Diff:
+        return (await self.api.change(method, path, body, expect=None, dry_run="true", **params)).read(Diff)
+
+    async def foresee(self, question: str, method: str, path: str, body: object = None, **params: str | int) -> Diff:
+        """What a change would do; where peers would move, or pairs join or part, after leave was given. Such a change
+        is made only as it was shown."""
+        diff = await self._preview(method, path, body, **params)
+        self._foreseen = diff
+        if self.dry_run or self.yes or not (diff.moved or diff.pairs_gained or diff.pairs_lost):
+            return diff
+        if not ask.is_interactive():
+            said = "; ".join(line.rstrip(".") for line in render.effects(diff, "would ", most=3))
+            raise usage(f"{said}: --yes is missing, and there is no terminal to ask on", _LOOK_FIRST, "missing_flag")
+        for sentence in render.effects(diff, "would "):
+            render.line(sentence, out=sys.stderr)
+        ask.confirm(question, yes=False)
+        return diff
 
     async def _changed(self, method: str, path: str, body: object, **params: str | int) -> "Reply":
         """Change what was looked at, not what it has become: where the network has moved on meanwhile, look again, and
@@ -103,6 +123,8 @@ class Call:
             self._network = None
             network = await self.network()
             if not all(_is_as_it_was(used, network) for used in self._used):
+                break
+            if self._foreseen not in (None, await self._preview(method, path, body, **params)):
                 break
         raise Failure(
             REFUSED,
