@@ -40,6 +40,7 @@ from innclient.options import (
     run,
     settings_of,
 )
+from innclient.program import Program, help_verb
 from innerd import __version__
 from innerd.domain.values import parse_interface, shown
 from innerd.wireguard.device import DeviceError
@@ -78,7 +79,8 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 
 
 @click.group(
-    cls=click.RichGroup,
+    "inn",
+    cls=Program,
     params=global_flags(),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -303,6 +305,7 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
 
 cli.add_command(alias(looking.show, "list"))
 cli.add_command(completions("inn", cli))
+cli.add_command(help_verb(cli))
 cli.add_command(told.events)
 cli.add_command(told.trust)
 cli.add_command(verifying.verify)

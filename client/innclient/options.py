@@ -74,12 +74,17 @@ def global_flags() -> list[click.Parameter]:
             "--mtu",
             into="mtu",
             type=click.IntRange(MIN_MTU, MAX_MTU),
+            metavar="N",
             help="MTU (default: what routes carry).",
         ),
         _flag("--no-routing", into="no_routing", is_flag=True, help="Add no route to the network."),
         _flag("-v", "--verbose", into="verbose", count=True, help="Say more; twice for everything."),
         _flag("--log-format", into="log_format", type=click.Choice(["text", "json"]), help="Form of log lines."),
     ]
+
+
+COLUMNS = ["opt_short", "opt_long_metavar", "help"]  # of a table of flags: at 80 columns no flag is cut
+_GLOBAL = {option.name for option in global_flags()}
 
 
 class Command(click.RichCommand):
@@ -94,6 +99,24 @@ class Command(click.RichCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
         return result
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The verb's own flags, then the global ones; then examples, as they are typed."""
+        from innclient import guide
+
+        formatter.config.options_table_column_types = COLUMNS
+        shared = [option.opts[-1] for option in self.params if option.name in _GLOBAL]
+        formatter.config.option_groups = {
+            "*": [{"name": "Flags", "options": self._own_flags(ctx)}, {"name": "Global flags", "options": shared}]
+        }
+        super().format_options(ctx, formatter)
+        lines = list(guide.example_lines(ctx.find_root().info_name, str(self.name)))
+        if lines:
+            formatter.write("\n".join([" Examples", *lines, ""]))
+
+    def _own_flags(self, context: click.Context) -> list[str]:
+        parameters = [p for p in self.get_params(context) if isinstance(p, click.Option)]
+        return [option.opts[-1] for option in parameters if option.name not in _GLOBAL]
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """`--wait` may stand without its value: click would take the next argument for it."""
@@ -114,6 +137,7 @@ def alias(command: click.Command, name: str) -> click.Command:
     """The same command under a second name."""
     second = copy.copy(command)
     second.name = name
+    second.short_help = f"The same as {command.name}"
     return second
 
 

@@ -76,7 +76,8 @@ def pins_for(python: str) -> str:
 
 
 def merge(folder: Path, into: Path) -> None:
-    """Move a tree into another. What both have must be the same, but for the line that says which wheel it was."""
+    """Move a tree into another, the oldest Python's first. What both have must be the same, but for the line that says
+    which wheel it was, and for modules of the stable ABI: those of the oldest do for all."""
     for path in sorted(folder.rglob("*")):
         there = into / path.relative_to(folder)
         if path.is_dir():
@@ -84,7 +85,7 @@ def merge(folder: Path, into: Path) -> None:
         if not there.exists():
             there.parent.mkdir(parents=True, exist_ok=True)
             path.rename(there)
-        elif path.name != "WHEEL" and not filecmp.cmp(path, there, shallow=False):
+        elif path.name != "WHEEL" and path.suffixes[-2:] != [".abi3", ".so"] and not filecmp.cmp(path, there, shallow=False):
             raise SystemExit(f"{path.relative_to(folder)} is not the same for every Python")
     shutil.rmtree(folder)
 
