@@ -17,8 +17,8 @@ from innclient.completions import completions
 from innclient.failures import Failure, usage
 from innclient.options import (
     Command,
-    Group,
     Settings,
+    alias,
     configure_logs,
     finish,
     global_flags,
@@ -27,6 +27,7 @@ from innclient.options import (
     require_root,
     settings_of,
 )
+from innclient.program import Program, help_verb
 from innerd import __version__
 from innerd import verbs as files_verbs
 from innerd.config import Config, Paths, load, paths_of
@@ -93,7 +94,8 @@ async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) ->
 
 
 @click.group(
-    cls=Group,
+    "innerd",
+    cls=Program,
     params=global_flags(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
@@ -325,7 +327,9 @@ def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:
 
 
 known.readers["innerd"] = _names_in_log
+cli.add_command(alias(new, "init"))
 cli.add_command(completions("innerd", cli))
+cli.add_command(help_verb(cli))
 for command in (
     *files_verbs.VERBS,
     show,

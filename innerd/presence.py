@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, split_endpoint
+from innerd.domain.values import Endpoint, endpoint_of, split_endpoint, stands_for_seen
 
 _RECENT_HANDSHAKE = 180.0  # seconds; WireGuard gives a session up after that
 
@@ -188,8 +188,7 @@ class Presence:
         learned = self.learned(peer)
         if override is None:
             return learned
-        address = endpoint_address(override)
-        if address is None or not address.is_unspecified:
+        if not stands_for_seen(override):
             return override
         if learned is None:
             return None

@@ -29,7 +29,6 @@ from innclient.flags import (
 from innclient.importing import import_innernet
 from innclient.options import (
     Command,
-    Group,
     Settings,
     alias,
     configure_logs,
@@ -41,6 +40,7 @@ from innclient.options import (
     run,
     settings_of,
 )
+from innclient.program import Program, help_verb
 from innerd import __version__
 from innerd.domain.values import parse_interface, shown
 from innerd.wireguard.device import DeviceError
@@ -82,7 +82,8 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 
 
 @click.group(
-    cls=Group,
+    "inn",
+    cls=Program,
     params=global_flags(),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -326,6 +327,7 @@ def _meant(paths: Paths) -> str:
 
 cli.add_command(alias(looking.show, "list"))
 cli.add_command(completions("inn", cli))
+cli.add_command(help_verb(cli))
 cli.add_command(told.events)
 cli.add_command(told.trust)
 cli.add_command(verifying.verify)

@@ -28,7 +28,8 @@ HOSTS = (
     click.option(
         "--dns",
         type=click.Choice(["auto", "resolved", "resolvconf", "hosts", "none"]),
-        help="How names resolve on this host (auto: by what it has).",
+        metavar="MODE",
+        help="How names resolve on this host: auto (by what it has), resolved, resolvconf, hosts, none.",
     ),
     click.option("--log-queries", is_flag=True, help="Log each DNS query that is answered here."),
 )

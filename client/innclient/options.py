@@ -75,12 +75,17 @@ def global_flags() -> list[click.Parameter]:
             "--mtu",
             into="mtu",
             type=click.IntRange(MIN_MTU, MAX_MTU),
+            metavar="N",
             help="MTU (default: what routes carry).",
         ),
         _flag("--no-routing", into="no_routing", is_flag=True, help="Add no route to the network."),
         _flag("-v", "--verbose", into="verbose", count=True, help="Say more; twice for everything."),
         _flag("--log-format", into="log_format", type=click.Choice(["text", "json"]), help="Form of log lines."),
     ]
+
+
+COLUMNS = ["opt_short", "opt_long_metavar", "help"]  # of a table of flags: at 80 columns no flag is cut
+_GLOBAL = {option.name for option in global_flags()}
 
 
 def _read(command: click.Command, context: click.Context, args: list[str]) -> tuple[dict[str, Any], list[Any]]:
@@ -152,15 +157,6 @@ def _all_there(command: click.Command, context: click.Context, args: list[str]) 
         raise click.UsageError(f"{', '.join(missing[:-1])} and {missing[-1]} are missing", context)
 
 
-class Group(click.RichGroup):
-    """The program: options before the verb count once each, as those after it."""
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        if not context.resilient_parsing:
-            once_each(self, context, args)
-        return super().parse_args(context, args)
-
-
 class Command(click.RichCommand):
     """A subcommand: its own options, then the global ones (but for letters that it uses itself)."""
 
@@ -173,6 +169,24 @@ class Command(click.RichCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
         return result
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The verb's own flags, then the global ones; then examples, as they are typed."""
+        from innclient import guide
+
+        formatter.config.options_table_column_types = COLUMNS
+        shared = [option.opts[-1] for option in self.params if option.name in _GLOBAL]
+        formatter.config.option_groups = {
+            "*": [{"name": "Flags", "options": self._own_flags(ctx)}, {"name": "Global flags", "options": shared}]
+        }
+        super().format_options(ctx, formatter)
+        lines = list(guide.example_lines(ctx.find_root().info_name, str(self.name)))
+        if lines:
+            formatter.write("\n".join([" Examples", *lines, ""]))
+
+    def _own_flags(self, context: click.Context) -> list[str]:
+        parameters = [p for p in self.get_params(context) if isinstance(p, click.Option)]
+        return [option.opts[-1] for option in parameters if option.name not in _GLOBAL]
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """As people type: `--wait` with a value or without, the network left out where there is one."""
@@ -197,6 +211,7 @@ def alias(command: click.Command, name: str) -> click.Command:
     """The same command under a second name."""
     second = copy.copy(command)
     second.name = name
+    second.short_help = f"The same as {command.name}"
     return second
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from innerd.domain.values import Address, Range, overlaps, within
+from innerd.domain.values import Address, Range, overlaps, plain, within
 from innerd.wireguard import links
 from innerd.wireguard.links import Route
 
@@ -110,7 +110,7 @@ def _addresses(text: str) -> Iterator[Address]:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return
-    yield getattr(address, "ipv4_mapped", None) or address
+    yield plain(address)
 
 
 def _came_from() -> Address | None:

@@ -1,8 +1,7 @@
 """Builds the Debian package: `make deb`, or `python deploy/debian/build.py [--out FOLDER] [--version VERSION]
 [--compression KIND]`.
 
-A staged tree and dpkg-deb, nothing else. The Python packages come from requirements.txt, by hash, through the pip of a
-throw-away environment of /usr/bin/python3: the interpreter that will run them, and whose ABI they must have.
+A staged tree and dpkg-deb, nothing else. The Python packages that come along are `vendor`'s part.
 """
 
 import argparse
@@ -18,15 +17,12 @@ from email.utils import formatdate, parsedate_to_datetime
 from importlib.metadata import distributions
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-BUILD = ROOT / "build/deb"
-PYTHON = "/usr/bin/python3"
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from vendor import BUILD, HERE, PYTHON, RANGE, ROOT, pip, prune, vendored
+
 PROGRAMS = {"innerd": "innerd.cli", "inn": "innclient.cli"}
 SCRIPTS = ("postinst", "prerm", "postrm")
-# Made for litestar's tests and examples only; never imported by us, and a quarter of the whole.
-UNUSED = ("faker", "polyfactory")
-JUNK = ("bin", "**/__pycache__", "**/tests", "litestar/testing", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/*.h")
+EXAMPLES = ("verify-log.py", "litestream", "prometheus", "grafana/dashboards", "grafana/provisioning")
 
 
 def main() -> None:
@@ -75,50 +71,12 @@ def changelog_head() -> tuple[str, int]:
 
 def place_packages(site: Path) -> None:
     """The pinned packages, and our own wheel."""
-    shutil.copytree(vendored(), site)
+    shutil.copytree(vendored(architecture()), site)
     wheels = BUILD / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels)
     run(pip(), "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", site, *wheels.glob("*.whl"))
     prune(site)
-
-
-def vendored() -> Path:
-    """The packages of requirements.txt, kept between builds as long as it and this file say the same."""
-    pins = (ROOT / "requirements.txt").read_bytes() + Path(__file__).read_bytes()
-    kept = BUILD / f"site-{hashlib.sha256(pins).hexdigest()[:16]}"
-    if not kept.exists():
-        fresh = kept.with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        flags = ("--quiet", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--target")
-        run(pip(), "install", *flags, fresh, "-r", ROOT / "requirements.txt")
-        for name in UNUSED:
-            for folder in fresh.glob(f"{name}*"):
-                shutil.rmtree(folder)
-        prune(fresh)
-        for library in fresh.rglob("*.so*"):
-            run("strip", "--strip-unneeded", library)
-        fresh.rename(kept)
-    return kept
-
-
-def pip() -> Path:
-    """pip under Debian's own interpreter."""
-    environment = BUILD / "pip"
-    if not (environment / "bin/pip").exists():
-        run(PYTHON, "-m", "venv", environment)
-    return environment / "bin/pip"
-
-
-def prune(site: Path) -> None:
-    for pattern in JUNK:
-        for path in list(site.glob(pattern)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for record in [*site.glob("*.dist-info/RECORD"), *site.glob("*.dist-info/direct_url.json")]:
-        record.unlink()  # it names what was pruned; and the build's own folder
-    for folder in sorted((path for path in site.rglob("*") if path.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def place_programs(stage: Path) -> None:
@@ -166,9 +124,10 @@ def place_documents(stage: Path, site: Path, version: str, moment: int) -> None:
         write(documents / page.name, page.read_text(encoding="utf-8"))
     packed_text(documents / "changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
     packed_text(documents / "changelog.Debian.gz", changelog(version, moment).encode())
-    for example in ("verify-log.py", "litestream"):
-        source = ROOT / "deploy" / example
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, make(documents / "examples") / example)
+    for example in EXAMPLES:
+        source, there = ROOT / "deploy" / example, documents / "examples" / example
+        make(there.parent)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, there)
     write(documents / "copyright", copyright_of(site))
     write(stage / "usr/share/lintian/overrides/innerd", (HERE / "lintian-overrides").read_text(encoding="utf-8"))
 
@@ -236,7 +195,7 @@ def place_control(stage: Path, version: str) -> None:
     sums = sorted(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(stage)}" for path in files)  # noqa: S324 - dpkg's format
     size = str(sum(-(-path.stat().st_size // 1024) for path in files))
     text = (HERE / "control.in").read_text(encoding="utf-8")
-    for key, value in {"VERSION": version, "ARCHITECTURE": architecture(), "SIZE": size}.items():
+    for key, value in {"VERSION": version, "ARCHITECTURE": architecture(), "SIZE": size, "PYTHON": RANGE}.items():
         text = text.replace(f"@{key}@", value)
     write(control / "control", text)
     write(control / "md5sums", "\n".join(sums) + "\n")

@@ -4,7 +4,17 @@ from innerd.domain import events as e
 from innerd.domain.commands import AddCidr, CreateNetwork, DeleteCidr, RenameCidr
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, INFRA, ROOT, Cidr, Network
-from innerd.domain.values import Endpoint, Range, assignable, endpoint_address, first_address, overlaps, shown, within
+from innerd.domain.values import (
+    Endpoint,
+    Range,
+    assignable,
+    endpoint_address,
+    first_address,
+    overlaps,
+    plain,
+    shown,
+    within,
+)
 
 Events = tuple[e.AnyEvent, ...]
 
@@ -47,7 +57,7 @@ def create_network(network: Network, command: CreateNetwork) -> Events:
 def can_be_reached(endpoint: Endpoint) -> None:
     """Refuse an endpoint of the coordinator that no peer could reach."""
     address = endpoint_address(endpoint)
-    if endpoint.endswith(":0") or (address is not None and address.is_unspecified):
+    if endpoint.endswith(":0") or (address is not None and plain(address).is_unspecified):
         raise Refused("invalid_endpoint", f"{shown(endpoint)} can't be reached by anybody", "give host:port")
 
 

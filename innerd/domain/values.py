@@ -203,6 +203,22 @@ def endpoint_address(endpoint: Endpoint) -> Address | None:
         return None
 
 
+def plain(address: Address) -> Address:
+    """What an address is to be judged as: an IPv4 address that is written as an IPv6 one (::ffff:0:0/96) is the IPv4
+    address. Python's own answers for such a one differ by release."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+_UNSPECIFIED: frozenset[Address] = frozenset({IPv4Address(0), IPv6Address(0)})
+
+
+def stands_for_seen(endpoint: Endpoint) -> bool:
+    """Whether an endpoint has an address in the place of which the one that was seen is to be taken: 0.0.0.0 or ::, and
+    no other spelling."""
+    return endpoint_address(endpoint) in _UNSPECIFIED
+
+
 def version_of(endpoint: Endpoint) -> int:
     """4 or 6: by what IP an endpoint is reached. A domain counts as 4 until it is looked up. Asked for thousands of
     peers at a time, so it looks no further than at the bracket that canonical text begins with."""
@@ -229,24 +245,23 @@ def can_be_tried(endpoint: Endpoint, overlay: Range | None) -> bool:
     address, port = endpoint_address(endpoint), split_endpoint(endpoint)[1]
     if address is None or not port:
         return False
-    plain = getattr(address, "ipv4_mapped", None) or address
-    odd = plain.is_loopback or plain.is_multicast or plain.is_unspecified or plain.is_link_local
-    broadcast = plain == IPv4Address("255.255.255.255")
-    return not (odd or broadcast or (overlay is not None and plain in overlay))
+    address = plain(address)
+    odd = address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local
+    broadcast = address == IPv4Address("255.255.255.255")
+    return not (odd or broadcast or (overlay is not None and address in overlay))
 
 
 def parse_own_endpoint(text: str, overlay: Range | None = None) -> Endpoint:
     """Where a peer says that it may be reached: an address, at which it can be tried, and never a name, as others would
     have to ask whose answers it likes. An unspecified one stands for the address that is seen of it (innernet's)."""
     endpoint = parse_endpoint(text)
-    address = endpoint_address(endpoint)
-    if address is None:
+    if endpoint_address(endpoint) is None:
         raise Refused(
             "invalid_endpoint",
             f"{shown(text)} is a name, and a peer is reached at an address",
             "write address:port; an administrator may give a peer a name (PATCH /v1/admin/peers/ID)",
         )
-    seen = address.is_unspecified and split_endpoint(endpoint)[1] != 0
+    seen = stands_for_seen(endpoint) and split_endpoint(endpoint)[1] != 0
     if not seen and not can_be_tried(endpoint, overlay):
         raise Refused(
             "invalid_endpoint",

@@ -62,6 +62,7 @@ UNREACHABLE = {
     "port 0": "192.0.2.1:0",
     "unspecified IPv4": "0.0.0.0:51820",
     "unspecified IPv6": "[::]:51820",
+    "unspecified IPv4, mapped": "[::ffff:0:0]:51820",
     "domain with port 0": "example.com:0",
 }
 
