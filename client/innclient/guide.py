@@ -295,8 +295,8 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
 def examples(program: str, verb: str) -> tuple[tuple[str, str], ...]:
     """What to do and what to type, twice; nothing of a verb that there is not."""
     name = ALIASES.get(verb, verb)
-    found = _EXAMPLES.get(f"{program} {name}") or _EXAMPLES.get(name, ())
-    return tuple((said, typed.replace("@", program)) for said, typed in found)
+    found = _EXAMPLES.get(f"{program} {name}") or _EXAMPLES.get(name)
+    return tuple((said, typed.replace("@", program)) for said, typed in found or ())
 
 
 def example_lines(program: str, verb: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from click import exceptions as click_exceptions
 
 from innclient import here, known
 from innclient.failures import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
-from innclient.terminal import make_whole
+from innclient.stdio import make_whole
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU, BackendName
 
 T = TypeVar("T")

@@ -1,41 +1,13 @@
 """Text that may come from elsewhere, as a terminal may be given it: nothing in it moves the cursor, colours, hides or
 turns around what stands beside it. What prints calls this, and nobody else has to."""
 
-import codecs
-import os
-import sys
 import unicodedata
-from io import TextIOWrapper
 from typing import Any
 
 import msgspec
 
 # Controls, format characters (bidirectional ones, tags), halves of a character, ends of lines and paragraphs.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-_PLAIN = {"\u25c9": "*", "\u25ef": "o"}  # our own marks, where there is no better
-
-
-def make_whole() -> None:
-    """Streams that take whatever is written: those that were closed lead nowhere, and what a terminal of few letters
-    (ASCII, Latin-1) has no sign for is spelled as JSON does."""
-    codecs.register_error("spelled", _spelled)
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        stream = getattr(sys, name)
-        if stream is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nowhere, number)  # or a file that is opened later would be written to
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-        elif mode == "w" and isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="spelled")
-
-
-def _spelled(error: UnicodeError) -> tuple[str, int]:
-    """An error handler (codecs.register_error)."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    signs = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(sign) or _json_escape(sign) for sign in signs), error.end
 
 
 def printable(text: str) -> str:
@@ -53,11 +25,11 @@ def json_text(content: Any, indent: int | None = None) -> str:
         return text
     # A raw end of a line is the format's own: in strings it is escaped already.
     return "".join(
-        _json_escape(sign) if sign != "\n" and unicodedata.category(sign) in _UNSEEN else sign for sign in text
+        json_escape(sign) if sign != "\n" and unicodedata.category(sign) in _UNSEEN else sign for sign in text
     )
 
 
-def _json_escape(sign: str) -> str:
+def json_escape(sign: str) -> str:
     """RFC 8259 section 7: UTF-16, so what lies beyond the first 65,536 characters takes two."""
     units = sign.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
