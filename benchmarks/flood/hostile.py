@@ -262,7 +262,10 @@ class Hostile:
         counts: Counter[str] = Counter()
         seconds = time.monotonic() - self._began
         for worker, pipe, _ in self._workers:
-            counts += pipe.recv()
+            try:
+                counts += pipe.recv()
+            except EOFError:
+                counts["workers that ended"] += 1
             worker.join(5)
             if worker.is_alive():
                 worker.kill()
