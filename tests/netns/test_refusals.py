@@ -1,5 +1,7 @@
 """What a host can lack or have too much of: each gets its error with its status and code, and changes nothing."""
 
+import signal
+
 import pytest
 
 from tests.netns import steps
@@ -57,8 +59,8 @@ def test_what_was_made_for_a_service_that_is_refused_goes_again(founded: Host) -
 
     founded.run("innerd", "list-peers", NETWORK)  # and the log is nobody's
     config.write_text(config.read_text().replace("9586", "9587"))
-    steps.serve(founded).terminate()
-    wait_for(lambda: not founded.pids("innerd serve"), "innerd to stop")
+    steps.serve(founded)
+    steps.kill(founded, "innerd serve", signal.SIGTERM)
     config.write_text(config.read_text().replace("9587", "9586"))
     assert refused(founded, *SERVE) == (6, "port_in_use")
     founded.run("ip", "link", "show", NETWORK)  # it was there before, and peers may use it
