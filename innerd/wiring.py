@@ -276,7 +276,23 @@ class Coordinator:
     # -- start and stop -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Interface, device, sockets. Raises DeviceError."""
+        """Interface, device, sockets. Where one of them can't be had, what was made for it goes again. Raises
+        DeviceError."""
+        was_there = await asyncio.to_thread(self._backend.exists, self._interface)
+        try:
+            await self._start()
+        except BaseException:
+            if self._listeners:
+                self._paths.socket.unlink(missing_ok=True)
+            if not was_there:
+                await asyncio.to_thread(self._take_away)
+            raise
+
+    def _take_away(self) -> None:
+        keys, home = (self._opened.config.private_key,), self._paths.database
+        ownership.release(self._backend, self._interface, ownership.COORDINATOR, keys, home)
+
+    async def _start(self) -> None:
         await asyncio.to_thread(self._bring_up)
         await self._sync.sync()
         self._sync.remade = self._bind

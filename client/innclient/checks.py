@@ -36,6 +36,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     text: str
     fix: str | None = None
     status: int = SYSTEM
+    network: str | None = None  # None: of the host
 
 
 def ok(check: str, text: str) -> Finding:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, endpoints, here, hostsfile, looking, told, verifying
+from innclient import config, coordinated, endpoints, here, hostsfile, looking, told, verifying
 from innclient.admin import ask, cidrs, peers, records, render, reports
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
@@ -133,9 +133,9 @@ def install(
     settings = settings_of(context)
     if name is not None and default_name:
         raise usage("--name and --default-name exclude each other")
+    invited, values = invitation.read(invite)  # first: what is wrong with it, nobody needs to be root to hear
     require_root("inn install")
     configure_logs(settings)
-    invited, values = invitation.read(invite)
     if name is None and not default_name:
         name = ask.text("Interface name", "--name or --default-name", invited.interface.network_name, parse_interface)
     interface = name or invited.interface.network_name
@@ -196,7 +196,8 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
     require_root("inn up")
     names = interfaces or tuple(installed(settings))
     if not names:
-        raise not_found("network_not_found", "no network is installed here", "inn install INVITATION joins one")
+        hint = "inn install INVITATION joins one"
+        raise coordinated.instead(not_found("network_not_found", "no network is installed here", hint))
     configure_logs(settings, more=1 if daemon else 0)
     if daemon:
         raise_file_limit()
@@ -297,7 +298,8 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     require_root("inn uninstall")
     paths = paths_of(settings, interface)
     if not paths.config.exists() and not paths.data.exists():
-        raise not_found("network_not_found", f'there is no network "{interface}" here', _meant(paths))
+        missing = not_found("network_not_found", f'there is no network "{interface}" here', _meant(paths))
+        raise coordinated.instead(missing, interface)
     ask.confirm(f'Leave "{interface}"? Its key is lost with it: an administrator must add a new peer.', yes=yes)
     hosts = Path("/etc/hosts")
     private_keys: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from innclient import files, here, toml
+from innclient import coordinated, files, here, toml
 from innclient.failures import USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
 from innclient.resolver import Wish
@@ -125,11 +125,10 @@ def load(paths: Paths) -> Loaded:
         files.check_private(paths.config)
         config = toml.read(paths.config, Config)
     except FileNotFoundError:
-        raise not_found(
-            "network_not_found",
-            f'there is no network "{paths.interface}" here ({paths.config})',
-            here.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn install INVITATION joins one"),
-        ) from None
+        what = f'there is no network "{paths.interface}" here ({paths.config})'
+        meant = here.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn install INVITATION joins one")
+        missing = not_found("network_not_found", what, meant)
+        raise coordinated.instead(missing, paths.interface) from None
     try:
         for text in config.agent.exclude_nat_candidates:
             parse_range(text)

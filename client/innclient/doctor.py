@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx2
 import rich_click as click
+from msgspec.structs import replace
 
-from innclient import checks, config
+from innclient import checks, config, coordinated
 from innclient.admin import render
 from innclient.agent import disk, stream
 from innclient.agent.door import ask_agent
@@ -40,9 +41,11 @@ def diagnose(settings: Settings, names: Iterable[str]) -> list[Finding]:
     interfaces = list(names)
     if not interfaces:
         found += tried("wireguard", checks.wireguard, "inn-doctor", settings.backend)
-        found.append(ok("networks", "no network is installed here: inn install INVITATION joins one"))
+        coordinating = coordinated.networks()
+        what = f"{coordinated.sentence(coordinating)}: see innerd doctor {coordinating[0]}" if coordinating else None
+        found.append(ok("networks", what or "no network is installed here: inn install INVITATION joins one"))
     for name in interfaces:
-        found += _of_interface(settings, paths_of(settings, name))
+        found += [replace(finding, network=name) for finding in _of_interface(settings, paths_of(settings, name))]
     return found
 
 
@@ -184,10 +187,15 @@ def _ways(paths: Paths) -> Iterator[Finding]:
 
 
 def report(context: click.Context, settings: Settings, found: list[Finding]) -> None:
-    """Say what was found; the exit status is that of the first thing that failed."""
+    """Say what was found, under each network's name where there are some; the exit status is that of the first thing
+    that failed."""
     if settings.as_json:
         render.document({"checks": found})
+    are_many, network = len({finding.network for finding in found} - {None}) > 1, None
     for finding in [] if settings.as_json else found:
+        if are_many and finding.network != network:
+            network = finding.network
+            render.line(f"{network}:")
         word, colour = _MARKS[finding.state]
         render.line(render.Styled(f"{word:{_WIDTH}}", colour), f" {finding.check}: {finding.text}")
         if finding.fix:

@@ -19,7 +19,7 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
-from innclient import config, consent, files, overlap, toml
+from innclient import config, consent, coordinated, files, overlap, toml
 from innclient.agent import stream
 from innclient.agent.tunnel import Tunnel
 from innclient.config import AgentSection, Paths
@@ -61,6 +61,9 @@ def check_free(paths: Paths) -> None:
             f"if it is the one that you mean, it is joined: inn up -d {paths.interface}; else install under another "
             "name (--name), or uninstall that one",
         )
+    if coordinated.here(paths.interface):
+        what = f"{coordinated.sentence([paths.interface])}: it is in that network already"
+        raise Failure(REFUSED, "already_installed", what, "innerd is its command here; install on another machine")
 
 
 def agree(

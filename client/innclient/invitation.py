@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from innclient import toml
 from innclient.failures import INVITATION, Failure
+from innclient.options import require_root
 from innerd.domain.claims import parse_suffix
 from innerd.domain.errors import Refused
 from innerd.domain.values import (
@@ -123,6 +124,8 @@ def read(path: Path) -> tuple[Invitation, Parsed]:
     except FileNotFoundError:
         raise Failure(INVITATION, "invitation_unreadable", f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, PermissionError):
+            require_root(f"reading {path}")
         raise Failure(INVITATION, "invitation_unreadable", f"{path} can't be read: {error}") from None
     invitation = toml.parse(text, Invitation, str(path), "invitation_unreadable", INVITATION)
     try:

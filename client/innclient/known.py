@@ -12,7 +12,12 @@ from innclient.failures import not_found
 from innclient.here import installed, interface_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from innclient.options import Settings
+    from innerd.wire.ours import NetworkJson
+
+_ALL_PEERS = "names.json"
 
 _NETWORKS = {"network", "interface", "interfaces"}
 _PEERS = {"peer", "other"}
@@ -70,11 +75,36 @@ def _names(ctx: click.Context, what: str) -> Iterable[str]:
     return readers[ctx.obj.program](ctx.obj, network, what)
 
 
+def remember(settings: "Settings", network: str, seen: "NetworkJson | None") -> None:
+    """The names of all peers, as a verb of an administrator was told them: the disabled and invited ones, whom nobody
+    else hears of, are whom some verbs are for."""
+    folder = settings.data_dir / network
+    if settings.program != "inn" or seen is None or not folder.is_dir():
+        return
+    import json
+
+    from innclient import files
+
+    told = json.dumps(sorted(peer.name for peer in seen.peers)).encode()
+    with contextlib.suppress(OSError):
+        if _all_peers(folder) != told:
+            files.write_atomically(folder / _ALL_PEERS, told)
+
+
+def _all_peers(folder: "Path") -> bytes:
+    try:
+        return (folder / _ALL_PEERS).read_bytes()
+    except OSError:
+        return b"[]"
+
+
 def _from_netmap(settings: "Settings", network: str, what: str) -> Iterable[str]:
     import json
 
-    told: dict[str, Any] = json.loads((settings.data_dir / network / "netmap.json").read_bytes())
-    return [entry["name"] for entry in told[what]]
+    folder = settings.data_dir / network
+    told: dict[str, Any] = json.loads((folder / "netmap.json").read_bytes())
+    more = json.loads(_all_peers(folder)) if what == "peers" else []
+    return [*(entry["name"] for entry in told[what]), *more]
 
 
 # How a program knows the peers and CIDRs of a network; innerd adds its own.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from innclient import config
+from innclient import config, coordinated
 from innclient.admin import render, reports
 from innclient.admin.verb import CONNECT
 from innclient.failures import REFUSED, TRUST, Failure
@@ -37,6 +37,9 @@ def show(context: click.Context, interface: str | None = None, short: bool = Fal
         return
     if not views:
         render.line("No network is installed here.")
+        if coordinating := coordinated.networks():
+            what = coordinated.sentence(coordinating)
+            render.line(f"T{what[1:]}: see innerd show {coordinating[0]}.")
     for view in views:
         rendering.as_text(view, short=short, tree=tree, whole_keys=settings.verbose > 0)
 

@@ -22,12 +22,14 @@ from innerd.wire import ours
 
 @get("/v1/network", operation_id="Network", summary="Everything, at the newest revision or as it was (at)")
 async def network(request: Asgi, services: Wired) -> Response[bytes]:
-    view, soft = services.writer.view, services.presence
+    view: View = services.writer.view
+    soft: Presence | None = services.presence
     at = request.query_params.get("at")
     if at is not None:
         revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
-        view, soft = View.of(await services.history.at(revision)), Presence()  # none was kept
-    shown = ours.network_json(view, soft, services.clock(), services.internal_endpoint, services.suffix)
+        view, soft = View.of(await services.history.at(revision)), None  # none was kept
+    now, serving = services.clock(), services.is_serving
+    shown = ours.network_json(view, soft, now, services.internal_endpoint, services.suffix, is_serving=serving)
     return json(shown, view.network.revision)
 
 

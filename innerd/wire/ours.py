@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from innerd.domain.network import Association, Cidr, Network, Peer
+from innerd.domain.network import COORDINATOR, Association, Cidr, Network, Peer
 from innerd.domain.records import full, shown_value
 from innerd.domain.visibility import View
 from innerd.domain.why import Reason
@@ -80,7 +80,7 @@ class NetworkPeer(Struct, kw_only=True):
     invite_expires: int | None
     endpoint: str | None  # override
     learned_endpoint: str | None
-    is_online: bool
+    is_online: bool | None  # None: of the past, nobody knows
     last_handshake: float | None
     applied: int | None  # the revision that its device is known to match
 
@@ -259,7 +259,10 @@ _WHY = {
 }
 
 
-def network_json(view: View, presence: SoftState, now: float, internal_endpoint: str, suffix: str) -> NetworkJson:
+def network_json(
+    view: View, presence: SoftState | None, now: float, internal_endpoint: str, suffix: str, *, is_serving: bool = False
+) -> NetworkJson:
+    """`presence` is None for a network as it was; `is_serving`: whether the coordinator is one that peers can reach."""
     network = view.network
     counts: dict[int, int] = {}
     for peer in network.peers.values():
@@ -272,7 +275,7 @@ def network_json(view: View, presence: SoftState, now: float, internal_endpoint:
         revision=network.revision,
         internal_endpoint=internal_endpoint,
         suffix=suffix,
-        peers=[_peer(view, network.peers[n], presence, now) for n in sorted(network.peers)],
+        peers=[_peer(view, network.peers[n], presence, now, is_serving) for n in sorted(network.peers)],
         cidrs=[_cidr(view, network.cidrs[n], counts.get(n, 0)) for n in sorted(network.cidrs)],
         associations=[_association(view, network.associations[n]) for n in sorted(network.associations)],
         records=records_json(network),
@@ -295,7 +298,8 @@ def records_json(network: Network) -> list[NetworkRecord]:
     return sorted(found, key=lambda record: record.id)
 
 
-def _peer(view: View, peer: Peer, presence: SoftState, now: float) -> NetworkPeer:
+def _peer(view: View, peer: Peer, presence: SoftState | None, now: float, is_serving: bool) -> NetworkPeer:
+    is_here = is_serving and peer.id == COORDINATOR
     return NetworkPeer(
         id=peer.id,
         name=peer.name,
@@ -307,10 +311,10 @@ def _peer(view: View, peer: Peer, presence: SoftState, now: float) -> NetworkPee
         is_redeemed=peer.is_redeemed,
         invite_expires=peer.invite_expires,
         endpoint=peer.endpoint,
-        learned_endpoint=presence.learned(peer.id),
-        is_online=presence.is_online(peer.id, now),
-        last_handshake=presence.handshake(peer.id),
-        applied=presence.applied(peer.id),
+        learned_endpoint=None if presence is None else presence.learned(peer.id),
+        is_online=None if presence is None else is_here or presence.is_online(peer.id, now),
+        last_handshake=None if presence is None else presence.handshake(peer.id),
+        applied=None if presence is None else presence.applied(peer.id),
     )
 
 

@@ -53,6 +53,18 @@ async def test_the_network_as_it_was_is_told_too(w: World, at: str) -> None:
     assert ("tama" in [peer["name"] for peer in shown["peers"]]) == (at != "10")
 
 
+async def test_of_the_past_nobody_says_who_was_online(w: World) -> None:
+    shown = (await ask(w, "ryo", "GET", "/v1/network?at=10")).json()["peers"]
+    assert {(p["is_online"], p["last_handshake"], p["learned_endpoint"], p["applied"]) for p in shown} == {(None,) * 4}
+
+
+@pytest.mark.parametrize("is_serving", [True, False])
+async def test_a_coordinator_that_serves_is_online(w: World, is_serving: bool) -> None:
+    w.services.is_serving = is_serving
+    shown = (await ask(w, "ryo", "GET", "/v1/network")).json()["peers"]
+    assert [peer["is_online"] for peer in shown if peer["name"] == "innernet-server"] == [is_serving]
+
+
 async def test_why_two_peers_see_each_other_is_told(w: World) -> None:
     assert (await ask(w, "ryo", "GET", "/v1/why?a=mari&b=tama")).status == 200
     assert (await ask(w, "mari", "GET", "/v1/why?a=mari&b=ryo")).status == 200

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import innclient.cli
-from innclient import invitation
+from innclient import invitation, known
 from innclient.agent.tunnel import Tunnel
+from innclient.options import Settings
 from innerd.wireguard.memory import MemoryBackend
 from tests.client.commands import Done, Host
 from tests.client.support import paths_in, write_config
@@ -150,3 +151,18 @@ async def test_an_invitation_that_is_good_for_no_time_is_refused(kermpany: World
         done = await inn("add-peer", INTERFACE, *given, "--save-config", str(tmp_path / "nami.toml"))
     assert (done.status, done.code) == (2, "invalid_duration")
     assert not (tmp_path / "nami.toml").exists()
+
+
+async def test_a_shell_is_offered_the_disabled_too_once_an_administrator_has_looked(
+    kermpany: World, tmp_path: Path
+) -> None:
+    data = paths_in(tmp_path).data
+    data.mkdir(parents=True)
+    async with inn_of(kermpany, "ryo", tmp_path) as inn:
+        done = await inn("disable-peer", INTERFACE, "--name", "mari", "--yes")
+    assert (done.status, done.err) == (0, "")
+    (data / "netmap.json").write_text('{"peers": [{"name": "ryo"}], "cidrs": []}')
+    settings = Settings("inn", "/etc/inn", str(tmp_path / "lib"), "/run/inn")
+    assert {"mari", "ryo", "oven"} <= set(known.readers["inn"](settings, INTERFACE, "peers"))
+    (data / "names.json").unlink()
+    assert list(known.readers["inn"](settings, INTERFACE, "peers")) == ["ryo"]

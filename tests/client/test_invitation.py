@@ -1,5 +1,6 @@
 """Invitations: innernet's own file is read, ours comes back as written, and anything else ends with status 8."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from innclient import invitation
 from innclient.failures import INVITATION, Failure
 from innclient.invitation import InterfaceSection, Invitation, ServerSection
+from tests.client.commands import Host
 from tests.world import key, private_key
 
 INNERNETS = f"""\
@@ -134,3 +136,13 @@ def test_no_error_shows_the_private_key(file: Path) -> None:
     with pytest.raises(Failure) as failed:
         invitation.read(_written(file, edited(private_key("temporary"), private_key("temporary")[:-4])))
     assert private_key("temporary")[:20] not in failed.value.message
+
+
+def test_what_is_wrong_with_an_invitation_is_told_to_who_is_not_root_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torn.toml").write_text("[interface]\nnetwork-na")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for name in ("torn.toml", "nosuch.toml"):
+        done = Host(tmp_path, "inn")("install", str(tmp_path / name), "--default-name")
+        assert (done.status, done.code) == (8, "invitation_unreadable")

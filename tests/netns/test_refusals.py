@@ -1,10 +1,12 @@
 """What a host can lack or have too much of: each gets its error with its status and code, and changes nothing."""
 
+import signal
+
 import pytest
 
 from tests.netns import steps
 from tests.netns.conftest import Kermpany
-from tests.netns.lab import Host, Lab
+from tests.netns.lab import Host, Lab, wait_for
 from tests.netns.steps import NETWORK
 
 SERVE = ("innerd", "serve", NETWORK)
@@ -40,10 +42,28 @@ def test_a_port_in_use(founded: Host) -> None:
 
 
 def refused_when_bound(host: Host) -> tuple[int, str]:
-    from tests.netns.lab import wait_for
-
     wait_for(lambda: "51820" in host.run("ss", "-lnu"), "the port to be taken")
     return refused(host, *SERVE)
+
+
+def test_what_was_made_for_a_service_that_is_refused_goes_again(founded: Host) -> None:
+    config = founded.path(f"/etc/innerd/{NETWORK}.toml")
+    assert "[metrics]" in config.read_text()
+    config.write_text(config.read_text().replace("[metrics]", '[metrics]\nlisten = "127.0.0.1:9586"'))
+    founded.start("python3", "-c", "import socket,time; s=socket.create_server(('127.0.0.1',9586)); time.sleep(99)")
+    wait_for(lambda: "9586" in founded.run("ss", "-lnt"), "the port to be taken")
+    assert refused(founded, *SERVE) == (6, "port_in_use")
+    assert founded.ask("ip", "link", "show", NETWORK).returncode != 0
+    assert founded.pids("wireguard-go") == []
+    assert not founded.path(f"/run/innerd/{NETWORK}.sock").exists()
+
+    founded.run("innerd", "list-peers", NETWORK)  # and the log is nobody's
+    config.write_text(config.read_text().replace("9586", "9587"))
+    steps.serve(founded)
+    steps.kill(founded, "innerd serve", signal.SIGTERM)
+    config.write_text(config.read_text().replace("9587", "9586"))
+    assert refused(founded, *SERVE) == (6, "port_in_use")
+    founded.run("ip", "link", "show", NETWORK)  # it was there before, and peers may use it
 
 
 def test_an_interface_of_that_name_that_is_somebody_elses(founded: Host) -> None:

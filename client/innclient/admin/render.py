@@ -140,7 +140,8 @@ def tree(network: NetworkJson, peers: bool = True) -> None:
             for peer in by_address(p for p in network.peers if p.cidr == cidr.name):
                 note = state_of(peer, time.time())
                 flags = ", admin" if peer.is_admin else ""
-                line("  " * (depth + 1) + f"| {'◉' if peer.is_online else '◯'} {peer.ip}: {peer.name} ({note}{flags})")
+                online = {True: "◉ ", False: "◯ ", None: ""}[peer.is_online]
+                line("  " * (depth + 1) + f"| {online}{peer.ip}: {peer.name} ({note}{flags})")
 
     for cidr in network.cidrs:
         if cidr.parent is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from innclient import known
 from innclient.admin import ask, render, waiting
 from innclient.failures import REFUSED, UNREACHABLE, Failure, not_found, usage
 from innclient.options import WAIT, Command, Settings, json_flag, run, settings_of
@@ -43,6 +44,11 @@ class Call:
         self._network: NetworkJson | None = None
         self._used: list[NetworkPeer | NetworkCidr] = []  # what a change is decided on
         self._foreseen: Diff | None = None  # what was told that it would do
+
+    @property
+    def looked_at(self) -> NetworkJson | None:
+        """The network, if the verb had to look at it."""
+        return self._network
 
     async def network(self) -> NetworkJson:
         if self._network is None:
@@ -227,6 +233,7 @@ def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Ca
                 async with connect(settings, network) as api:
                     call = Call(api, as_json=settings.as_json, dry_run=dry_run, yes=yes, wait=wait)
                     await body(call, **own)
+                    known.remember(settings, network, call.looked_at)
                     await call.finish()
 
             run(main())
