@@ -15,6 +15,7 @@ _SAID = {
     "device": "THE DEVICE IS NOT AS IT SHOULD BE: ",
     "clock": "THE CLOCK CAN'T BE BELIEVED: ",
     "rewound": "THE LOG WAS REWOUND: ",
+    "twins": "A KEY IS ON TWO MACHINES: ",
     "dns": "DNS IS NOT SERVED: ",
     "hosts": "THE HOSTS FILE IS NOT AS IT SHOULD BE: ",
 }
@@ -27,7 +28,9 @@ def headline(writer: Writer, presence: Presence, troubles: list[Trouble]) -> str
     return "; ".join((well, *(_SAID[trouble.kind] + trouble.text for trouble in troubles)))
 
 
-def troubles(writer: Writer, clock: Clock, hub: Hub, sync: DeviceSync | None = None) -> Iterator[Trouble]:
+def troubles(
+    writer: Writer, clock: Clock, hub: Hub, presence: Presence, sync: DeviceSync | None = None
+) -> Iterator[Trouble]:
     """What is wrong, the worst first. `sync`: where there is a device."""
     upkeep = writer.upkeep
     if upkeep.trouble is not None:
@@ -40,6 +43,19 @@ def troubles(writer: Writer, clock: Clock, hub: Hub, sync: DeviceSync | None = N
     if clock.trouble is not None:
         hint = "set the clock right (chrony); until then no invitation ends for good"
         yield Trouble(kind="clock", code="clock_set", text=clock.trouble, hint=hint)
+    yield from _twins(writer, presence)
+
+
+def _twins(writer: Writer, presence: Presence) -> Iterator[Trouble]:
+    """Peers whose key is on two machines."""
+    for number, endpoints in presence.all_twins().items():
+        peer = writer.network.peers.get(number)
+        if peer is not None:
+            text = f"{peer.name} is seen at {' and '.join(endpoints)} in turns: two machines have its key"
+            hint = (
+                "give one a peer of its own (inn uninstall there, innerd add-peer); disable it if the copy is a thief's"
+            )
+            yield Trouble(kind="twins", code="key_shared", text=text, hint=hint)
 
 
 def _rewound(writer: Writer, hub: Hub) -> Trouble:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint, stands_for_seen
+from innerd.twins import Twins
 
 _RECENT_HANDSHAKE = 180.0  # seconds; WireGuard gives a session up after that
 
@@ -49,6 +50,7 @@ class Presence:
         self.stirred: Callable[[], None] = lambda: None  # told at every change worth telling others
         self.moved: Callable[[int], None] = lambda peer: None  # told of receipts, and of streams that come and go
         self._clock = clock
+        self._twins = Twins()
         self._learned: dict[int, deque[Endpoint]] = {}
         self._online: set[int] = set()  # as it was told last
         self._changed: set[int] = set()
@@ -79,6 +81,7 @@ class Presence:
             self.worth_keeping.add(peer)
         if seen.endpoint is not None and (before is None or before.endpoint != seen.endpoint):
             self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
+            self._twins.moved(peer, seen.endpoint, self._clock())
             self._stir(peer)
         self._note_online(peer)
 
@@ -143,6 +146,7 @@ class Presence:
             self.versions,
         ):
             known.pop(peer, None)
+        self._twins.forget(peer)
         for held in (self.proven, self.streaming, self.recalled, self._online, self._changed):
             held.discard(peer)
         self.worth_keeping.add(peer)
@@ -152,6 +156,14 @@ class Presence:
         """The peers whose soft state changed since the last call."""
         changed, self._changed = self._changed, set()
         return changed
+
+    def twins(self, peer: int) -> tuple[Endpoint, ...]:
+        """Where a peer is seen in turns, as two machines have its key; none where it is one machine."""
+        return self._twins.of(peer, self._clock())
+
+    def all_twins(self) -> dict[int, tuple[Endpoint, ...]]:
+        """The same of all peers, where there are some."""
+        return self._twins.all(self._clock())
 
     def learned(self, peer: int) -> Endpoint | None:
         """Where the peer was seen last."""

@@ -110,7 +110,7 @@ async def opened(
             proof_required=config.admin_proof == "required",
             shared_secret=lambda key: keys.shared_secret(config.private_key, key),
             own_address=address_of(config),
-            troubles=lambda: list(troubles(writer, clock, hub)),
+            troubles=lambda: list(troubles(writer, clock, hub, presence)),
         )
         try:
             yield Opened(config, store, writer, hub, services, clock, keeper)
@@ -256,7 +256,10 @@ class Coordinator:
 
     def _troubles(self) -> list[Trouble]:
         opened = self._opened
-        found = [*troubles(opened.writer, opened.clock, opened.hub, self._sync), *self._answering.troubles()]
+        found = [
+            *troubles(opened.writer, opened.clock, opened.hub, opened.services.presence, self._sync),
+            *self._answering.troubles(),
+        ]
         return found if self._hosts is None else [*found, *self._hosts.troubles()]
 
     def _bring_up(self) -> list[str]:

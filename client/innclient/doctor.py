@@ -161,6 +161,9 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         return
     if status.forked or status.refused:
         yield failed("trust", "what is told is not what was pinned", f"inn status {paths.interface}", TRUST)
+    if status.twins:
+        text = f"another machine has this peer's key: it is seen at {' and '.join(status.twins)} in turns"
+        yield failed("key", text, f"on one of the two: inn uninstall {paths.interface}, and an invitation of its own")
     for trouble in (status.device_error, status.disk_error):
         if trouble:
             yield failed("agent", trouble, f"see its log: journalctl -u inn@{paths.interface}")

@@ -134,6 +134,9 @@ def status(view: StatusView, names_work: bool | None = None, overlaps: Iterable[
         line(f"  DISK: {view.disk_error}; what was learned is kept in memory, and lost with the agent")
     if view.device_error:
         line(f"  device: {view.device_error}")
+    if view.twins:
+        line(f"  KEY SHARED: this peer is seen at {' and '.join(view.twins)} in turns: another machine has its key")
+        line(f"    on one of the two: inn uninstall {view.interface}, and an invitation of its own")
     if view.forked:
         line(f"  TRUST BROKEN: {view.forked}")
         line("    nothing of it is applied; ask your administrator, then install anew")

@@ -111,6 +111,7 @@ class Hub:
 
     def _hello(self, peer: Peer, view: View, cursor_hash: str | None) -> Hello:
         return Hello(
+            twins=list(self._presence.twins(peer.id)) or None,
             protocol=PROTOCOL,
             network=view.network.name,
             network_id=view.network.id,

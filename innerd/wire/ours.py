@@ -134,8 +134,8 @@ class RecordContents(Struct, kw_only=True):
 
 class Trouble(Struct, kw_only=True, frozen=True):
     """Something that is wrong with the coordinator now: `kind` is log (nothing can be changed), rewound (peers have
-    seen more of the log than there is), device, clock, dns (names are not answered) or hosts (the coordinator's own
-    hosts file can't be written)."""
+    seen more of the log than there is), device, clock, twins (two machines have one key), dns (names are
+    not answered) or hosts (the coordinator's own hosts file can't be written)."""
 
     kind: str
     code: str

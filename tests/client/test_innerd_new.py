@@ -187,6 +187,13 @@ def test_uninstall_takes_files_and_names_away(host: Host) -> None:
     assert host.refused("uninstall", NETWORK, "--yes") == (4, "network_not_found")
 
 
+def test_uninstall_finishes_what_can_be_done_where_the_hosts_file_is_broken(host: Host) -> None:
+    hosts = installed(host)
+    hosts.write_text(f"127.0.0.1 localhost\n# DO NOT EDIT innernet {NETWORK} BEGIN\n")
+    assert host.refused("uninstall", NETWORK, "--yes") == (6, "hosts_markers")
+    assert list(host.etc.iterdir()) == list(host.lib.iterdir()) == []
+
+
 def test_uninstall_asks_first_and_without_a_terminal_does_nothing(host: Host) -> None:
     installed(host)
     done = host("uninstall", NETWORK)

@@ -20,8 +20,9 @@ from innclient.agent.errands import Errands
 from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
 from innclient.agent.names import NameKeeper, Names
-from innclient.agent.pins import Broken, Pins, trusted
+from innclient.agent.pins import Broken, Pins, fields, trusted
 from innclient.agent.reporting import Reporter
+from innclient.agent.sharing import Sharing
 from innclient.agent.state import KnownPeer, LogForked, Netmap, owned
 from innclient.agent.tunnel import Tunnel
 from innclient.agent.ways import Ways
@@ -76,7 +77,7 @@ class Keeper:
         self.caught_up, self._applying = asyncio.Event(), asyncio.Lock()
         self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
         self._hurry = asyncio.Event()  # reconnect now
-        self.errands = Errands()
+        self.errands, self.sharing = Errands(), Sharing(self._note)
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self.ways = Ways(self)
         self.names = NameKeeper(choices.names, paths, me.ip)
@@ -160,7 +161,7 @@ class Keeper:
             return
         for broken in pins.broken.values():
             if broken != self.pins.broken.get(broken.ip):
-                self._log.error("pinned key changed: not applied", **_fields(broken))
+                self._log.error("pinned key changed: not applied", **fields(broken))
                 text = f"another key is offered for {broken.name} ({broken.ip}): NOT applied ({broken.offered})"
                 self._note("key.refused", f"peer:{broken.peer}", text)
         await self._keep_pins(pins)
@@ -189,7 +190,7 @@ class Keeper:
                         await self._renew_session()
                 self.connected_since = None
                 retry = _FIRST_RETRY if time.monotonic() - began > 10 else min(retry * 2, _LAST_RETRY)
-                if await self._hurried(retry * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter is no secret
+                if await self._hurried(self.sharing.pause(retry) * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter is no secret
                     retry = _FIRST_RETRY
         finally:
             for task in beside:
@@ -299,6 +300,7 @@ class Keeper:
             self._note("log.restored", "log", f"the log was restored from a backup: generation {hello.generation}")
         self.connected_since = time.time()
         self.ways.greeted(hello)
+        self.sharing.told(hello.twins)
         self.trouble = self.forked = None
         self._log.info("connected", revision=hello.head)
         self._note("coordinator.connected", "coordinator", f"connected; the log is at revision {hello.head}")
@@ -402,7 +404,7 @@ class Keeper:
             broken = self.distrusted(who)
             if broken.offered != offered:
                 raise Failure(TRUST, "key_changed", f"{broken.name} offers yet another key now", "look at it again")
-            self._log.warning("a changed key is trusted from now on", **_fields(broken))
+            self._log.warning("a changed key is trusted from now on", **fields(broken))
             text = f"{broken.name} ({broken.ip}): the key {broken.offered} is trusted now, in place of {broken.pinned}"
             self._note("key.trusted", f"peer:{broken.peer}", text)
             await self._keep_pins(trusted(self.pins, broken.ip))
@@ -414,7 +416,3 @@ class Keeper:
             message = f"the key is believed until the agent ends, as it can't be written down: {self.shelf.broken}"
             raise Failure(SYSTEM, "os_error", message, "see to the disk, and trust it again")
         return broken
-
-
-def _fields(broken: Broken) -> dict[str, object]:
-    return {name: getattr(broken, name) for name in ("name", "ip", "pinned", "offered")}

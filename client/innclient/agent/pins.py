@@ -58,3 +58,8 @@ def trusted(pins: Pins, ip: str) -> Pins:
     break stands."""
     offered = PublicKey(pins.broken[ip].offered)
     return Pins({**pins.keys, ip: offered}, {other: broken for other, broken in pins.broken.items() if other != ip})
+
+
+def fields(broken: Broken) -> dict[str, object]:
+    """Of a break, for the log."""
+    return {name: getattr(broken, name) for name in ("name", "ip", "pinned", "offered")}

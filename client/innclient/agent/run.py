@@ -294,6 +294,7 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         trouble=_trouble(keeper),
         shut_out=keeper.core.shut_out,
         forked=keeper.forked,
+        twins=keeper.sharing.at,
         device_error=keeper.device_error,
         disk_error=keeper.shelf.broken or keeper.journal.broken,
         is_admin=me is not None and me.is_admin,

@@ -115,6 +115,7 @@ class StatusView(Struct, kw_only=True):
     own_domain: str = ""  # that names end in, but for a suffix of the hosts file's own
     told_domain: str = ""  # that they end in, as the coordinator says
     head: str = ""  # the log's chain hash at the revision
+    twins: list[Endpoint] = []  # where the coordinator sees this peer in turns: another machine has its key
     shut_out: str | None = None  # disabled or retired, as the coordinator said last
 
 

@@ -1,0 +1,46 @@
+"""Two machines with one key are told from one that moves."""
+
+import pytest
+
+from innclient.agent.sharing import Sharing
+from innerd.domain.values import Endpoint
+from innerd.presence import Observed, Presence
+
+A, B, C = (Endpoint(f"192.0.2.{n}:51820") for n in (1, 2, 3))
+PEER = 3
+
+LIVES: dict[str, tuple[list[tuple[float, Endpoint]], tuple[Endpoint, ...]]] = {
+    "one that stays": ([(0, A)], ()),
+    "one that moves": ([(0, A), (10, B), (20, C)], ()),
+    "one that moves and comes back": ([(0, A), (10, B), (20, A), (30, C)], ()),
+    "two": ([(0, A), (20, B), (40, A), (60, B), (80, A)], (A, B)),
+    "two, slowly": ([(0, A), (150, B), (300, A), (450, B), (600, A)], ()),
+    "two, a while ago": ([(0, A), (20, B), (40, A), (60, B), (80, A), (500, A)], ()),
+}
+
+
+@pytest.mark.parametrize(("moves", "twins"), LIVES.values(), ids=LIVES)
+def test_who_is_seen_at_two_places_in_turns_is_two(
+    moves: list[tuple[float, Endpoint]], twins: tuple[Endpoint, ...]
+) -> None:
+    now = 0.0
+    presence = Presence(lambda: now)
+    for now, endpoint in moves:
+        presence.observe(PEER, Observed(endpoint, now, 0, 0))
+    assert presence.twins(PEER) == twins
+    assert presence.all_twins() == ({PEER: twins} if twins else {})
+    presence.forget(PEER)
+    assert presence.all_twins() == {}
+
+
+def test_a_peer_that_is_told_of_its_twin_says_so_once_and_waits() -> None:
+    notes: list[tuple[str, str, str]] = []
+    sharing = Sharing(lambda *note: notes.append(note))
+    assert sharing.pause(0.2) == 0.2
+    for _ in range(2):
+        sharing.told([A, B])
+    assert sharing.pause(0.2) * 0.5 >= 60  # jitter halves it at most
+    assert [type_ for type_, _, _ in notes] == ["key.shared"]
+    assert f"{A} and {B}" in notes[0][2]
+    sharing.told(None)
+    assert sharing.pause(0.2) == 0.2
