@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from innclient.options import Settings
 
 _NETWORKS = {"network", "interface", "interfaces"}
-_PEERS = {"peer", "other"}
+_PEERS = {"peer", "peers", "other"}
 _CIDRS = {"cidr", "cidr1", "cidr2", "parent"}
 _OF_PEERS = {
     *("rename-peer", "enable-peer", "disable-peer", "delete-peer", "retire-peer"),
