@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 GROUPS: dict[str, click.Group] = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}
 HEAD = """# Command line
 
-Every verb with its arguments, flags and two examples, in the words of `--help`. This page is made from the code; what the
-verbs mean, and who may use them, is in [commands](commands.md).
+Every verb with its arguments, flags and two examples, in the words of `--help`. This page is made from the code; what
+the verbs mean, and who may use them, is in [commands](commands.md).
 
 The global flags stand before the verb or after it, in every verb but `completions`. A letter that a verb uses itself is
 that verb's.
