@@ -26,7 +26,7 @@ _RECENT = 180.0  # seconds
 def diagnose(settings: Settings, paths: Paths, status: Status | Failure) -> Iterator[Finding]:
     """All that can be found out about a network on this host; `status` is what its coordinator says of itself."""
     name = paths.network
-    yield from checks.privileges()
+    yield from checks.privileges(finds_ways=False)
     yield from tried("disk", checks.space, paths.database.parent)
     yield from tried("wireguard", checks.wireguard, name, settings.backend)
     try:

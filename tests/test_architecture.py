@@ -40,5 +40,5 @@ def test_the_wheel_carries_the_migrations(tmp_path: Path) -> None:
 
 
 def test_only_maps_knows_which_persistent_map_we_use() -> None:
-    users = [file for file in SOURCES if "immutables" in file.read_text() and file.name != "maps.py"]
-    assert users == []
+    for library, only in (("immutables", "maps.py"), ("rpds", "tries.py")):
+        assert [file.name for file in SOURCES if library in file.read_text()] == [only]

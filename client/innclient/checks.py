@@ -55,12 +55,13 @@ def unknown(check: str, text: str) -> Finding:
     return Finding(check=check, state="unknown", text=text)
 
 
-def privileges() -> Iterator[Finding]:
+def privileges(*, finds_ways: bool) -> Iterator[Finding]:
+    """What this process may do. Only a peer finds ways through NATs."""
     if has_capability(CAP_NET_ADMIN):
         yield ok("privileges", "CAP_NET_ADMIN is there")
     else:
         yield failed("privileges", "CAP_NET_ADMIN is missing: no interface can be made", "run it as root, or with sudo")
-    if not has_capability(CAP_NET_RAW):
+    if finds_ways and not has_capability(CAP_NET_RAW):
         yield warning(
             "privileges",
             "CAP_NET_RAW is missing: ways between two NATs are not found",
@@ -116,11 +117,15 @@ def broken(error: Exception) -> Finding:
 
 
 def modes(check: str, *paths: Path) -> Iterator[Finding]:
-    """Files with keys are for root alone."""
+    """Files with keys are for root alone. A folder that others may look into (a container's volume is one) holds
+    files that they may not: that is no failure."""
     for path in paths:
-        if path.exists() and path.stat().st_mode & 0o077:
-            mode = path.stat().st_mode & 0o777
-            yield failed(check, f"{path} has mode {mode:04o}: others may read keys", f"chmod go= {path}")
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0
+        fix = f"chmod go= {path}"
+        if path.is_dir() and mode & 0o077 and not mode & 0o022:
+            yield warning(check, f"{path} has mode {mode:04o}: others may see what is called how in it", fix)
+        elif mode & 0o077:
+            yield failed(check, f"{path} has mode {mode:04o}: others may read keys", fix)
 
 
 def interface(

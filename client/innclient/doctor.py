@@ -37,7 +37,7 @@ _WIDTH = 8
 
 def diagnose(settings: Settings, names: Iterable[str]) -> list[Finding]:
     """All that can be found out about this host and some interfaces."""
-    found = [*checks.privileges(), *tried("disk", checks.space, settings.data_dir)]
+    found = [*checks.privileges(finds_ways=True), *tried("disk", checks.space, settings.data_dir)]
     interfaces = list(names)
     if not interfaces:
         found += tried("wireguard", checks.wireguard, "inn-doctor", settings.backend)

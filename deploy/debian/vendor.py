@@ -1,4 +1,4 @@
-"""The Python packages that the Debian package brings: those of requirements.txt, by hash, for every Python that it runs on.
+"""The Python packages that the Debian package brings: those of requirements.txt, by hash, for every Python it runs on.
 
 Compiled modules carry the Python's tag in their names, so those of several Pythons lie side by side in one folder, and
 one package serves Debian 12 (3.11), Ubuntu 24.04 (3.12), Debian 13 (3.13) and Ubuntu 26.04 (3.14). Which Python builds

@@ -1,7 +1,8 @@
 """Writes the man pages from the commands themselves: `python deploy/man/generate.py FOLDER [--release R] [--date D]`.
 
-innerd(8) and inn(8) hold every verb with all its flags; the verbs in `prose.PAGES` have a page of their own too. What
-the commands can't say (files, examples) is in `prose`. Plain man(7) macros, so that no other tool is needed.
+innerd(8) and inn(8) hold every verb with all its flags, in the groups of `--help`; each verb has a page of its own too,
+with the examples of its help. What the commands can't say (files, statuses) is in `prose`. Plain man(7) macros, so that
+no other tool is needed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import prose
 import innclient.cli
 import innerd
 import innerd.cli
+from innclient import guide
 from innclient.options import global_flags
 
 GROUPS: dict[str, click.Group] = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}
@@ -44,9 +46,17 @@ def main() -> None:
 def pages(release: str, date: str) -> dict[str, str]:
     """Every page by its file name."""
     made = {f"{program}.{SECTION}": whole(program, release, date) for program in GROUPS}
-    for title in prose.PAGES:
-        made[f"{title.replace(' ', '-')}.{SECTION}"] = single(title, release, date)
+    for program, group in GROUPS.items():
+        for verb in group.commands:
+            name = guide.ALIASES.get(verb, verb)
+            page = single(f"{program} {verb}", release, date) if name == verb else other(program, name)
+            made[f"{program}-{verb}.{SECTION}"] = page
     return made
+
+
+def other(program: str, verb: str) -> str:
+    """The page of a second name: the first one's."""
+    return f".so man{SECTION}/{program}-{verb}.{SECTION}\n"
 
 
 def whole(program: str, release: str, date: str) -> str:
@@ -61,10 +71,17 @@ def whole(program: str, release: str, date: str) -> str:
         rf"[\fIglobal options\fR] {verb} [\fIarguments\fR] [\fIoptions\fR]",
     ]
     lines += [".SH DESCRIPTION", *paragraphs(group.help or "")]
-    lines += [".SH VERBS", text("Each verb takes the global options too, but for letters that it uses itself.")]
-    for name in sorted(group.commands):
-        lines += [f".SS {synopsis(program, name)}", *paragraphs(group.commands[name].help or "")]
-        lines += options(own_options(group.commands[name]), context)
+    example = f"`{program}-{next(iter(group.commands))}`({SECTION})"
+    lines += [
+        ".PP",
+        text(f"Each verb has a page of its own, with examples, such as {example}, and takes the global options"),
+    ]
+    lines += [text("too, but for letters that it uses itself.")]
+    for title, verbs in guide.GROUPS[program].items():
+        lines.append(f".SH {title.upper()}")
+        for name in verbs:
+            lines += [f".SS {synopsis(program, name)}", *paragraphs(group.commands[name].help or "")]
+            lines += options(own_options(group.commands[name]), context)
     lines += [".SH GLOBAL OPTIONS", text("They may stand before the verb and after it.")]
     lines += options([*global_flags(), *version_flags(group)], context)
     return finished([*lines, *tail(program, program)])
@@ -75,11 +92,11 @@ def single(title: str, release: str, date: str) -> str:
     program, _, verb = title.partition(" ")
     command = GROUPS[program].commands[verb]
     said = command.help or ""
-    short = re.split(r"[.:;?] |\.$", said, maxsplit=1)[0].replace("\n", " ")
+    short = guide.in_one_line(said).rstrip("?")
     lines = [*head(title.replace(" ", "-"), short[0].lower() + short[1:], release, date)]
     lines += [".SH SYNOPSIS", rf"\fB{plain(program)}\fR {synopsis(program, verb)} [\fIoptions\fR]"]
     lines += [".SH DESCRIPTION", *paragraphs(said)]
-    for paragraph in prose.PAGES[title]:
+    for paragraph in prose.PAGES.get(title, ()):
         lines += [".PP", text(paragraph)]
     lines += [".SH OPTIONS", *options(own_options(command), click.Context(command, info_name=verb))]
     lines += [".PP", rf"The global options are in \fB{plain(program)}\fR({SECTION})."]
@@ -136,15 +153,25 @@ def tail(program: str, title: str) -> Iterator[str]:
     yield ".SH EXIT STATUS"
     yield from terms({str(status): said for status, said in prose.STATUSES.items()})
     yield ".SH EXAMPLES"
-    for said, typed in prose.EXAMPLES[title]:
+    shown = [(f"{said}:", typed) for said, typed in guide.examples(*title.split())] if " " in title else []
+    for said, typed in shown or prose.EXAMPLES[title]:
         yield from (".PP", text(said), ".PP", ".in +4n", ".nf", *map(plain_line, typed.split("\n")), ".fi", ".in")
     yield ".SH SEE ALSO"
-    own = [*GROUPS, *(page.replace(" ", "-") for page in prose.PAGES)]
-    named = [f"{page}({SECTION})" for page in own if page != title.replace(" ", "-")]
+    named = [f"{page}({SECTION})" for page in related(program, title)]
     pairs = [entry.partition("(") for entry in [*named, *prose.SEE_ALSO]]
     yield ",\n".join(rf"\fB{plain(name)}\fR({rest}" for name, _, rest in pairs)
     yield ".PP"
     yield text(f"The handbook lies in {prose.DOCUMENTS}: start with README.md there.")
+
+
+def related(program: str, title: str) -> list[str]:
+    """The programs, and the verbs beside a verb in its group."""
+    groups = guide.GROUPS[program].values()
+    beside = [
+        verb for verbs in groups if title.partition(" ")[2] in verbs for verb in verbs if verb not in guide.ALIASES
+    ]
+    own = [*GROUPS, *(f"{program}-{verb}" for verb in beside)]
+    return [page for page in own if page != title.replace(" ", "-")]
 
 
 def terms(said: dict[str, str]) -> Iterator[str]:

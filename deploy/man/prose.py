@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "_RUNTIME_DIR": "Folder of sockets and locks.",
 }
 
-# Program, or program and verb: what to do and what to type.
+# Of the programs: what to do and what to type. Those of the verbs are in their help (innclient.guide).
 EXAMPLES = {
     "innerd": [
         (
@@ -56,33 +56,9 @@ systemctl enable --now innerd@kermpany""",
             "inn add-association kermpany humans servers --dry-run",
         ),
     ],
-    "innerd new": [
-        (
-            "Without a question, for scripts:",
-            """innerd new --network-name kermpany --network-cidr 10.42.0.0/16 \\
-  --external-endpoint vpn.example.com:51820 --listen-port 51820 --json""",
-        ),
-        ("Behind a provider's address that this host does not know:", "innerd new --auto-external-endpoint"),
-    ],
-    "innerd serve": [
-        ("As a service, from now on and after each boot:", "systemctl enable --now innerd@kermpany"),
-        ("In a terminal, saying everything:", "innerd serve kermpany -vv"),
-    ],
-    "inn install": [
-        ("Join, and name the interface as the network:", "inn install ryo.toml --default-name --delete-invite"),
-        (
-            "Join from behind a container bridge whose addresses nobody should be told:",
-            "inn install ryo.toml --exclude-nat-candidates 172.17.0.0/16",
-        ),
-    ],
-    "inn up": [
-        ("Once, for all networks:", "inn up"),
-        ("As a service:", "systemctl enable --now inn@kermpany"),
-    ],
-    "inn doctor": [("What is wrong here:", "inn doctor kermpany"), ("For a monitor:", "inn doctor --json")],
 }
 
-# Verbs with a page of their own, and what there is to say of them.
+# What there is to say of some verbs beside what they say of themselves.
 PAGES = {
     "innerd new": [
         "What is not given as a flag is asked for on a terminal. Nothing that exists is touched: a network of that "

@@ -14,6 +14,7 @@ import click
 
 import innclient.cli
 import innerd.cli
+from innclient import guide
 from innclient.options import global_flags
 from innerd.api.app import describe, routes
 
@@ -21,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 GROUPS: dict[str, click.Group] = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}
 HEAD = """# Command line
 
-Every verb with its arguments and flags, in the words of `--help`. This page is made from the code; what the verbs mean,
-and who may use them, is in [commands](commands.md).
+Every verb with its arguments, flags and two examples, in the words of `--help`. This page is made from the code; what
+the verbs mean, and who may use them, is in [commands](commands.md).
 
 The global flags stand before the verb or after it, in every verb but `completions`. A letter that a verb uses itself is
 that verb's.
@@ -62,6 +63,11 @@ def section(program: str, name: str, command: click.Command) -> Iterator[str]:
     yield "\n```text\n" + " ".join([program, name, *arguments, "[FLAGS]"]) + "\n```\n"
     known = {flag for option in global_flags() for flag in option.opts if flag.startswith("--")}
     yield from table((p for p in command.params if isinstance(p, click.Option) and not known & set(p.opts)), context)
+    if name not in guide.ALIASES:
+        yield "\n```text"
+        for said, typed in guide.examples(program, name):
+            yield from (f"# {said}", typed)
+        yield "```"
 
 
 def table(options: Any, context: click.Context) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The persistent map where `immutables` has no wheel (Python 3.14 and later): its names over the trie of `rpds`.
+"""The persistent map for Python 3.14 and later, where the usual one has no wheel: its names over the trie of `rpds`.
 
 Only what the domain asks of a map is here; `maps` chooses, and a test holds both against each other.
 """

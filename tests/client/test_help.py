@@ -1,9 +1,11 @@
 """Help: every verb in one group, whole at 80 columns, with two examples that are commands; and nothing of it is loaded
 where nobody asks."""
 
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -42,15 +44,30 @@ def test_every_verb_has_two_examples_that_it_takes(program: str, verb: str) -> N
             continue
         assert commands_in(typed), typed
         for name, *words in commands_in(typed):
-            # As the program takes it, up to where the verb would be run.
-            group = PROGRAMS[name]
-            settings = innclient.cli.Settings(name, "/etc", "/lib", "/run")
-            with group.make_context(name, list(words), obj=settings) as context:
-                called, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
-                assert called == guide.ALIASES.get(verb, verb)
-                assert command is not None
-                with command.make_context(called, rest, parent=context):
-                    pass
+            assert taken_by(name, words) == guide.ALIASES.get(verb, verb)
+
+
+def taken_by(program: str, words: list[str]) -> str | None:
+    """The verb that a program calls with these words: all of it but to run it. Raises what click says of bad ones."""
+    group, settings = PROGRAMS[program], innclient.cli.Settings(program, "/etc", "/lib", "/run")
+    with group.make_context(program, list(words), obj=settings) as context:
+        called, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        assert command is not None
+        with command.make_context(called, rest, parent=context):
+            return called
+
+
+PARITY = re.findall(
+    r"^\| `innernet(?:-server)? ([^`]+)` \| `(innerd?|inn) ([^`]+)`",
+    (Path(__file__).parents[2] / "docs/from-innernet.md").read_text(encoding="utf-8"),
+    re.M,
+)
+
+
+@pytest.mark.parametrize(("theirs", "program", "ours"), PARITY, ids=[f"{row[1]} {row[2]}" for row in PARITY])
+def test_what_was_typed_for_innernet_is_taken(theirs: str, program: str, ours: str) -> None:
+    assert theirs == ours
+    assert taken_by(program, shlex.split(ours)) in ours.split()
 
 
 @pytest.mark.parametrize(("program", "verb"), [*VERBS, ("inn", ""), ("innerd", "")])

@@ -149,7 +149,7 @@ OF_INN = {
     ),
     "a folder of keys for everybody": Ailment(
         (shell(MARI, f"chmod 755 /var/lib/inn/{NETWORK}", f"chmod 700 /var/lib/inn/{NETWORK}"),),
-        *("config", "failed", f"/var/lib/inn/{NETWORK} has mode 0755", f"chmod go= /var/lib/inn/{NETWORK}", 6),
+        *("config", "warning", f"/var/lib/inn/{NETWORK} has mode 0755", f"chmod go= /var/lib/inn/{NETWORK}", 0),
     ),
     "a key that the config does not know": Ailment(
         (edited(MARI, CONFIG, "[interface]", "[interfaze]"),), "config", "failed", "interfaze", None, 2

@@ -13,7 +13,7 @@ import pytest
 
 import innclient.cli
 import innerd.cli
-from innclient import failures
+from innclient import failures, guide
 from innclient.options import global_flags
 
 MAN = Path(__file__).parents[2] / "deploy/man"
@@ -68,7 +68,20 @@ def test_every_global_option_and_exit_status_stands_in_both_pages(program: str) 
     assert set(PROSE.STATUSES) == {0, *numbers}
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("program", "verb"), [(p, verb) for p, group in GROUPS.items() for verb in group.commands])
+def test_every_verb_has_a_page_of_its_own_with_two_examples(program: str, verb: str) -> None:
+    if verb in guide.ALIASES:
+        assert PAGES[f"{program}-{verb}.8"] == f".so man8/{program}-{guide.ALIASES[verb]}.8\n"
+        return
+    said = part(f"{program}-{verb}.8", "EXAMPLES")
+    for _, typed in guide.examples(program, verb):
+        assert typed in said
+
+
+OWN = [page for page in PAGES if not PAGES[page].startswith(".so ")]
+
+
+@pytest.mark.parametrize("page", OWN)
 def test_a_page_has_all_the_sections_that_people_look_for(page: str) -> None:
     heads = re.findall(r"^\.SH (.*)$", PAGES[page], re.M)
     assert heads[:3] == ["NAME", "SYNOPSIS", "DESCRIPTION"]
@@ -85,7 +98,7 @@ def test_the_examples_are_commands_that_there_are() -> None:
                 assert flags <= {name for option in verb.params for name in option.opts}, command
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", OWN)
 @pytest.mark.parametrize("tool", ["mandoc", "groff"])
 def test_a_page_is_free_of_what_formatters_warn_of(tmp_path: Path, page: str, tool: str) -> None:
     if shutil.which(tool) is None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -26,24 +27,75 @@ def test_all_that_an_administrator_looks_for_is_in_its_place() -> None:
         "/lib/systemd/system/innerd@.service",
         "/usr/share/man/man8/inn.8.gz",
         "/usr/share/man/man8/innerd-serve.8.gz",
+        "/usr/share/man/man8/inn-add-peer.8.gz",
         "/usr/share/bash-completion/completions/innerd",
         "/usr/share/zsh/vendor-completions/_inn",
         "/usr/share/fish/vendor_completions.d/inn.fish",
         "/usr/share/doc/innerd/copyright",
         "/usr/share/doc/innerd/commands.md",
+        "/usr/share/doc/innerd/examples/prometheus/rules.yml",
+        "/usr/share/doc/innerd/examples/prometheus/prometheus.yml",
+        "/usr/share/doc/innerd/examples/grafana/dashboards/overview.json",
+        "/usr/share/doc/innerd/examples/grafana/provisioning/datasources/innerd.yaml",
     ):
         assert re.search(rf"^-\S+ root/root .* \.{re.escape(path)}$", listed, re.M), path
+
+
+# The Python and the C library of each, as apt-cache policy has them there.
+RELEASES = {
+    "Debian 12": ("3.11.2-1+b1", "2.36-9+deb12u13"),
+    "Debian 13": ("3.13.5-1", "2.41-12"),
+    "Ubuntu 24.04": ("3.12.3-0ubuntu2", "2.39-0ubuntu8"),
+    "Ubuntu 26.04": ("3.14.3-0ubuntu2", "2.43-2ubuntu1"),
+}
+TOO_OLD_OR_NEW = {"Ubuntu 22.04": ("3.10.6-1~22.04", "2.35-0ubuntu3"), "of a Python to come": ("3.15.0-1", "2.45-1")}
+
+
+def is_met(python: str, libc: str) -> bool:
+    """Whether what the package asks of Python and the C library is met; all else that it needs is there everywhere."""
+    have = {"python3": python, "libc6": libc}
+    asked = re.findall(r"(python3|libc6) \((\S+) ([^)]+)\)", run("dpkg-deb", "--field", deb(), "Depends"))
+    compare = ["dpkg", "--compare-versions"]
+    return all(
+        subprocess.run([*compare, have[name], how, than], check=False).returncode == 0 for name, how, than in asked
+    )
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_its_dependencies_are_met_on(release: str) -> None:
+    assert is_met(*RELEASES[release])
+
+
+@pytest.mark.parametrize("release", TOO_OLD_OR_NEW)
+def test_its_dependencies_are_not_met_on(release: str) -> None:
+    assert not is_met(*TOO_OLD_OR_NEW[release])
+
+
+def test_every_python_that_it_may_meet_has_its_compiled_modules() -> None:
+    """Whichever Python it was built with. Of immutables 3.14 has none: there rpds stands in."""
+    modules = re.findall(r"site-packages/(\S+)\.cpython-3(\d+)-\S+\.so$", run("dpkg-deb", "--contents", deb()), re.M)
+    pythons: dict[str, set[int]] = {}
+    for module, minor in modules:
+        pythons.setdefault(module, set()).add(int(minor))
+    own = {name: found for name, found in pythons.items() if not name.startswith(("immutables", "rpds"))}
+    assert own
+    assert all(found == {11, 12, 13, 14} for found in own.values()), own
+    assert pythons["immutables/_map"] == {11, 12, 13}
+    assert pythons["rpds/rpds"] == {14}
 
 
 def test_the_same_sources_make_the_same_package() -> None:
     assert deb("0.1.0-1").read_bytes() == deb().read_bytes()
 
 
-def test_a_clean_debian_installs_it_and_both_commands_work() -> None:
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_a_clean_debian_installs_it_and_both_commands_work(release: str) -> None:
     """Its dependencies come from Debian alone; afterwards nothing is left of it but what was asked to be kept."""
     path = deb()
     shutil.copy(path, "/tmp/innerd-clean.deb")
     said = run(
+        "env",
+        f"RELEASE={release}",
         CLEAN,
         "bash",
         "-ec",
