@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from innerd.domain.errors import Refused
 
-BURST, RATE = 1.0, 0.05  # seconds of the loop that a source may cost at once, and in each second after that
+BURST, RATE = 0.25, 0.05  # seconds of the loop that a source may cost at once, and in each second after that
 CONNECTION = 0.0002  # seconds that one more connection is counted as
 MOST_RUNNING = 4  # requests of a source in progress
 MOST_SEATS, MOST_UNPROVEN = 32, 24  # connections of a source, and those of them that have proved nothing

@@ -60,9 +60,9 @@ def sources(clock: Clock) -> Sources:
 
 def test_time_forgives(sources: Sources, clock: Clock) -> None:
     source = sources.of(MARI)
-    source.charge(0.8)
-    clock.now += 4
-    assert source.cost == pytest.approx(0.8 - 4 * RATE)
+    source.charge(BURST)
+    clock.now += 2
+    assert source.cost == pytest.approx(BURST - 2 * RATE)
     clock.now += 1000
     assert source.cost == 0
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from innerd.domain.values import parse_endpoint
 from innerd.listener import Listener, control_socket
+from innerd.log.lock import take
 from innerd.presence import Observed
 from tests.client.commands import CHANGES, Done, Host
 from tests.client.conftest import NETWORK
@@ -30,7 +32,9 @@ async def innerd(kermpany: World, host: Host) -> AsyncIterator[Innerd]:
     """`innerd` on the coordinator's host, where this world is served."""
     async with kermpany.listening():
         kermpany.services.is_serving = True
-        control = Listener(kermpany.app, control_socket(host.run_dir / f"{NETWORK}.sock"))
+        way = host.run_dir / f"{NETWORK}.sock"
+        lock = take(host.lib / f"{NETWORK}.db", way)  # as who serves a log holds it
+        control = Listener(kermpany.app, control_socket(way))
         await control.start()
 
         async def run(*args: str) -> Done:
@@ -40,6 +44,7 @@ async def innerd(kermpany: World, host: Host) -> AsyncIterator[Innerd]:
             yield run
         finally:
             await control.stop()
+            os.close(lock)
 
 
 async def reports(kermpany: World, name: str, revision: int | None = None, **refused: str) -> None:

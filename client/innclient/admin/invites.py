@@ -26,10 +26,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 several.COORDINATOR = 1
 
 
-def duration(text: str) -> int:
-    """innernet's time strings: a number and one of s, m, h, d, w. Raises Failure."""
+def duration(text: str, *, least: int = 1) -> int:
+    """innernet's time strings, in seconds: a number and one of s, m, h, d, w. Raises Failure."""
     match = re.fullmatch(r"([0-9]{1,12})([smhdw])", text)
-    if match is None or not 0 < int(match[1]) * _UNITS[match[2]] <= 100 * 365 * 86_400:
+    if match is None or not least <= int(match[1]) * _UNITS[match[2]] <= 100 * 365 * 86_400:
         raise usage(f'"{text}" is no time', "write it as 14d, 12h or 30m", "invalid_duration")
     return int(match[1]) * _UNITS[match[2]]
 

@@ -122,7 +122,7 @@ def moment_of(text: str | None) -> str | None:
     now = datetime.now(UTC)
     try:
         if _AGO.fullmatch(text):
-            return (now - timedelta(seconds=duration(text))).isoformat()
+            return (now - timedelta(seconds=duration(text, least=0))).isoformat()
         time = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         raise usage(
