@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from innclient import known
-from innclient.admin import ask, cidrs, peers, records, render, reports
+from innclient.admin import ask, cidrs, invites, lists, peers, records, render, reports
 from innclient.admin.verb import CONNECT, Call, verb
 from innclient.completions import completions
 from innclient.failures import Failure, usage
@@ -150,6 +150,9 @@ def new(
         raise usage("--external-endpoint and --auto-external-endpoint exclude each other")
     require_root("innerd new")
     configure_logs(settings)
+    where = "auto" if auto_external_endpoint else external_endpoint
+    given = {"--network-name": network_name, "--network-cidr": network_cidr, "--listen-port": listen_port}
+    ask.need(given | {"--external-endpoint or --auto-external-endpoint": where})
     name = network_name or ask.text("Network name", "--network-name", check=_network_name)
     paths = paths_of(settings, name)
     block = _network_range(
@@ -178,7 +181,12 @@ def _endpoint(given: str | None, auto: bool, port: int) -> Endpoint:
     ):
         from innclient.publicip import public_address
 
-        return endpoint_of(str(public_address()), port)
+        try:
+            return endpoint_of(str(public_address()), port)
+        except Failure as failure:
+            if auto or not ask.is_interactive():
+                raise
+            render.line(f"{failure.message}: say it yourself", out=sys.stderr)  # the other answers are kept
     text = given or ask.text(
         "External endpoint", "--external-endpoint or --auto-external-endpoint", check=parse_endpoint
     )
@@ -266,7 +274,7 @@ async def show(call: Call, at: str | None) -> None:
     if call.as_json:
         render.document(network)
         return
-    render.line(f"network: {network.name} (revision {network.revision}, {len(network.peers)} peers)")
+    render.line(f"network: {network.name} (revision {network.revision}, {render.count(len(network.peers), 'peer')})")
     render.tree(network)
     for association in network.associations:
         render.line(f"association: {association.cidr1} <=> {association.cidr2}")
@@ -336,6 +344,8 @@ for command in (
     status,
     reports.set_endpoint,
     *peers.VERBS,
+    *invites.VERBS,
+    *lists.VERBS,
     *cidrs.VERBS,
     *records.VERBS,
     *reports.VERBS,

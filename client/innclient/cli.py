@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from innclient import config, coordinated, endpoints, here, hostsfile, looking, told, verifying
-from innclient.admin import ask, cidrs, peers, records, render, reports
+from innclient.admin import ask, cidrs, invites, lists, peers, records, render, reports
 from innclient.admin.verb import CONNECT
 from innclient.completions import completions
 from innclient.config import Paths
@@ -334,7 +334,16 @@ cli.add_command(told.events)
 cli.add_command(told.trust)
 cli.add_command(verifying.verify)
 cli.add_command(import_innernet)
-for command in (*looking.VERBS, *endpoints.VERBS, *peers.VERBS, *cidrs.VERBS, *records.VERBS, *reports.VERBS):
+for command in (
+    *looking.VERBS,
+    *endpoints.VERBS,
+    *peers.VERBS,
+    *invites.VERBS,
+    *lists.VERBS,
+    *cidrs.VERBS,
+    *records.VERBS,
+    *reports.VERBS,
+):
     cli.add_command(command)
 
 

@@ -13,6 +13,7 @@ from innclient.admin.verb import Call, verb
 from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, Failure, not_found, usage
 from innclient.flags import paths_of, tunnel_of
+from innclient.near import did_you_mean
 from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
 from innerd.domain.values import Endpoint, parse_endpoint, parse_own_endpoint, shown, split_endpoint
 from innerd.wire.innernet import EndpointContents
@@ -27,13 +28,19 @@ _YES = click.option("--yes", is_flag=True, help="Ask nothing.")
 
 @click.command("set-listen-port", cls=Command)
 @click.argument("interface")
+@click.argument("port", metavar="[PORT]", required=False, type=click.IntRange(1, 65535))
 @click.option("-l", "--listen-port", type=click.IntRange(1, 65535), help="The UDP port.")
 @_UNSET
 @_YES
 @json_flag()
 @click.pass_context
-def set_listen_port(context: click.Context, interface: str, listen_port: int | None, unset: bool, yes: bool) -> None:
+def set_listen_port(
+    context: click.Context, interface: str, port: int | None, listen_port: int | None, unset: bool, yes: bool
+) -> None:
     """Listen on another UDP port from now on; with --unset on any that is free."""
+    if port is not None and listen_port is not None:
+        raise usage(f"--listen-port is given twice, as {port} and {listen_port}")
+    listen_port = port if listen_port is None else listen_port
     settings, paths, loaded = _opened(context, interface, "set-listen-port")
     before = loaded.config.interface.listen_port
     if unset and listen_port is not None:
@@ -77,7 +84,8 @@ def override_peer_endpoint(
     others = {str(peer.name): str(peer.ip) for peer in netmap.peers.values() if peer.id != netmap.me}
     name = name or ask.choose("Peer", "--name", [(other, f"{other} ({ip})") for other, ip in sorted(others.items())])
     if name not in others:
-        raise not_found("peer_not_found", f"no peer {shown(name)} is known here", f"inn show {interface} lists them")
+        hint = did_you_mean(name, others, f"inn show {interface} lists them")
+        raise not_found("peer_not_found", f"no peer {shown(name)} is known here", hint)
     wanted = None if unset else parse_endpoint(endpoint or ask.text("Endpoint", "--endpoint or --unset"))
     if wanted is not None and not split_endpoint(wanted)[1]:
         raise usage(f"port 0 of {wanted} is no port", "write host:port")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ALL_PEERS = "names.json"
 
 _NETWORKS = {"network", "interface", "interfaces"}
-_PEERS = {"peer", "other"}
+_PEERS = {"peer", "peers", "other"}
 _CIDRS = {"cidr", "cidr1", "cidr2", "parent"}
 _OF_PEERS = {
     *("rename-peer", "enable-peer", "disable-peer", "delete-peer", "retire-peer"),

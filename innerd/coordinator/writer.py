@@ -18,6 +18,7 @@ from time import perf_counter
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from innerd.coordinator.allowance import Allowance
 from innerd.coordinator.feed import Change, Feed
@@ -30,6 +31,7 @@ from innerd.domain.diff import Diff, diff
 from innerd.domain.errors import Refused
 from innerd.domain.events import AnyEvent, subject_of, type_of
 from innerd.domain.network import Network, evolve, fold
+from innerd.domain.said import would
 from innerd.domain.visibility import View
 from innerd.log import chain, codec
 from innerd.log.codec import Who
@@ -140,7 +142,9 @@ class Writer:
     def preview(self, command: Command, most: int | None = 100) -> Diff:
         """What a command would do, by deciding it and comparing."""
         network = self._head.view.network
-        return diff(network, fold(network, decide(network, command, self._clock())), most)
+        happened = decide(network, command, self._clock())
+        after = fold(network, happened)
+        return replace(diff(network, after, most), happens=would(network, after, happened))
 
     async def submit(
         self,

@@ -30,6 +30,7 @@ class Diff(Struct, frozen=True):
     names_added: tuple[str, ...]
     names_removed: tuple[str, ...]
     moved: tuple[Moved, ...]
+    happens: tuple[str, ...] = ()  # what it is that would be done, in sentences; empty where two networks are compared
 
 
 _Cohort = tuple[Class | None, Class | None, bool]  # class before and after (None: not active), is it the coordinator

@@ -41,8 +41,9 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(busy: Host, verb: 
     before = revision(busy)
     given = [argument for argument in arguments(verb, busy) if argument != "--yes"]  # a dry run asks nothing
     document = busy.json(*given, "--dry-run")
-    keys = {"pairs_gained", "pairs_lost", "gained", "lost", "names_added", "names_removed", "moved"}
+    keys = {"pairs_gained", "pairs_lost", "gained", "lost", "names_added", "names_removed", "moved", "happens"}
     assert set(document) == keys
+    assert document["happens"]
     assert revision(busy) == before
     assert not (busy.folder / "saved.toml").exists()
 
@@ -54,6 +55,16 @@ def test_a_dry_run_names_the_pairs(host: Host) -> None:
     assert "  - mari - ryo\n" in said
     assert "names that would go: mari" in said
     assert said.endswith("nothing was changed\n")
+
+
+def test_a_dry_run_of_a_new_peer_says_its_address_rights_and_name(host: Host) -> None:
+    said = host.ok("add-peer", NETWORK, *CHANGES["add-peer"], "--dry-run")
+    assert "peer nami would be added with 10.42.128.3 in humans, as no admin\n" in said
+    assert "once it has joined, nami would be its name, and it would see 3 peers\n" in said
+
+
+def test_a_dry_run_of_what_is_so_already_says_so(host: Host) -> None:
+    assert host.ok("enable-peer", NETWORK, "mari", "--dry-run").startswith("it is so already\n")
 
 
 def test_a_carve_says_who_moves(host: Host) -> None:

@@ -1,8 +1,10 @@
 """Questions to a person: only when stdin and stderr are terminals; each has a flag, which is named if not."""
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from innclient.failures import Failure, usage
@@ -17,6 +19,17 @@ def is_interactive() -> bool:
 
 def _missing(flag: str) -> Failure:
     return usage(f"{flag} is missing, and there is no terminal to ask on", f"give {flag}", "missing_flag")
+
+
+def need(given: Mapping[str, object]) -> None:
+    """Where nobody can be asked, all flags that are missing are named at once. Raises Failure."""
+    missing = [flag for flag, value in given.items() if value is None]
+    if not missing or is_interactive():
+        return
+    if len(missing) == 1:
+        raise _missing(missing[0])
+    flags = f"{', '.join(missing[:-1])} and {missing[-1]}"
+    raise usage(f"{flags} are missing, and there is no terminal to ask on", f"give {flags}", "missing_flag")
 
 
 def _ask(make: Callable[..., Any], what: str, **kwargs: Any) -> Any:
@@ -72,6 +85,19 @@ def port(text: str) -> None:
     """A check for a question: a UDP or TCP port. Raises Failure."""
     if not whole_number(text, 65535):
         raise usage(f'"{text}" is not a port')
+
+
+def new_file(text: str) -> None:
+    """A check for a question: a file that can be made, or `-` for stdout. Raises Failure."""
+    path = Path(text)
+    if text == "-":
+        return
+    if path.exists():
+        raise usage(f"{path} exists already")
+    if not path.parent.is_dir():
+        raise usage(f"there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise usage(f"{path.parent} can't be written to")
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -3,45 +3,60 @@
 import rich_click as click
 
 from innclient.admin import ask, render
+from innclient.admin.peers import one_of
+from innclient.admin.several import cidr_choices
 from innclient.admin.verb import Call, verb
-from innclient.failures import not_found
+from innclient.failures import not_found, usage
 from innerd.domain.claims import exact_range
-from innerd.domain.values import parse_name
+from innerd.domain.values import parse_name, parse_range, within
 from innerd.wire.innernet import CidrJson
 from innerd.wire.ours import NetworkAssociation, NetworkCidr
 
-_INFRA = 2
-
 
 async def _choose(call: Call, question: str, flag: str) -> str:
-    cidrs = [cidr for cidr in (await call.network()).cidrs if cidr.id != _INFRA]
-    return ask.choose(question, flag, [(cidr.name, f"{cidr.name} ({cidr.cidr})") for cidr in cidrs])
+    return ask.choose(question, flag, cidr_choices(await call.network()))
 
 
 def _cidr_name(text: str) -> str:
     return parse_name(text, "CIDR name")
 
 
+def _free_name(text: str, taken: set[str]) -> None:
+    if _cidr_name(text) in taken:
+        raise usage(f'a CIDR named "{text}" exists already')
+
+
+def _inside(text: str, around: NetworkCidr) -> None:
+    if not within(exact_range(text), parse_range(around.cidr)):
+        raise usage(f"{text} does not lie inside CIDR {around.name} ({around.cidr})")
+
+
 @verb(
     "add-cidr",
+    click.argument("called", metavar="[NAME]", required=False),
+    click.argument("block", metavar="[CIDR]", required=False),
     click.option("--name", help="Name of the new CIDR."),
     click.option("--cidr", help="Its range, such as 10.42.1.0/24."),
     click.option("--parent", help="The CIDR around it."),
     changes=True,
 )
-async def add_cidr(call: Call, name: str | None, cidr: str | None, parent: str | None) -> None:
+async def add_cidr(
+    call: Call, called: str | None, block: str | None, name: str | None, cidr: str | None, parent: str | None
+) -> None:
     """Add a CIDR. Peers whose addresses lie in it belong to it from then on, and no longer to the one around it: they
     lose sight of its peers, unless an association joins them. Where that happens, it is shown first, and asked about;
     delete-cidr --merge undoes it."""
+    name, cidr = one_of(called, name, "--name"), one_of(block, cidr, "--cidr")
     if name is not None:
         _cidr_name(name)
     if cidr is not None:
         exact_range(cidr)
+    ask.need({"--name": name, "--cidr": cidr, "--parent": parent})
     asked = None in (name, cidr, parent)
-    parent = parent or await _choose(call, "Parent CIDR", "--parent")
-    name = name or ask.text("Name", "--name", check=_cidr_name)
-    cidr = cidr or ask.text("CIDR", "--cidr", check=exact_range)
-    around = await call.cidr(parent)
+    around = await call.cidr(parent or await _choose(call, "Parent CIDR", "--parent"))
+    taken = {other.name for other in (await call.network()).cidrs}
+    name = name or ask.text("Name", "--name", check=lambda text: _free_name(text, taken))
+    cidr = cidr or ask.text("CIDR", "--cidr", check=lambda text: _inside(text, around))
     request = ("POST", "/v1/admin/cidrs", {"name": name, "cidr": cidr, "parent": around.id})
     question = f'Add CIDR "{name}" ({cidr}) to {around.name}?'
     diff = await call.foresee(question, *request)
@@ -57,12 +72,16 @@ async def add_cidr(call: Call, name: str | None, cidr: str | None, parent: str |
 
 @verb(
     "rename-cidr",
+    click.argument("which", metavar="[CIDR]", required=False),
+    click.argument("to", metavar="[NEW_NAME]", required=False),
     click.option("--name", help="Its name now."),
     click.option("--new-name", help="Its name from now on."),
     changes=True,
 )
-async def rename_cidr(call: Call, name: str | None, new_name: str | None) -> None:
+async def rename_cidr(call: Call, which: str | None, to: str | None, name: str | None, new_name: str | None) -> None:
     """Rename a CIDR."""
+    name, new_name = one_of(which, name, "--name"), one_of(to, new_name, "--new-name")
+    ask.need({"--name": name, "--new-name": new_name})
     asked = name is None or new_name is None
     cidr = await call.cidr(name or await _choose(call, "CIDR to rename", "--name"))
     new_name = new_name or ask.text("New name", "--new-name", cidr.name, _cidr_name)
@@ -81,13 +100,15 @@ def _shown(cidr: NetworkCidr) -> dict[str, object]:
 
 @verb(
     "delete-cidr",
+    click.argument("which", metavar="[CIDR]", required=False),
     click.option("--name", help="The CIDR."),
     click.option("--merge", is_flag=True, help="Give its peers back to the CIDR around it."),
     changes=True,
 )
-async def delete_cidr(call: Call, name: str | None, merge: bool) -> None:
+async def delete_cidr(call: Call, which: str | None, name: str | None, merge: bool) -> None:
     """Delete a CIDR that holds no CIDRs and has no associations. With --merge it may hold peers: the CIDR around it
     gets them back, with all whom its peers see."""
+    name = one_of(which, name, "--name")
     cidr = await call.cidr(name or await _choose(call, "CIDR to delete", "--name"))
     question = f'Delete CIDR "{cidr.name}" ({cidr.cidr})?'
     path, how = f"/v1/admin/cidrs/{cidr.id}", {"merge": "true"} if merge else {}
@@ -118,6 +139,7 @@ async def list_cidrs(call: Call, tree: bool) -> None:
 @verb("add-association", click.argument("cidr1", required=False), click.argument("cidr2", required=False), changes=True)
 async def add_association(call: Call, cidr1: str | None, cidr2: str | None) -> None:
     """Let the peers of two CIDRs reach each other."""
+    ask.need({"CIDR1": cidr1, "CIDR2": cidr2})
     asked = cidr1 is None or cidr2 is None
     one = await call.cidr(cidr1 or await _choose(call, "First CIDR", "CIDR1"))
     other = await call.cidr(cidr2 or await _choose(call, "Second CIDR", "CIDR2"))
@@ -145,8 +167,7 @@ async def delete_association(call: Call, cidr1: str | None, cidr2: str | None) -
         number = ask.choose("Association to delete", "CIDR1 CIDR2", choices)
         found: NetworkAssociation | None = next(a for a in associations if str(a.id) == number)
     else:
-        for name in (cidr1, cidr2):
-            await call.cidr(name)
+        cidr1, cidr2 = [(await call.cidr(name)).name for name in (cidr1, cidr2)]
         found = next((a for a in associations if {a.cidr1, a.cidr2} == {cidr1, cidr2}), None)
     if found is None:
         raise not_found("association_not_found", f"{cidr1} and {cidr2} are not associated")
@@ -165,6 +186,8 @@ async def list_associations(call: Call) -> None:
     if call.as_json:
         render.document({"associations": network.associations, "revision": network.revision})
         return
+    if not network.associations:
+        render.line("No CIDRs are associated.")
     for association in network.associations:
         render.line(f"{association.id}: {association.cidr1} <=> {association.cidr2}")
 

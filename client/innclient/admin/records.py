@@ -4,7 +4,7 @@ import rich_click as click
 
 from innclient.admin import ask, render
 from innclient.admin.verb import Call, verb
-from innclient.failures import not_found
+from innclient.failures import not_found, usage
 from innerd.domain.records import TYPES
 from innerd.domain.values import shown
 from innerd.wire.ours import NetworkRecord
@@ -19,6 +19,7 @@ from innerd.wire.ours import NetworkRecord
 )
 async def add_record(call: Call, name: str | None, type_: str | None, value: str | None) -> None:
     """Add a DNS record: NAME lies below a peer's name (app.ryo, *.app.ryo), or stands beside them (git, of a CNAME)."""
+    ask.need({"NAME": name, "TYPE": type_, "VALUE": value})
     await call.network()
     asked = name is None or type_ is None or value is None
     name = name or ask.text("Name", "NAME")
@@ -64,7 +65,8 @@ async def delete_record(call: Call, name: str | None, type_: str | None, value: 
         raise not_found("record_not_found", f"there is no record {wanted}", "list-records shows all")
     if len(found) > 1:
         several = "; ".join(f"{record.id}: {_line(record)}" for record in found)
-        raise not_found("record_not_found", f"{shown(name or '')} has several records: {several}", "say which: --id")
+        what = f"{shown(name or '')} has several records: {several}"
+        raise usage(what, "say which: --id", "record_ambiguous")
     (record,) = found
     call.confirm(f"Delete {_line(record)}?")
     reply = await call.change("DELETE", f"/v1/admin/records/{record.id}")
@@ -80,8 +82,7 @@ async def list_records(call: Call) -> None:
         render.document({"records": network.records, "revision": network.revision})
         return
     rows = [(str(r.id), r.name, r.type, r.value, r.peer) for r in network.records]
-    if rows:
-        render.table(("ID", "NAME", "TYPE", "VALUE", "PEER"), rows)
+    render.table(("ID", "NAME", "TYPE", "VALUE", "PEER"), rows, empty="There are no records beside the names of peers.")
 
 
 def _line(record: NetworkRecord) -> str:

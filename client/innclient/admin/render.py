@@ -1,9 +1,10 @@
 """How answers look on a terminal and in JSON. One place for tables, trees, times and sizes."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, TextIO
 
@@ -39,7 +40,7 @@ def _in_style(part: Styled) -> str:
     import os
 
     text = printable(part.text)
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
         return f"\x1b[{part.code}m{text}\x1b[0m"
     return text
 
@@ -54,13 +55,35 @@ def compact(content: Any) -> None:
     sys.stdout.write(json_text(content) + "\n")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as they need; no borders, so that cut and awk work. Heads are bold on a terminal."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], empty: str | None = None) -> None:
+    """Columns as wide as they need; no borders, so that cut and awk work. On a terminal heads are bold, columns in
+    which nothing stands are left out, and no line is wider than it. Where there are no rows, `empty` says so."""
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    if len(cells) == 1 and empty is not None:
+        line(empty)
+        return
+    if sys.stdout.isatty():
+        filled = [column for column in range(len(head)) if any(row[column] for row in cells[1:])]
+        cells = [[row[column] for column in filled or range(len(head))] for row in cells]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    if sys.stdout.isatty():
+        widths = _fitting(widths, shutil.get_terminal_size().columns)
+        cells = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells]
     for number, row in enumerate(cells):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         line(Styled(text, "1") if number == 0 else text)
+
+
+def _fitting(widths: list[int], room: int) -> list[int]:
+    """Widths that fit into a line, taken from the widest; no column is narrower than eight for it."""
+    widths = list(widths)
+    while sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > 8:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def paged(lines: Iterable[str]) -> None:
@@ -75,10 +98,10 @@ def paged(lines: Iterable[str]) -> None:
 
 
 def moment(seconds: float | None) -> str:
-    """A point in time, local, to the second; "never" for None."""
+    """A point in time, UTC, to the second; "never" for None. All times that are shown have this form."""
     if seconds is None or not 0 <= seconds <= _LAST:
         return "never"
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def ago(seconds: float | None, now: float | None = None) -> str:
@@ -92,14 +115,15 @@ def ago(seconds: float | None, now: float | None = None) -> str:
         return f"{past} seconds ago"
     minutes, rest = divmod(past, 60)
     if minutes < 60:
-        return f"{_count(minutes, 'minute')}, {rest} seconds ago"
+        return f"{count(minutes, 'minute')}, {rest} seconds ago"
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
-        return f"{_count(hours, 'hour')}, {_count(minutes, 'minute')} ago"
+        return f"{count(hours, 'hour')}, {count(minutes, 'minute')} ago"
     return f"{hours // 24} days ago"
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """`1 peer`, `2 peers`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
@@ -150,6 +174,8 @@ def tree(network: NetworkJson, peers: bool = True) -> None:
 
 def difference(diff: Diff) -> None:
     """What a change would do, in words."""
+    for text in diff.happens:
+        line(text)
     line(f"pairs that would see each other: {diff.pairs_gained}")
     for a, b in diff.gained:
         line(f"  + {a} - {b}")

@@ -5,20 +5,25 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import rich_click as click
 
 from innclient.admin import render
-from innclient.admin.peers import duration
+from innclient.admin.invites import duration
+from innclient.admin.naming import peer_named
 from innclient.admin.verb import Call, Connect, verb
 from innclient.failures import Failure, unreachable, usage
+from innclient.near import did_you_mean
 from innclient.options import Settings, run
+from innerd.domain.events import AnyEvent, type_of
 from innerd.wire.ours import Audit, AuditRecord, Convergence, Status, Why
 
+_SUBJECTS = ("peer", "cidr", "association", "record")
 _PAGE = 1000
 _AGO = re.compile(r"[0-9]+[smhdw]")
+_TIMES = {"invite_expires", "redeemed_at"}
 _TECHNICAL = {"id", "peer", "redeemed_at"}
 
 
@@ -28,7 +33,7 @@ _TECHNICAL = {"id", "peer", "redeemed_at"}
     click.option("--until", help="Up to then: a time, a revision, or how long ago."),
     click.option("--limit", type=click.IntRange(1, 100_000), help="At most so many events, the newest."),
     click.option("--type", "type_", help="Only types that begin so, such as peer. or key.pinned."),
-    click.option("--subject", help="Only events about this, such as peer:7."),
+    click.option("--subject", help="Only events about this: a name, or such as peer:7."),
     click.option("--actor", help="Only what this peer or local user did."),
     click.option("-f", "--follow", is_flag=True, help="Go on, and show events as they happen."),
 )
@@ -43,7 +48,9 @@ async def audit(
     follow: bool,
 ) -> None:
     """Who did what, when, from where and to what: the log itself, oldest first."""
-    given = {"since": moment_of(since), "until": moment_of(until), "type": type_, "subject": subject, "actor": actor}
+    about = None if subject is None else await _subject(call, subject)
+    _say_what_never_matches(type_)
+    given = {"since": moment_of(since), "until": moment_of(until), "type": type_, "subject": about, "actor": actor}
     asked = {name: text for name, text in given.items() if text is not None}
     if follow and limit is not None:
         raise usage("--follow and --limit exclude each other")
@@ -58,6 +65,26 @@ async def audit(
         render.paged(audit_line(event, cidrs) for event in events)
     else:
         sys.stderr.write("no event matches\n")
+
+
+async def _subject(call: Call, text: str) -> str:
+    """What the log calls it: `peer:7` as it is, a name that a peer or CIDR has now as the same. Raises Failure."""
+    if text == "network" or (text.partition(":")[0] in _SUBJECTS and ":" in text):
+        return text
+    network = await call.network()
+    found = next((cidr for cidr in network.cidrs if text in (cidr.name, cidr.cidr)), None)
+    if any(peer.name == text for peer in network.peers) or found is None:
+        return f"peer:{peer_named(network, text).id}"
+    return f"cidr:{found.id}"
+
+
+def _say_what_never_matches(type_: str | None) -> None:
+    """A note where no event of this release is of a type that begins so: a newer coordinator may know some."""
+    types = [type_of(kind) for kind in get_args(AnyEvent)]
+    if type_ is None or any(known.startswith(type_) for known in types):
+        return
+    hint = did_you_mean(type_, types, f"types are {', '.join(sorted({t.partition('.')[0] + '.' for t in types}))}")
+    render.line(f'note: no type of event begins with "{type_}"; {hint}', out=sys.stderr)
 
 
 async def _events(call: Call, asked: dict[str, str], limit: int | None) -> tuple[list[AuditRecord], int]:
@@ -112,7 +139,9 @@ def audit_line(event: AuditRecord, cidrs: Mapping[int, str] = MappingProxyType({
     """One event as a line: revision, time, who and from where, what, old and new. `cidrs` are names by id."""
     data = msgspec.json.decode(event.data)
     was, name = data.pop("was", None), data.pop("name", None)
-    details = [f"{key}={value}" for key, value in data.items() if key not in _TECHNICAL and value is not None]
+    details = [
+        f"{key}={_in_words(key, value)}" for key, value in data.items() if key not in _TECHNICAL and value is not None
+    ]
     if event.type.endswith((".renamed", "_changed", ".overridden", ".override_cleared")):
         now = name if event.type.endswith(".renamed") else data.get("endpoint", "none")
         details = [f"{was or 'none'} -> {now}"]
@@ -123,6 +152,11 @@ def audit_line(event: AuditRecord, cidrs: Mapping[int, str] = MappingProxyType({
     subject = f"{name} ({event.subject})" if name and not event.type.endswith(".renamed") else event.subject
     when = event.at[:23].replace("T", " ") + "Z"
     return f"{event.seq:>6}  {when}  {who}  {event.type}  {subject}  {' '.join(details)}".rstrip()
+
+
+def _in_words(key: str, value: object) -> object:
+    """Times as dates; all else as it is."""
+    return render.moment(value).replace(" ", "T") if key in _TIMES and isinstance(value, int) else value
 
 
 @verb("convergence")
@@ -136,7 +170,7 @@ async def convergence(call: Call) -> None:
         (peer.name, peer.state, "" if peer.applied is None else str(peer.applied), render.moment(peer.applied_at))
         for peer in found.peers
     ]
-    render.table(("NAME", "STATE", "APPLIED", "AT"), rows)
+    render.table(("NAME", "STATE", "APPLIED", "AT"), rows, empty="There is no peer yet.")
 
 
 @verb("set-endpoint", click.argument("endpoint"), changes=True)

@@ -13,7 +13,8 @@ import rich_click as click
 
 from innclient import known
 from innclient.admin import ask, render, waiting
-from innclient.failures import REFUSED, UNREACHABLE, Failure, not_found, usage
+from innclient.admin.naming import cidr_named, peer_named
+from innclient.failures import INTERRUPTED, REFUSED, UNREACHABLE, Failure, usage
 from innclient.options import WAIT, Command, Settings, json_flag, run, settings_of
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
@@ -38,12 +39,15 @@ class Call:
         self.dry_run = dry_run
         self.yes = yes
         self._wait = wait
+        self.has_changed = False  # or may have, if it was interrupted
         self._is_silent = False
         self._is_leaving = False  # what is changed takes from this machine the way, or the right, to ask further
         self._told: dict[str, Any] = {}  # what was made or changed
         self._network: NetworkJson | None = None
         self._used: list[NetworkPeer | NetworkCidr] = []  # what a change is decided on
         self._foreseen: Diff | None = None  # what was told that it would do
+        self._of_several: list[Any] | None = None  # where several are changed: what was told of each
+        self._previews: list[Diff] = []
 
     @property
     def looked_at(self) -> NetworkJson | None:
@@ -56,18 +60,34 @@ class Call:
         return self._network
 
     async def peer(self, name: str) -> NetworkPeer:
-        for peer in (await self.network()).peers:
-            if peer.name == name:
-                self._used.append(peer)
-                return peer
-        raise not_found("peer_not_found", f'there is no peer "{name}"', "list-peers shows them")
+        found = peer_named(await self.network(), name)
+        self._used.append(found)
+        return found
 
     async def cidr(self, name: str) -> NetworkCidr:
-        for cidr in (await self.network()).cidrs:
-            if cidr.name == name:
-                self._used.append(cidr)
-                return cidr
-        raise not_found("cidr_not_found", f'there is no CIDR "{name}"', "list-cidrs shows them")
+        found = cidr_named(await self.network(), name)
+        self._used.append(found)
+        return found
+
+    def several(self) -> None:
+        """From here on what is told is told of several, in one document."""
+        self._of_several, self._previews = [], []
+
+    async def again(self, peer: NetworkPeer) -> None:
+        """After a change: look at the network anew, and go on only if the next peer is still as it was."""
+        self._network = None
+        self._used = [peer]
+        if not _is_as_it_was(peer, await self.network()):
+            raise _changed_meanwhile()
+
+    def told_so_far(self) -> None:
+        """One document of what was done to several, or would be."""
+        if self._of_several is None or not self.as_json:
+            return
+        if self.dry_run:
+            render.document({"changes": self._previews})
+        elif self._told and self._wait is None:
+            render.document(self._told)
 
     def own(self, peer: NetworkPeer, meaning: str) -> None:
         """Say what a change means that is about to take this very machine out, or its rights: it can't take it back."""
@@ -92,7 +112,9 @@ class Call:
                     return _left(failure)
                 raise
         diff = await self._preview(method, path, body, **params)
-        if self.as_json:
+        if self.as_json and self._of_several is not None:
+            self._previews.append(diff)
+        elif self.as_json:
             render.document(diff)
         else:
             render.difference(diff)
@@ -119,6 +141,7 @@ class Call:
     async def _changed(self, method: str, path: str, body: object, **params: str | int) -> "Reply":
         """Change what was looked at, not what it has become: where the network has moved on meanwhile, look again, and
         go on only if the peers and CIDRs that the change speaks of are still as they were."""
+        self.has_changed = True
         for _ in range(_TRIES):
             expect = None if self._network is None else self._network.revision
             try:
@@ -132,12 +155,7 @@ class Call:
                 break
             if self._foreseen not in (None, await self._preview(method, path, body, **params)):
                 break
-        raise Failure(
-            REFUSED,
-            "revision_mismatch",
-            "the network was changed by somebody else at the same time, in what this change is about",
-            "look at it, and repeat the change if it is still wanted",
-        )
+        raise _changed_meanwhile()
 
     def changed(self, reply: "Reply | None") -> None:
         """A change of which nothing is told: its own output is all that stdout holds."""
@@ -147,9 +165,12 @@ class Call:
 
     def tell(self, content: dict[str, Any], *sentences: str) -> None:
         """What was made or changed, a line a sentence."""
+        if self._of_several is not None:
+            self._of_several.append(content["peer"])
+            content = {"peers": self._of_several, "revision": content["revision"]}
         self._told, self._is_silent = content, False
         if self.as_json:
-            if self._wait is None:
+            if self._wait is None and self._of_several is None:
                 render.document(content)
         else:
             for sentence in sentences:
@@ -158,6 +179,7 @@ class Call:
     async def finish(self) -> None:
         """With --wait: return when all connected peers that the change concerns have it. Raises Failure
         `not_converged`, which names those that have not."""
+        self.told_so_far()
         if self._wait is None or self.dry_run:
             return
         if self._is_leaving:
@@ -191,6 +213,15 @@ def _left(failure: Failure) -> "Reply":
     raise Failure(UNREACHABLE, "answer_lost", what, "another administrator, or the coordinator's innerd, sees it")
 
 
+def _changed_meanwhile() -> Failure:
+    return Failure(
+        REFUSED,
+        "revision_mismatch",
+        "the network was changed by somebody else at the same time, in what this change is about",
+        "look at it, and repeat the change if it is still wanted",
+    )
+
+
 def _is_as_it_was(used: NetworkPeer | NetworkCidr, network: NetworkJson) -> bool:
     now: list[NetworkPeer] | list[NetworkCidr] = network.peers if isinstance(used, NetworkPeer) else network.cidrs
     return any(_identity(thing) == _identity(used) for thing in now)
@@ -202,6 +233,15 @@ def _identity(thing: NetworkPeer | NetworkCidr) -> tuple[object, ...]:
         return thing.id, thing.name, thing.cidr, thing.parent
     state = (thing.is_admin, thing.is_disabled, thing.is_redeemed, thing.invite_expires, thing.endpoint)
     return thing.id, thing.name, thing.ip, thing.cidr, thing.public_key, *state
+
+
+def _interrupted(calls: list[Call]) -> BaseException:
+    """Ctrl-C: whether anything was changed, and how to go on."""
+    if calls and calls[0].has_changed:
+        said, hint = "interrupted: a change was made, or sent", "look at the network before you repeat it"
+    else:
+        said, hint = "interrupted: nothing was changed", "run it again; what is given as flags is not asked for"
+    return Failure(INTERRUPTED, "interrupted", said, hint)
 
 
 _WAIT = click.option(
@@ -229,14 +269,20 @@ def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Ca
             settings = settings_of(context)
             connect: Connect = context.meta[CONNECT]
 
+            calls: list[Call] = []
+
             async def main() -> None:
                 async with connect(settings, network) as api:
                     call = Call(api, as_json=settings.as_json, dry_run=dry_run, yes=yes, wait=wait)
+                    calls.append(call)
                     await body(call, **own)
                     known.remember(settings, network, call.looked_at)
                     await call.finish()
 
-            run(main())
+            try:
+                run(main())
+            except KeyboardInterrupt:
+                raise _interrupted(calls) from None
 
         decorated: Any = callback
         if changes:
