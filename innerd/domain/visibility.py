@@ -131,7 +131,10 @@ class View:
         held = self.members.get(gone, Map())
         if around is None or not held:
             return self.members
-        return self.members.set(around, self.members.get(around, Map()).update(held)).delete(gone)
+        joined = self.members.get(around, Map()).mutate()
+        for number, peer in held.items():
+            joined[number] = peer
+        return self.members.set(around, joined.finish()).delete(gone)
 
     def _place(self, members: Map[Class, Map[int, Peer]], number: int, peer: Peer | None) -> Map[Class, Map[int, Peer]]:
         known = peer or self.network.peers.get(number)
