@@ -42,7 +42,7 @@ def test_associations_are_listed(busy: Host) -> None:
 
 def test_a_network_without_associations_lists_none(host: Host) -> None:
     assert host.json("list-associations", NETWORK)["associations"] == []
-    assert host.ok("list-associations", NETWORK) == ""
+    assert host.ok("list-associations", NETWORK) == "No CIDRs are associated.\n"
 
 
 def test_show_is_the_whole_network_at_one_revision(busy: Host) -> None:
