@@ -18,7 +18,6 @@ from tests.client.test_hostile_invitations import GOOD
 
 BIN = Path(sys.executable).parent
 ENTER = b"\r"
-DOWN = b"\x1b[B"
 
 
 class Terminal:
