@@ -26,7 +26,7 @@ def run(*command: str | Path, timeout: float = 300) -> str:
 def deb(version: str = "") -> Path:
     """The package; under another version, the same with that version."""
     chosen = ["--version", version] if version else []
-    return Path(run(sys.executable, "deploy/debian/build.py", "--out", _OUT, *chosen).splitlines()[-1])
+    return Path(run(sys.executable, "deploy/debian/build.py", "--out", _OUT, *chosen, timeout=900).splitlines()[-1])
 
 
 @cache
