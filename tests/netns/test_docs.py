@@ -48,6 +48,7 @@ STORIES = {
 # Commands that are not typed, by what they begin with: why not, and what tries them instead.
 UNTYPED = {
     r"(\w+=\w+ )?make ": "in a checkout: .ci/run runs check and test, tests/packaging most of the rest",
+    r"git checkout <|sha256sum dist/": "in a checkout: tests/packaging/test_reproducible.py builds twice",
     r"scp dist/": "from a checkout, where nothing was made",
     r"(.* && |\w+=\w+ )?apt ": "the package is built for it: tests/packaging/test_life.py does all of it",
     r"pipx |python3 -m venv|/opt/innerd/bin/pip|ln -s /opt": "would change this machine: tests/packaging/test_wheel.py",
