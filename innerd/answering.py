@@ -41,7 +41,12 @@ class Answering:
         await self._server.close()
         self._refused = await self._listen()
         if self._refused is not None:
-            _log.error("serving WITHOUT DNS", why=self._refused.message, setting=f"[dns] enabled in {self._config}")
+            _log.error(
+                "serving WITHOUT DNS",
+                why=self._refused.message,
+                help=self._refused.hint or "",
+                setting=f"[dns] enabled in {self._config}",
+            )
 
     async def run(self) -> None:
         while True:

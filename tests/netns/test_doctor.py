@@ -67,7 +67,7 @@ def checked(host: Host, *command: str) -> tuple[int, list[dict[str, Any]]]:
         document = json.loads(done.stdout)
         assert document.keys() == {"checks"}
         found = document["checks"]
-        assert all(one.keys() == {"check", "state", "text", "fix", "status"} for one in found)
+        assert all(one.keys() == {"check", "network", "state", "text", "fix", "status"} for one in found)
         lines = [line for line in text.stdout.splitlines() if not line.startswith(" ")]
         heads = [f"{MARKS[one['state']]:9}{one['check']}: " for one in found]
         if len(lines) == len(heads) and all(map(str.startswith, lines, heads)):
