@@ -29,10 +29,11 @@ class Answering:
 
     def troubles(self) -> Iterator[Trouble]:
         if self._refused is not None:
-            hint = (
+            in_use = (
                 "stop what holds the port, or have it listen on addresses of its own only (dnsmasq: bind-interfaces; "
                 f"unbound: interface; named: listen-on); or serve no names: [dns] enabled = false in {self._config}"
             )
+            hint = in_use if self._refused.code == "port_in_use" else self._refused.hint
             text = f"names are not answered: {self._refused.message}"
             yield Trouble(kind="dns", code=self._refused.code, text=text, hint=hint)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.userspace import UserspaceBackend
-from tests.netns.lab import Host, wait_for
+from tests.netns.lab import Failed, Host, wait_for
 
 NETWORK = "kermpany"
 INVITATION = "/run/.lab/{}.toml"
@@ -101,7 +101,12 @@ def asked(host: Host, *command: str) -> dict[str, Any]:
 
 
 def status(host: Host, network: str = NETWORK) -> dict[str, Any]:
-    return asked(host, "inn", "status", network)
+    """Whatever it ends with: who was shut out is told so by the exit status too."""
+    done = host.ask("inn", "status", network, "--json")
+    if not done.stdout:
+        raise Failed(f"{host.name}$ inn status {network}: {done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def shown(host: Host, network: str = NETWORK) -> dict[str, dict[str, Any]]:

@@ -58,7 +58,7 @@ UNTYPED = {
     r"promtool ": "needs a Prometheus: tests/deploy/test_alerts.py runs it on these files",
     r"(cp|install) .*grafana|systemctl restart grafana-server": "no package registry has Grafana; said on the page",
     r"inn verify kermpany db1.note": "both must have been there for a minute: tests/client/test_verifying.py",
-    r".*/srv/before/": "for a log that went back: tests/test_heads.py and tests/netns/test_crash_files.py do all of it",
+    r".*/srv/left/": "for a log that went back: tests/test_heads.py does all of it",
     r"datasette ": "another project's server, which goes on; it opens the file as sqlite3 does above it",
 }
 
