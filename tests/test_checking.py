@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from innerd import heads
 from innerd.config import load as load_config
 from innerd.config import signer_of
 from innerd.log.verify import verify_file
@@ -81,6 +82,9 @@ def test_a_log_that_ends_before_what_was_signed_was_cut_but_a_backup_is_just_old
     done = host("verify", NETWORK, "--file", str(backup), "--checkpoint", str(note))
     assert (done.status, done.code) == (4, "no_common_checkpoint")
     paths(host).database.write_bytes(old)
+    done = host("verify", NETWORK, "--checkpoint", str(note))
+    assert (done.status, done.code) == (7, "log_tampered")  # the head beside it says so, before the note does
+    heads.path_of(paths(host).database).unlink()
     done = host("verify", NETWORK, "--checkpoint", str(note))
     assert (done.status, done.code) == (7, "log_forked")
 

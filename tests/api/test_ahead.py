@@ -17,7 +17,7 @@ from tests.world import World
 
 def watched(w: World) -> Metrics:
     clock = Clock(None, lambda: w.now, lambda: w.now)
-    w.services.troubles = lambda: list(troubles(w.writer, clock, w.hub))
+    w.services.troubles = lambda: list(troubles(w.writer, clock, w.hub, w.presence))
     return Metrics(w.services, None, per_peer=False)
 
 

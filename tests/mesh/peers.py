@@ -87,6 +87,7 @@ class Machine:
         async with asyncio.timeout(10):
             await self.weather.travel()
             line, stream = await self.life.connect(self, core.netmap.cursor)
+            core.connected()
         self.line, frames, fresh = line, FrameParser(), True
         try:
             while (data := await line.read(_SILENCE)) is not None:
