@@ -195,6 +195,8 @@ async def _redeem(
                 return True
         return False
 
+    if again:
+        await asyncio.to_thread(tunnel.finish)
     await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing, endpoint=endpoints[0])
     if await asyncio.to_thread(meet, values.private_key):
         say("redeeming the invitation")

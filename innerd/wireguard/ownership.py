@@ -33,6 +33,15 @@ def claim(backend: Backend, interface: str, who: str, private_keys: Iterable[str
     return True
 
 
+def finish(backend: Backend, interface: str, who: str, home: Path | None = None) -> None:
+    """Mark what an installation of ours left that was killed between making an interface and marking it: one that says
+    nothing, has no key and knows nobody. Only whoever knows that it was begun may take it for its own."""
+    if backend.exists(interface) and not backend.owner(interface):
+        device = backend.get(interface)
+        if not device.peers and not device.private_key.strip("A="):
+            backend.mark(interface, _mark(interface, who, home))
+
+
 def make(backend: Backend, interface: str, who: str, home: Path | None = None) -> None:
     """Make the interface, as ours."""
     backend.create(interface)

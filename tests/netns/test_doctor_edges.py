@@ -124,12 +124,12 @@ def test_an_endpoint_inside_the_network_is_refused(made: Kermpany) -> None:
     assert made.coordinator.ask(*inside).returncode in (2, 3)
 
 
-def test_an_endpoint_inside_the_network_is_found(empty_lab: Lab) -> None:
+def test_an_endpoint_inside_the_network_is_refused_when_it_is_made(empty_lab: Lab) -> None:
     host = empty_lab.host("alone")
-    steps.found(host, "10.42.0.0/16", endpoint=f"10.42.0.1:{PORT}")
-    endpoint = checks(host, *INNERD, status=6)["endpoint"]
-    assert (endpoint["state"], "innerd set-endpoint" in endpoint["fix"]) == ("failed", True)
-    assert endpoint["text"] == f"10.42.0.1:{PORT} lies inside the network itself: nobody can come by it"
+    given = ("--network-name", NETWORK, "--network-cidr", "10.42.0.0/16", "--listen-port", str(PORT))
+    done = host.ask("innerd", "new", *given, "--external-endpoint", f"10.42.0.1:{PORT}")
+    assert (done.returncode, "[invalid_endpoint]" in done.stderr) == (2, True)
+    assert not host.path(f"/var/lib/innerd/{NETWORK}.db").exists()
 
 
 def test_a_peer_that_was_disabled_is_told_what_may_be(made: Kermpany) -> None:

@@ -18,7 +18,7 @@ from innerd.domain.values import (
 from innerd.wireguard import links
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, only
-from innerd.wireguard.ownership import PEER, claim, make, refuse_foreign, release
+from innerd.wireguard.ownership import PEER, claim, finish, make, refuse_foreign, release
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort, identity
 from innerd.wireguard.sockets import port_is_free
 
@@ -46,6 +46,10 @@ class Tunnel:
             return self.is_up() and self.backend.index(self.interface) == self._index
         except NoSuchDevice:
             return False
+
+    def finish(self) -> None:
+        """Take up an interface that an installation of ours has begun to make. Raises DeviceError."""
+        finish(self.backend, self.interface, PEER, self._home)
 
     def bring_up(
         self,
