@@ -37,13 +37,16 @@ def take(database: Path, socket: Path | None = None) -> int:
     """The lock of a database, held until the descriptor is closed. `socket`: by which it is going to be served. Raises
     StoreLocked."""
     path = database.with_name(database.name + "-lock")
-    lock = _opened(path)
+    lock, refused = _opened(path)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         found = _read(lock)
         os.close(lock)
         raise StoreLocked(path, found) from None
+    if refused is not None:  # nobody has it, and nobody could write
+        os.close(lock)
+        raise refused
     said = msgspec.json.encode(Holder(os.getpid(), None if socket is None else str(socket.absolute())))
     with contextlib.suppress(OSError):  # a full disk keeps nobody from reading
         os.pwrite(lock, said + b"\n", 0)
@@ -51,14 +54,14 @@ def take(database: Path, socket: Path | None = None) -> int:
     return lock
 
 
-def _opened(path: Path) -> int:
-    """A lock can be held, and read, on a disk that takes nothing."""
+def _opened(path: Path) -> tuple[int, OSError | None]:
+    """On a disk that takes nothing it can still be read who holds it; why it can't be taken."""
     try:
-        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), None
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC), error
 
 
 def _read(lock: int) -> Holder | None:
