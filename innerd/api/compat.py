@@ -10,7 +10,6 @@
 """
 
 import asyncio
-from collections.abc import Iterable
 from ipaddress import ip_address
 from time import perf_counter
 
@@ -308,7 +307,7 @@ async def _whole_body(receive: Receive) -> bytes:
             return bytes(body)
 
 
-async def _answer(send: Send, refused: Refused, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+async def _answer(send: Send, refused: Refused) -> None:
     what = problems.problem(refused)
     body = problems.encode(what)
     await send(
@@ -318,7 +317,6 @@ async def _answer(send: Send, refused: Refused, headers: Iterable[tuple[bytes, b
             "headers": [
                 (b"content-type", problems.MEDIA_TYPE.encode()),
                 (b"content-length", str(len(body)).encode()),
-                *headers,
             ],
         }
     )
