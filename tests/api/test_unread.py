@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import uvloop
 
-from innclient.sparing import SparingFilter
 from innerd import unread
 from innerd.domain.values import endpoint_of
 from innerd.listener import Listener
@@ -133,8 +132,8 @@ async def gone_while_it_is_answered(ahead: int) -> None:
             await answered.wait()
 
 
+@pytest.mark.usefixtures("spared")
 async def test_a_thousand_requests_that_are_none_are_one_line_of_their_source(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.handler.addFilter(spared := SparingFilter())
     w = await populated()
     with caplog.at_level(logging.WARNING):
         async with w.listening() as port:
@@ -143,7 +142,6 @@ async def test_a_thousand_requests_that_are_none_are_one_line_of_their_source(ca
                     async with wire(w, who, port) as connection:
                         connection.send("no request\r\n\r\n")
                         await connection.rest()
-    caplog.handler.removeFilter(spared)
     assert [record.getMessage() for record in caplog.records] == [
         f"Invalid HTTP request received. (from {w.peer(who).ip})" for who in ("mari", "ryo")
     ]

@@ -107,11 +107,11 @@ async def test_a_repair_of_the_device_is_counted(tmp_path: Path) -> None:
 
 
 async def test_series_per_peer_are_there_only_where_asked_for(tmp_path: Path) -> None:
-    async with exported(tmp_path) as (_, _, port):
+    async with exported(tmp_path / "without") as (_, _, port):
         assert not [
             s for f in (await scrape(port)).values() for s in f.samples if "peer" in s.labels and len(s.labels) == 1
         ]
-    async with exported(tmp_path, metrics_per_peer=True) as (_, keeper, port):
+    async with exported(tmp_path / "with", metrics_per_peer=True) as (_, keeper, port):
         backend = keeper.tunnel.backend
         assert isinstance(backend, MemoryBackend)
         backend.hear(keeper.paths.interface, key("mari"), 1_790_000_000.5)

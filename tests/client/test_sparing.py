@@ -39,8 +39,9 @@ def test_sources_without_number_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
         assert len(lines._kinds) <= 8
 
 
-def test_what_a_library_says_of_a_source_is_said_once_a_minute_with_its_name(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.handler.addFilter(spared := SparingFilter())
+def test_what_a_library_says_of_a_source_is_said_once_a_minute_with_its_name(
+    caplog: pytest.LogCaptureFixture, spared: SparingFilter
+) -> None:
     spared._sparing._clock = clock = Minutes()
     library = logging.getLogger("uvicorn.error")
     for _ in range(1500):
@@ -49,7 +50,6 @@ def test_what_a_library_says_of_a_source_is_said_once_a_minute_with_its_name(cap
         logging.getLogger("asyncio").warning("socket.send() raised exception.")
     clock.now = 61.0
     OfSource(library, "10.42.128.1").warning(JUNK)
-    caplog.handler.removeFilter(spared)
     assert [record.getMessage() for record in caplog.records] == [
         f"{JUNK} (from 10.42.128.1)",
         f"{JUNK} (from 10.42.128.2)",
@@ -59,11 +59,10 @@ def test_what_a_library_says_of_a_source_is_said_once_a_minute_with_its_name(cap
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), BrokenPipeError("gone")])
+@pytest.mark.usefixtures("spared")
 def test_what_ended_leaves_no_traceback(caplog: pytest.LogCaptureFixture, error: BaseException) -> None:
-    caplog.handler.addFilter(spared := SparingFilter())
     logging.getLogger("uvicorn.error").error("Exception in ASGI application\n", exc_info=error)
     logging.getLogger("uvicorn.error").error("a bug", exc_info=ValueError("of ours"))
-    caplog.handler.removeFilter(spared)
     *ended, bug = caplog.records
     assert [(record.getMessage(), record.exc_info) for record in ended] in (
         [],
