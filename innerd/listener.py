@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import thread_time
 from typing import Any
@@ -20,10 +20,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from innclient import files
 from innclient.sparing import OfSource
 from innerd.api.asgi import PIPE, SEAT, VISIT
-from innerd.api.compat import MAX_BODY
+from innerd.api.compat import MAX_BODY, too_long
 from innerd.api.sessions import LOCAL
 from innerd.api.sources import Source, Sources, Visit
 from innerd.api.stream import Connection
+from innerd.arrivals import Arrivals
 from innerd.unread import Unread
 from innerd.wireguard.device import DeviceError
 
@@ -31,8 +32,9 @@ _MOST_AHEAD = 8  # requests sent ahead on a connection
 _HEAD_SECONDS = 10.0  # for the head of a request, from its first byte or the connection's beginning
 _HEAD_BYTES = 16 * 1024
 _READ = 256 * 1024  # what one read may bring beside
+_PIECE = 1024  # bytes that are parsed until it is looked whether a connection was dropped
 _STOP = 3  # seconds for requests under way when stopping
-_BACKLOG = 4096  # connections that wait to be accepted; net.core.somaxconn bounds it too
+_BACKLOG = 4096  # connections that wait to be accepted, when all come back at once; net.core.somaxconn bounds it too
 _TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
 
 
@@ -40,12 +42,14 @@ class TunnelProtocol(HttpToolsProtocol):
     """HTTP over the tunnel, for peers that may be hostile: a seat where its source has one left, so many bytes and so
     much time for the head of a request, so many requests sent ahead. uvicorn bounds none of these."""
 
-    def __init__(self, sources: Sources, **options: Any) -> None:
+    def __init__(self, sources: Sources, source: Source, client: tuple[str, int], **options: Any) -> None:
         super().__init__(**options)
         self.is_proven = False
         self._sources = sources
-        self._source: Source | None = None
-        self._is_held = False
+        self._source: Source | None = source
+        self._client = client
+        self._is_held = self._is_too_long = False
+        self._kept = b""
         self._running: Any = None  # uvicorn's cycle of the request in progress
         self._head = self._message = 0
         self._stream: Connection | None = None
@@ -54,11 +58,10 @@ class TunnelProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._unread = Unread(transport)
-        self._source = self._sources.seat(self, self.client) if self.client else None
-        if self.client:
-            self.logger = OfSource(self.logger, self.client[0])  # type: ignore[assignment]
-        if self._source is None:
-            self.drop()
+        self.client = self._client
+        self.logger = OfSource(self.logger, self.client[0])  # type: ignore[assignment]
+        if self._source is not None:
+            self._sources.seat(self, self._source)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
@@ -70,13 +73,23 @@ class TunnelProtocol(HttpToolsProtocol):
         if self._running is not None:  # uvicorn tells the newest that was read, which need not be this one
             self._running.disconnected = True
             self._running.message_event.set()
+            if (visit := self._running.scope.get(VISIT)) is not None:
+                visit.abandon()
         super().connection_lost(exc)
         # What points at each other here would wait for the collector, thousands at a time.
         self._stream = self._source = self._running = None
         self.scope = self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def drop(self) -> None:
         self.transport.abort()
+
+    def is_gone(self) -> bool:
+        if not self.transport.is_closing():
+            return False
+        if self._running is not None:
+            self._running.disconnected = True
+        return True
 
     def hold(self, held: bool) -> None:
         if self.transport.is_closing() or held == self._is_held:
@@ -87,6 +100,15 @@ class TunnelProtocol(HttpToolsProtocol):
         elif not held:
             self._is_held = False
             self.transport.resume_reading()
+            if self._kept:
+                self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """With what came although it was not to be read: a loop begins to read a connection after it was made, whatever
+        it was told before."""
+        if not self._is_held and not self.transport.is_closing():
+            kept, self._kept = self._kept, b""
+            self.data_received(kept)
 
     def _is_between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -94,16 +116,31 @@ class TunnelProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._unread.look()
-        if self._source is not None and self._source.is_held:
+        if self._source is None:
+            return
+        if self.is_unread and self._source.leaves_too_much():
+            self.drop()
+        elif self._source.is_held:
             self.hold(True)
 
+    @property
+    def is_unread(self) -> bool:
+        return self._unread.is_waiting
+
     def data_received(self, data: bytes) -> None:
+        if self._is_held:
+            self._kept += data
+            self.transport.pause_reading()
+            return
         began = thread_time()
         self._message += len(data)
         if self._message > _HEAD_BYTES + MAX_BODY + _READ:  # chunks and trailers without end
             self.drop()
             return
-        super().data_received(data)
+        for start in range(0, len(data), _PIECE):
+            super().data_received(data[start : start + _PIECE])
+            if self.transport.is_closing():
+                break
         if not self._deadline.cancelled():  # still in the head
             self._count(len(data))
         if self._source is not None:
@@ -135,8 +172,13 @@ class TunnelProtocol(HttpToolsProtocol):
         self.scope[PIPE] = self._connect  # type: ignore[literal-required]
         self.scope[SEAT] = self  # type: ignore[literal-required]
         super().on_headers_complete()
+        self._is_too_long = too_long(self.scope)  # type: ignore[arg-type]
         if len(self.pipeline) > _MOST_AHEAD:
             self.drop()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._is_too_long:  # what is going to be refused need not be kept until then
+            super().on_body(body)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """A request is in progress from here on, not from when its task runs: else all connections of a source would
@@ -203,12 +245,11 @@ class Listener(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        make: Callable[..., Any] = (
-            loop.create_unix_server if self._listening.family == socket.AF_UNIX else loop.create_server
-        )
-        # Else it would be made 100: when all come back at once, most would wait for a second try.
-        self.servers = [await make(self._protocol, sock=self._listening, backlog=_BACKLOG)]
+        if self._listening.family == socket.AF_UNIX:
+            loop = asyncio.get_running_loop()
+            self.servers = [await loop.create_unix_server(self._local, sock=self._listening, backlog=_BACKLOG)]
+        else:
+            self.servers = [Arrivals(self._listening, self._sources, self._remote, _BACKLOG)]  # type: ignore[list-item]
         self.started = True
 
     async def main_loop(self) -> None:
@@ -220,16 +261,19 @@ class Listener(uvicorn.Server):
                 async with asyncio.timeout(_TICK):
                     await self._stop.wait()
 
-    def _protocol(self) -> asyncio.Protocol:
-        options = {
+    def _local(self) -> LocalProtocol:
+        return LocalProtocol(**self._options())
+
+    def _remote(self, source: Source, client: tuple[str, int]) -> TunnelProtocol:
+        return TunnelProtocol(self._sources, source, client, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {
             "config": self.config,
             "server_state": self.server_state,
             "app_state": {},
             "_loop": asyncio.get_running_loop(),
         }
-        if self._listening.family == socket.AF_UNIX:
-            return LocalProtocol(**options)  # type: ignore[arg-type]
-        return TunnelProtocol(self._sources, **options)
 
     async def start(self) -> None:
         """Return when it listens."""

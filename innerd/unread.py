@@ -24,6 +24,11 @@ class Unread:
             self._taken = self._acknowledged()
             self._wait()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something was not taken when it was looked at."""
+        return self._timer is not None
+
     def end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -1,10 +1,11 @@
 """A TCP connection of an asker (RFC 7766): several questions, each with ten seconds, answered as they come.
 
-Questions that were sent ahead are answered together, by one write. What one connection may take at once is limited, so
-that others have their turn, and who does not take its answers is not read from until it does.
+Questions that were sent ahead are answered together, by one write. Connections take turns (`Turns`), what one may take
+at once is limited, and who does not take its answers is not read from until it does.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -12,7 +13,33 @@ _IDLE = 10.0  # seconds for a question to come whole, and for its answer to be t
 _READ = 4096  # bytes at once: a hundred questions
 _MOST = 65_536  # bytes of answers at once
 
+_AHEAD = 2 * _READ  # bytes that are read ahead of a connection's turn
+
 Respond = Callable[[bytes, str, str], bytes | None]
+
+
+class Turns:
+    """One connection in each turn of the loop: hundreds that ask a hundred questions each must not be one turn."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Connection] = deque()
+        self._is_taken = False
+
+    def enter(self, connection: "Connection") -> None:
+        """It converses when its turn has come: at once, where no other has had this one."""
+        if self._is_taken:
+            self._waiting.append(connection)
+            return
+        self._is_taken = True
+        asyncio.get_running_loop().call_soon(self._next)
+        connection.take_turn()
+
+    def _next(self) -> None:
+        if not self._waiting:
+            self._is_taken = False
+            return
+        asyncio.get_running_loop().call_soon(self._next)
+        self._waiting.popleft().take_turn()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -22,9 +49,14 @@ class Connection(asyncio.BufferedProtocol):
     source: str
 
     def __init__(
-        self, respond: Respond, admit: Callable[["Connection"], bool], left: Callable[["Connection"], None]
+        self,
+        respond: Respond,
+        admit: Callable[["Connection"], bool],
+        left: Callable[["Connection"], None],
+        turns: Turns,
     ) -> None:
-        self._respond, self._admit, self._left = respond, admit, left
+        self._respond, self._admit, self._left, self._turns = respond, admit, left, turns
+        self._is_waiting = self._is_held = False  # for its turn; and so not read from
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray(_READ)
         self._came = b""  # and is not answered yet
@@ -48,7 +80,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._came += self._buffer[:nbytes]
-        self._converse()
+        if self._is_waiting and len(self._came) >= _AHEAD and not self._is_held:
+            self._is_held = True
+            self.transport.pause_reading()
+        self._wait()
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -61,6 +96,20 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._left(self)
+
+    def _wait(self) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._turns.enter(self)
+
+    def take_turn(self) -> None:
+        self._is_waiting = False
+        if self.transport.is_closing():
+            return
+        if self._is_held:
+            self._is_held = False
+            self.transport.resume_reading()
+        self._converse()
 
     # -- what it does ---------------------------------------------------------------------------------------------
 
@@ -94,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         if not self._is_full and not self.transport.is_closing():
             self.transport.resume_reading()
-            self._converse()
+            self._wait()
 
     def _look(self) -> None:
         """Whether its time is over: looked at as seldom as possible, for a timer a question costs more than it."""

@@ -13,7 +13,8 @@ from time import perf_counter
 import structlog
 
 from inndns import message as m
-from inndns.connection import Connection
+from inndns.budgets import Budgets, mute, widen
+from inndns.connection import Connection, Turns
 from inndns.message import Question
 from inndns.zone import Host, Zone
 
@@ -64,18 +65,23 @@ class DnsServer:
         self._zone = zone
         self._who = asker or (lambda source: zone().asker(source))
         self._log_queries = log_queries
-        self._rate = rate
-        self._budgets: dict[str, tuple[float, float]] = {}  # of a source: what is left, and when that was
+        self._budgets = None if rate is None else Budgets(rate)
+        self._muted: set[str] = set()  # as the sockets' filters have it
+        self._hearing: asyncio.TimerHandle | None = None
         self._udp: list[socket.socket] = []
         self._tcp: list[asyncio.Server] = []
         self._open: set[Connection] = set()
+        self._turns = Turns()
 
     async def listen(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Serve on one more pair of sockets, bound by the caller; they are ours from here on."""
         udp.setblocking(False)
+        widen(udp)
         loop = asyncio.get_running_loop()
         loop.add_reader(udp.fileno(), self._readable, udp)
         self._udp.append(udp)
+        if self._muted:
+            mute(udp, self._muted)
         self._tcp.append(await loop.create_server(self._connection, sock=tcp))
 
     async def close(self) -> None:
@@ -95,7 +101,7 @@ class DnsServer:
         if asker is None:
             self.counters.dropped["unknown_source"] += 1
             return None
-        if self._rate is not None and not self._may_have(source, began, self._rate):
+        if self._budgets is not None and not self._budgets.may_have(source, began):
             self.counters.dropped["rate_limited"] += 1
             return None
         question = m.parse(packet)
@@ -109,15 +115,26 @@ class DnsServer:
             _log.info("query", peer=asker.name, name=repr(question.name), type=question.qtype, rcode=answer.rcode)
         return written
 
-    def _may_have(self, source: str, now: float, rate: float) -> bool:
-        left, then = self._budgets.get(source, (2 * rate, now))
-        left = min(2 * rate, left + (now - then) * rate)
-        if left < 1:
-            return False
-        self._budgets[source] = (left - 1, now)
-        return True
+    def _mute(self, budgets: Budgets) -> None:
+        """Those who ask without end are not heard, until they are again."""
+        seconds = budgets.hear(perf_counter())
+        if budgets.muted.keys() != self._muted:
+            self._muted = set(budgets.muted)
+            for udp in self._udp:
+                mute(udp, self._muted)
+        if seconds is not None and self._hearing is None:
+            self._hearing = asyncio.get_running_loop().call_later(seconds, self._hear, budgets)
+
+    def _hear(self, budgets: Budgets) -> None:
+        self._hearing = None
+        self._mute(budgets)
 
     def _readable(self, udp: socket.socket) -> None:
+        self._answer_some(udp)
+        if self._budgets is not None and self._budgets.muted.keys() != self._muted:
+            self._mute(self._budgets)
+
+    def _answer_some(self, udp: socket.socket) -> None:
         for _ in range(_RUN):
             try:
                 packet, source = udp.recvfrom(4096)
@@ -136,12 +153,15 @@ class DnsServer:
     # -- TCP ----------------------------------------------------------------------------------------------------
 
     def _connection(self) -> Connection:
-        return Connection(self.respond, self._admit, self._open.discard)
+        return Connection(self.respond, self._admit, self._open.discard, self._turns)
 
     def _admit(self, connection: Connection) -> bool:
         source = connection.source
         if self._who(source) is None:  # before it takes anybody's place
             self.counters.dropped["unknown_source"] += 1
+            return False
+        if self._budgets is not None and self._budgets.is_muted(source, perf_counter()):
+            self.counters.dropped["rate_limited"] += 1
             return False
         mine = sum(other.source == source for other in self._open)
         if mine >= _MAX_PER_ASKER or len(self._open) >= _MAX_CONNECTIONS:

@@ -20,7 +20,7 @@ from innerd.api.follow import serve_follow
 from innerd.api.paths import Routes, parts_of
 from innerd.api.services import Services
 from innerd.api.sessions import LOCAL, Headers, ProofCheck, Session, identify, unauthorized
-from innerd.api.sources import Metered, Turns, Visit
+from innerd.api.sources import Heavy, Metered, Turns, Visit
 from innerd.api.stream import serve_stream
 from innerd.domain.errors import Refused
 from innerd.domain.values import whole_number
@@ -56,7 +56,7 @@ class Door:
         self._services = services
         self._routes = Routes(app)
         self._proofs = ProofCheck(services)
-        self._turns = Turns()
+        self._turns, self._heavy = Turns(), Heavy()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,6 +96,8 @@ class Door:
         headers = _headers(scope)
         parts = parts_of(scope)
         await self._await_turn(scope, headers, parts)
+        if (seat := scope.get(SEAT)) is not None and seat.is_gone():
+            return  # it was dropped meanwhile: what would be made for it costs the others
         if parts[0] in OPEN and len(parts) == 1 and scope["method"] == "GET":
             self._guard(scope, headers)
             scope[SESSION] = None
@@ -124,7 +126,9 @@ class Door:
         may_be_an_admin = _PROOF in headers and self._is_admins(scope["client"][0])  # who has no budget
         if not may_be_an_admin or parts[0] != "v1":
             visit.source.require_budget()
-        await self._turns.take(visit.source)
+        if not may_be_an_admin:
+            await self._heavy.enter(visit)
+        await self._turns.take(visit)
 
     def _is_admins(self, host: str) -> bool:
         peer = self._services.writer.network.peer_at(ip_address(host))
@@ -274,6 +278,12 @@ def _bound(scope: Scope, headers: Headers, body: bytes) -> Request:
         if_match=text(b"if-match"),
         idempotency_key=text(b"idempotency-key"),
     )
+
+
+def too_long(scope: Scope) -> bool:
+    """Whether a request's body, as it is announced, has more bytes than its route takes."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return not length.isdigit() or whole_number(length.decode(), _most(parts_of(scope))) is None
 
 
 def _most(parts: list[str]) -> int:

@@ -23,11 +23,18 @@ from typing import Any, Protocol
 from innerd.domain.errors import Refused
 
 BURST, RATE = 0.25, 0.05  # seconds of the loop that a source may cost at once, and in each second after that
+HEAVY = 0.01  # seconds of the loop: no honest peer costs so much, but for a moment
+LEAST_BURST = 0.02  # seconds of the loop: what nobody is refused for
+ALL_BURST, ALL_RATE = 1.0, 0.3  # what all who are heavy may cost together: each of them has an equal part
 CONNECTION = 0.0002  # seconds that one more connection is counted as
-MOST_RUNNING = 4  # requests of a source in progress
+REQUEST = 0.00015  # and a request, beside its own steps: what the loop and the server do for it
+MOST_RUNNING, ALL_RUNNING = 4, 64  # requests of a source that are read and not answered; of all who are heavy
+MOST_HEAVY = 8  # requests in progress of all who are heavy: more would have their answers in the same turn of the loop
 MOST_SEATS, MOST_UNPROVEN = 32, 24  # connections of a source, and those of them that have proved nothing
+MOST_UNREAD = 8  # connections of a source on which answers lie: each keeps one or two in memory
 _FEW = 4  # connections that every source may have, however many there are in all
 _REST = 1.0  # seconds at most for which who is over its budget is not read from
+_SHARED_EVERY = 0.25  # seconds
 _EXPECTED = 0.001  # seconds that a request which waits for its turn is taken to cost
 _REMEMBERED = 4096  # sources: past that, those without connections or debts are forgotten
 
@@ -36,6 +43,15 @@ class Seat(Protocol):
     """One connection of a source."""
 
     is_proven: bool
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether its client has left an answer lying."""
+        ...
+
+    def is_gone(self) -> bool:
+        """Whether there is nobody any more to answer to: then no answer is missed."""
+        ...
 
     def hold(self, held: bool) -> None:
         """Read nothing of it between requests, or go on."""
@@ -47,12 +63,15 @@ class Seat(Protocol):
 class Visit:
     """A request in progress, until `leave`."""
 
-    __slots__ = ("_is_excused", "_is_running", "_spent", "source")
+    __slots__ = ("_is_excused", "_is_running", "_left", "_spent", "_waits", "source")
 
     def __init__(self, source: "Source") -> None:
         self.source = source
         self._is_running, self._is_excused, self._spent = True, False, CONNECTION
+        self._left: Callable[[], None] | None = None
+        self._waits: asyncio.Future[bool] | None = None
         source.running += 1
+        self.charge(REQUEST)
         source.settle()
 
     def charge(self, seconds: float) -> None:
@@ -76,65 +95,95 @@ class Visit:
             self._is_running = False
             self.source.running -= 1
             self.source.settle()
+            if self._left is not None:
+                self._left()
+
+    async def wait(self, queue: "Queue") -> bool:
+        """Wait for what somebody sets; whether it was set, and it is not that its client is gone."""
+        self._waits = queue.enter(self.source.cost + self.source.running * _EXPECTED)
+        try:
+            return await self._waits
+        except asyncio.CancelledError:
+            if self._waits.done() and not self._waits.cancelled():
+                queue.give_back()
+            raise
+        finally:
+            self._waits = None
+
+    def abandon(self) -> None:
+        """Its client is gone: what waits for its turn is not kept until then."""
+        if self._waits is not None and not self._waits.done():
+            self._waits.set_result(False)
+
+    def on_leave(self, call: Callable[[], None]) -> None:
+        self._left = call
 
 
 class Source:
     """What one source has cost, and the connections that it holds, oldest first."""
 
-    __slots__ = ("_clock", "_cost", "_counted", "_rests_until", "is_held", "is_root", "running", "seats")
+    __slots__ = ("_cost", "_counted", "_rests_until", "_sources", "arriving", "is_held", "is_root", "running", "seats")
 
-    def __init__(self, clock: Callable[[], float], *, is_root: bool) -> None:
+    def __init__(self, sources: "Sources", *, is_root: bool) -> None:
         self.is_root = is_root
         self.running = 0
+        self.arriving = 0  # connections that were accepted and have not begun
         self.seats: dict[Seat, None] = {}
         self.is_held = False
-        self._clock = clock
-        self._cost, self._counted = 0.0, clock()
+        self._sources = sources
+        self._cost, self._counted = 0.0, sources.clock()
         self._rests_until = 0.0
 
     @property
     def cost(self) -> float:
         """Seconds of the loop, less what time has forgiven."""
-        return max(0.0, self._cost - (self._clock() - self._counted) * RATE)
+        return max(0.0, self._cost - (self._sources.clock() - self._counted) * self._sources.rate)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it costs more than any honest one does."""
+        return self.cost > HEAVY
 
     @property
     def is_over(self) -> bool:
-        return self.cost > BURST
+        return self.cost > self._sources.burst
 
     def charge(self, seconds: float) -> None:
-        self._cost, self._counted = min(max(0.0, self.cost + seconds), 2 * BURST), self._clock()
+        self._cost, self._counted = min(max(0.0, self.cost + seconds), 2 * BURST), self._sources.clock()
 
     def require_budget(self) -> None:
         """Raises Refused `rate_limited`, with the seconds to wait. Whoever goes on asking is not heard for a while."""
-        over = self.cost - BURST
+        over = self.cost - self._sources.burst
         if over > 0:
-            wait = over / RATE
+            wait = over / self._sources.rate
             self.rest(min(wait, _REST))
             raise Refused("rate_limited", "this peer asks too often, or for too much", f"wait {wait:.1f} seconds")
 
     def rest(self, seconds: float) -> None:
-        self._rests_until = self._clock() + seconds
+        self._rests_until = self._sources.clock() + seconds
         self.settle()
         asyncio.get_running_loop().call_later(seconds, self.settle)
 
     def settle(self) -> None:
         """Hold its connections or let them go on, as it has come to be; the latter when half of what was in progress is
         done, as to stop and start all of them costs as well."""
-        most = MOST_RUNNING // 2 + 1 if self.is_held else MOST_RUNNING
-        held = self.running >= most or self._clock() < self._rests_until
+        most = self._sources.running
+        if self.is_held:
+            most = most // 2 + 1
+        held = self.running >= most or self._sources.clock() < self._rests_until
         if held != self.is_held:
             self.is_held = held
             for seat in self.seats:
                 seat.hold(held)
 
-    def settle_seat(self, seat: Seat) -> None:
-        if seat in self.seats:
-            seat.hold(self.is_held)
+    def leaves_too_much(self) -> bool:
+        """Whether answers lie unread on more connections than one who is merely slow has."""
+        return sum(seat.is_unread for seat in self.seats) > MOST_UNREAD
 
     def has_room(self) -> bool:
         """Whether one more connection fits; of root's, one that has proved nothing yet gives way to it."""
         unproven = [seat for seat in self.seats if not seat.is_proven]
-        if len(self.seats) < MOST_SEATS and len(unproven) < MOST_UNPROVEN:
+        if len(self.seats) + self.arriving < MOST_SEATS and len(unproven) + self.arriving < MOST_UNPROVEN:
             return True
         if self.is_root and unproven:
             unproven[0].drop()
@@ -146,7 +195,9 @@ class Sources:
     """All sources. Their addresses are the network's: WireGuard lets no others through."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
+        self.burst, self.rate, self.running = BURST, RATE, MOST_RUNNING  # what each source may cost, and have, now
+        self._rated = clock()
         self._sources: dict[tuple[str, bool], Source] = {}
         self.seats = 0  # connections of all
         self.turned_away = 0  # connections, for metrics
@@ -157,26 +208,42 @@ class Sources:
         if source is None:
             if len(self._sources) >= _REMEMBERED:
                 self._forget()
-            source = self._sources[key] = Source(self._clock, is_root=key[1])
+            source = self._sources[key] = Source(self, is_root=key[1])
+        self._share()
         return source
+
+    def _share(self) -> None:
+        """What each may cost, where many cost much. Looked at a few times a second."""
+        if (now := self.clock()) - self._rated >= _SHARED_EVERY:
+            self._rated = now
+            heavy = max(1, sum(source.is_heavy for source in self._sources.values()))
+            self.burst, self.rate = max(LEAST_BURST, min(BURST, ALL_BURST / heavy)), min(RATE, ALL_RATE / heavy)
+            self.running = max(1, min(MOST_RUNNING, ALL_RUNNING // heavy))
 
     def _forget(self) -> None:
         kept = {key: s for key, s in self._sources.items() if s.seats or s.running or s.cost > 0}
         self._sources = kept
 
-    def seat(self, seat: Seat, client: tuple[str, int]) -> Source | None:
-        """A new connection's source; None where there is no room for it."""
+    def expect(self, client: tuple[str, int]) -> Source | None:
+        """The source of a connection that was accepted: it has a place, `arriving`, until it has a seat. None where
+        there is no room for it."""
         source = self.of(client)
         source.charge(CONNECTION)
-        is_barred = source.is_over and not source.is_root  # root may have a proof to show
+        # Root may have a proof to show: it is heard as long as few of its connections are.
+        is_barred = source.is_over and not (source.is_root and len(source.seats) + source.arriving < _FEW)
         if is_barred or not self._has_room(source) or not source.has_room():
             self.turned_away += 1
             return None
+        source.arriving += 1
+        return source
+
+    def seat(self, seat: Seat, source: Source) -> None:
+        """An expected connection has begun."""
+        source.arriving -= 1
         source.seats[seat] = None
         self.seats += 1
-        if source.is_held:  # a loop begins to read it after it was made, whatever it was told before
-            asyncio.get_running_loop().call_soon(source.settle_seat, seat)
-        return source
+        if source.is_held:
+            seat.hold(True)
 
     def _has_room(self, source: Source) -> bool:
         """When files become few, who holds many connections gets no more."""
@@ -195,34 +262,71 @@ def most_connections() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
 
 
+class Queue:
+    """Who waits, the one of who has cost least first. `give_back` is called with what was given and is not needed."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self.give_back = give_back
+        self._waiting: list[tuple[float, int, asyncio.Future[bool]]] = []
+        self._order = count()
+
+    def enter(self, rank: float) -> "asyncio.Future[bool]":
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (rank, next(self._order), place))
+        return place
+
+    def give(self) -> bool:
+        """Let the first go on; False where nobody waits."""
+        while self._waiting:
+            place = heappop(self._waiting)[2]
+            if not place.done():  # who went away meanwhile
+                place.set_result(True)
+                return True
+        return False
+
+
 class Turns:
     """Who begins next: one request in each turn of the loop, of the source that has cost least."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = count()
+        self._queue = Queue(lambda: None)  # a turn is over with its turn of the loop
         self._is_taken = False
 
-    async def take(self, source: Source) -> None:
-        """Return when it is this source's turn: at once, where nobody else has begun in this turn of the loop."""
-        loop = asyncio.get_running_loop()
+    async def take(self, visit: Visit) -> None:
+        """Return when it is this request's turn: at once, where nobody else has begun in this turn of the loop; or when
+        its client is gone."""
         if not self._is_taken:
             self._is_taken = True
-            loop.call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._next)
             return
-        turn: asyncio.Future[None] = loop.create_future()
-        rank = source.cost + source.running * _EXPECTED
-        heappush(self._waiting, (rank, next(self._order), turn))
-        await turn
+        await visit.wait(self._queue)
 
     def _next(self) -> None:
-        while self._waiting:
-            turn = heappop(self._waiting)[2]
-            if not turn.done():  # who went away meanwhile
-                turn.set_result(None)
-                asyncio.get_running_loop().call_soon(self._next)
-                return
-        self._is_taken = False
+        self._is_taken = self._queue.give()
+        if self._is_taken:
+            asyncio.get_running_loop().call_soon(self._next)
+
+
+class Heavy:
+    """Who is heavy waits for a place here before its turn: the first of who has cost least. Who is not goes past."""
+
+    def __init__(self) -> None:
+        self._queue = Queue(self._leave)
+        self._running = 0
+
+    async def enter(self, visit: Visit) -> None:
+        """Return when it has a place; or when its client is gone."""
+        if not visit.source.is_heavy:
+            return
+        if self._running < MOST_HEAVY:
+            self._running += 1
+        elif not await visit.wait(self._queue):
+            return
+        visit.on_leave(self._leave)
+
+    def _leave(self) -> None:
+        if not self._queue.give():  # else the next one takes over the place
+            self._running -= 1
 
 
 class Metered:

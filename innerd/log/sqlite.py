@@ -1,13 +1,12 @@
-"""The store in SQLite, through aiosqlite: WAL, synchronous FULL, one connection that writes.
+"""The store in SQLite: WAL, synchronous FULL, one connection that writes, others (through aiosqlite) that read.
 
 A lock (`innerd.log.lock`) keeps a second coordinator out. Readers with their own tools may open the file at any time.
 """
 
 import asyncio
-import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from typing import Any
 import aiosqlite
 
 from innerd.log.anew import made_anew
-from innerd.log.database import PRAGMAS, SEEN, UPSERT, connect, damage, failed, fault_of, made_private, sync
+from innerd.log.database import PRAGMAS, SEEN, UPSERT, connect, damage, failed, made_private, sync
 from innerd.log.lock import take
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
 from innerd.log.store import Answer, Query, Seen, StoreCorrupt, Stored, StoreError, StoreUncertain
+from innerd.log.writing import Writing
 
 
 class SqliteStore:
@@ -28,7 +28,7 @@ class SqliteStore:
     def __init__(self, path: Path, connections: "_Connections", lock: int) -> None:
         self.path = path
         # See what is committed, and never keep the writer waiting; searches may take long and keep nobody else waiting.
-        self._database, self._reader, self._searcher = connections
+        self._writer, self._reader, self._searcher, self._answered = connections
         self._lock = lock
         self.busy = 0  # transactions that another program's lock kept out
         self._writing = asyncio.Lock()  # one transaction at a time: the connection has only one
@@ -53,53 +53,28 @@ class SqliteStore:
             raise
 
     async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
-        async with self._transaction():
-            await self._database.executemany(
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany(
                 "INSERT INTO events (seq, record, salt, chain) VALUES (?, ?, ?, ?)",
                 [(s.seq, s.record.decode(), s.salt, s.chain) for s in batch],
             )
-            await self._write(rows)
-            if answers:
-                await self._database.executemany(
-                    "INSERT OR REPLACE INTO commands (actor, id, digest, status, result, at) VALUES (?, ?, ?, ?, ?, ?)",
-                    [(a.actor, a.id, a.digest, a.status, a.result, a.at) for a in answers],
-                )
+            _write(database, rows)
+            database.executemany(
+                "INSERT OR REPLACE INTO commands (actor, id, digest, status, result, at) VALUES (?, ?, ?, ?, ?, ?)",
+                [(a.actor, a.id, a.digest, a.status, a.result, a.at) for a in answers],
+            )
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
+        await self._transact(write)
+        self._answered |= {hash((answer.actor, answer.id)) for answer in answers}
+
+    async def _transact(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """All or nothing. Raises StoreError (nothing happened) and StoreUncertain."""
         async with self._writing:
             try:
-                await self._database.execute("BEGIN IMMEDIATE")
-                yield
-            except BaseException as error:
-                await self._roll_back()
-                if isinstance(error, sqlite3.Error):
-                    self.busy += fault_of(error) == "locked"
-                    raise failed(self.path, error) from error
+                await self._writer.transact(work)
+            except StoreError as error:
+                self.busy += error.fault == "locked"
                 raise
-            try:
-                await self._database.execute("COMMIT")
-            except sqlite3.Error as error:
-                # A commit that could not be written, or left the transaction open, did not happen. Of anything else
-                # (a sync that failed) nobody knows.
-                if not self._database.in_transaction and error.sqlite_errorcode not in _UNWRITTEN:
-                    raise StoreUncertain(f"{self.path}: {error}") from error
-                await self._roll_back()
-                raise failed(self.path, error) from error
-
-    async def _roll_back(self) -> None:
-        if self._database.in_transaction:
-            try:
-                await self._database.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise StoreUncertain(f"{self.path}: {error}") from error
-
-    async def _write(self, rows: Rows) -> None:
-        for table, numbers in rows.deletes.items():
-            await self._database.executemany(f"DELETE FROM {table} WHERE id = ?", [(n,) for n in numbers])  # noqa: S608
-        for table, upserts in rows.upserts.items():
-            await self._database.executemany(UPSERT[table], upserts)
 
     async def read(self, after: int = 0, limit: int = 10_000) -> AsyncIterator[list[Stored]]:
         statement = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -127,14 +102,16 @@ class SqliteStore:
     async def _first_seq(self, comparison: str, time: str) -> int:
         """The first record at (`>=`) or behind (`>`) a time; times never run backwards in the log."""
         statement = f"SELECT seq FROM events WHERE at {comparison} ? ORDER BY at, seq LIMIT 1"  # noqa: S608
-        found = await self._ask(statement, (time,))
+        found = await self._ask(statement, (time,), search=True)
         return int(found[0][0]) if found else _LAST
 
     async def _types(self, prefix: str | tuple[str, ...]) -> list[str]:
         """The types that there are, by hopping over the index from one to the next."""
-        return [row[0] for row in await self._ask(_DISTINCT_TYPES, ()) if row[0].startswith(prefix)]
+        return [row[0] for row in await self._ask(_DISTINCT_TYPES, (), search=True) if row[0].startswith(prefix)]
 
     async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
+        if hash((actor, id)) not in self._answered:  # nearly always: the disk need not be asked
+            return None
         statement = "SELECT actor, id, digest, status, result, at FROM commands WHERE actor = ? AND id = ?"
         found = await self._ask(statement, (actor, id))
         return Answer(*found[0]) if found else None
@@ -148,25 +125,25 @@ class SqliteStore:
             raise failed(self.path, error) from error
 
     async def forget_answers(self, before: int) -> None:
-        async with self._transaction():
-            await self._database.execute("DELETE FROM commands WHERE at < ?", (before,))
+        await self._transact(lambda database: database.execute("DELETE FROM commands WHERE at < ?", (before,)))
 
     async def seen(self) -> list[Seen]:
         found = await self._ask(f"SELECT {SEEN} FROM seen ORDER BY peer_id", ())  # noqa: S608
         return [Seen(peer, at, then, bool(proven), *receipt) for peer, at, then, proven, *receipt in found]
 
     async def remember(self, seen: Sequence[Seen], gone: Collection[int] = ()) -> None:
-        async with self._transaction():
-            await self._database.executemany(
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany(
                 f"INSERT OR REPLACE INTO seen ({SEEN}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
                 [(s.peer, s.endpoint, s.handshake, int(s.is_proven), s.applied, s.applied_at) for s in seen],
             )
-            await self._database.executemany("DELETE FROM seen WHERE peer_id = ?", [(number,) for number in gone])
+            database.executemany("DELETE FROM seen WHERE peer_id = ?", [(number,) for number in gone])
+
+        await self._transact(write)
 
     async def probe(self, *, write: bool = True) -> None:
-        async with self._transaction():
-            if write:
-                await self._database.execute("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(64)))")
+        probing = "INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(64)))"
+        await self._transact(lambda database: database.execute(probing) if write else None)
 
     async def damage(self) -> str | None:
         return await asyncio.to_thread(damage, self.path)
@@ -179,10 +156,12 @@ class SqliteStore:
         return tables
 
     async def replace_rows(self, rows: Rows) -> None:
-        async with self._transaction():
+        def write(database: sqlite3.Connection) -> None:
             for table in COLUMNS:
-                await self._database.execute(f"DELETE FROM {table}")  # noqa: S608
-            await self._write(rows)
+                database.execute(f"DELETE FROM {table}")  # noqa: S608
+            _write(database, rows)
+
+        await self._transact(write)
 
     async def renew(self, rows: Rows) -> None:
         beside = self.path.with_name(f"{self.path.name}.renewing")
@@ -208,7 +187,7 @@ class SqliteStore:
             for suffix in ("-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             await asyncio.to_thread(_prepare, self.path, False)
-            self._database, self._reader, self._searcher = await _connections(self.path)
+            self._writer, self._reader, self._searcher, self._answered = await _connections(self.path)
         except (OSError, sqlite3.Error, StoreError) as error:
             raise StoreUncertain(f"{self.path}: {error}") from error
         self._there.set()
@@ -222,12 +201,10 @@ class SqliteStore:
         os.close(self._lock)
 
     async def _close(self) -> None:
-        for connection in (self._reader, self._searcher, self._database):
+        for connection in (self._reader, self._searcher, self._writer):
             await connection.close()
 
 
-# SQLite takes the transaction back by itself: https://sqlite.org/lang_transaction.html, section 3.1.
-_UNWRITTEN = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_READONLY)
 _LAST = 2**63 - 1
 _DISTINCT_TYPES = """
 WITH RECURSIVE hop(type) AS (
@@ -274,19 +251,27 @@ def _search(keys: list[tuple[str, tuple[str, ...]]], newest: bool, first: int, l
     return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?", (*values, limit)  # noqa: S608
 
 
-_Connections = tuple[aiosqlite.Connection, aiosqlite.Connection, aiosqlite.Connection]
+_Connections = tuple[Writing, aiosqlite.Connection, aiosqlite.Connection, set[int]]
+
+
+def _write(database: sqlite3.Connection, rows: Rows) -> None:
+    for table, numbers in rows.deletes.items():
+        database.executemany(f"DELETE FROM {table} WHERE id = ?", [(n,) for n in numbers])  # noqa: S608
+    for table, upserts in rows.upserts.items():
+        database.executemany(UPSERT[table], upserts)
 
 
 async def _connections(path: Path) -> _Connections:
-    """One that writes, one that reads, one that searches."""
-    opened = []
-    # FULL: what was answered survives a power cut.
-    for further in ("PRAGMA synchronous = FULL", "PRAGMA query_only = ON", "PRAGMA query_only = ON"):
+    """One that writes, one that reads, one that searches; and the hashes of what answers are kept for."""
+    writing = await Writing.open(path)
+    readers = []
+    for _ in range(2):
         connection = await aiosqlite.connect(path, isolation_level=None)
-        for pragma in (*PRAGMAS, further):
+        for pragma in (*PRAGMAS, "PRAGMA query_only = ON"):
             await connection.execute(pragma)
-        opened.append(connection)
-    return opened[0], opened[1], opened[2]
+        readers.append(connection)
+    answered = {hash((actor, id)) for actor, id in await readers[0].execute_fetchall("SELECT actor, id FROM commands")}  # noqa: A001
+    return writing, readers[0], readers[1], answered
 
 
 def _prepare(path: Path, create: bool) -> None:

@@ -45,7 +45,20 @@ async def talks_nonsense(one: Wire) -> None:
     await one.rest()
 
 
-KINDS = [streams_and_hangs_up, asks_twice, is_refused, goes_in_the_middle_of_a_request, talks_nonsense]
+async def sends_too_many_ahead(one: Wire) -> None:
+    one.send(f"{ASK}\r\n\r\n" * 20)
+    with contextlib.suppress(ConnectionError):
+        await one.rest()
+
+
+KINDS = [
+    streams_and_hangs_up,
+    asks_twice,
+    is_refused,
+    goes_in_the_middle_of_a_request,
+    talks_nonsense,
+    sends_too_many_ahead,
+]
 
 
 @contextlib.asynccontextmanager

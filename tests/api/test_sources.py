@@ -5,11 +5,16 @@ import asyncio
 import pytest
 
 from innerd.api.sources import (
+    ALL_RATE,
     BURST,
+    HEAVY,
+    LEAST_BURST,
+    MOST_HEAVY,
     MOST_RUNNING,
     MOST_SEATS,
     MOST_UNPROVEN,
     RATE,
+    Heavy,
     Metered,
     Source,
     Sources,
@@ -36,10 +41,16 @@ class Chair:
 
     def __init__(self, sources: Sources | None = None, client: tuple[str, int] = MARI) -> None:
         self.is_proven = self.is_held = self.is_dropped = False
-        self.source = None if sources is None else sources.seat(self, client)
+        self.is_unread = False
+        self.source = None if sources is None else sources.expect(client)
+        if sources is not None and self.source is not None:
+            sources.seat(self, self.source)
 
     def hold(self, held: bool) -> None:
         self.is_held = held
+
+    def is_gone(self) -> bool:
+        return self.is_dropped
 
     def drop(self) -> None:
         self.is_dropped = True
@@ -178,7 +189,6 @@ def test_who_only_waits_is_not_counted_and_leaves_once(sources: Sources) -> None
 async def test_a_connection_that_comes_meanwhile_is_not_read_either(sources: Sources) -> None:
     running = visits(sources.of(MARI), MOST_RUNNING)
     chairs = [Chair(sources), Chair(sources, ROOT)]
-    await asyncio.sleep(0)  # a loop begins to read it after it was made
     assert [chair.is_held for chair in chairs] == [True, False], "root's is another source"
     assert running
 
@@ -266,7 +276,7 @@ async def test_who_has_cost_least_begins_first(sources: Sources, order: list[str
     dear.charge(0.5)
 
     async def ask(name: str, source: Source) -> None:
-        await turns.take(source)
+        await turns.take(Visit(source))
         order.append(name)
 
     asked = [asyncio.ensure_future(ask(f"dear {n}", dear)) for n in range(3)]
@@ -280,7 +290,7 @@ async def test_one_begins_in_a_turn_of_the_loop(sources: Sources) -> None:
 
     async def ask() -> None:
         nonlocal begun
-        await turns.take(sources.of(MARI))
+        await turns.take(Visit(sources.of(MARI)))
         begun += 1
 
     asked = [asyncio.ensure_future(ask()) for _ in range(10)]
@@ -297,7 +307,7 @@ async def test_who_goes_away_waiting_keeps_nobody_waiting(sources: Sources, orde
     turns, source = Turns(), sources.of(MARI)
 
     async def ask(name: str) -> None:
-        await turns.take(source)
+        await turns.take(Visit(source))
         order.append(name)
 
     asked = [asyncio.ensure_future(ask(name)) for name in "abc"]
@@ -305,4 +315,65 @@ async def test_who_goes_away_waiting_keeps_nobody_waiting(sources: Sources, orde
     asked[1].cancel()
     await asyncio.gather(*asked, return_exceptions=True)
     assert order == ["a", "c"]
-    await turns.take(source)
+    await turns.take(Visit(source))
+
+
+# -- who is heavy --------------------------------------------------------------------------------------------------
+
+
+def test_many_who_are_heavy_share_what_is_there(sources: Sources, clock: Clock) -> None:
+    for number in range(50):
+        sources.of((f"127.42.9.{number}", 5000)).charge(10 * HEAVY)
+    clock.now += 0.3
+    sources.of(MARI)
+    assert sources.burst == LEAST_BURST
+    assert sources.rate == ALL_RATE / 50
+    clock.now += 1000
+    sources.of(MARI)
+    assert (sources.burst, sources.rate, sources.running) == (BURST, RATE, MOST_RUNNING)
+
+
+async def test_few_of_the_heavy_are_in_progress_and_the_others_go_past(sources: Sources, order: list[str]) -> None:
+    heavy, light = sources.of(("127.42.9.9", 5000)), sources.of(MARI)
+    heavy.charge(5 * HEAVY)
+    places, running = Heavy(), [Visit(heavy) for _ in range(MOST_HEAVY + 2)]
+
+    async def ask(name: str, visit: Visit) -> None:
+        await places.enter(visit)
+        order.append(name)
+
+    asked = [asyncio.ensure_future(ask("heavy", visit)) for visit in running]
+    asked.append(asyncio.ensure_future(ask("light", Visit(light))))
+    await asyncio.sleep(0)
+    assert order == ["heavy"] * MOST_HEAVY + ["light"]
+    running[0].leave()
+    await asyncio.sleep(0)
+    assert order.count("heavy") == MOST_HEAVY + 1
+    asked[MOST_HEAVY + 1].cancel()
+    for visit in running[1:]:
+        visit.leave()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert places._running == 0
+
+
+async def test_a_place_that_was_given_to_one_who_went_away_is_given_to_the_next(
+    sources: Sources, order: list[str]
+) -> None:
+    heavy = sources.of(("127.42.9.9", 5000))
+    heavy.charge(5 * HEAVY)
+    places, running = Heavy(), [Visit(heavy) for _ in range(MOST_HEAVY + 3)]
+
+    async def ask(name: str, visit: Visit) -> None:
+        await places.enter(visit)
+        order.append(name)
+
+    asked = [asyncio.ensure_future(ask(str(number), visit)) for number, visit in enumerate(running)]
+    await asyncio.sleep(0)
+    running[MOST_HEAVY].abandon()  # its client is gone
+    running[0].leave()
+    asked[MOST_HEAVY + 1].cancel()  # in the very turn in which it was given the place
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert order[MOST_HEAVY:] == [str(MOST_HEAVY), str(MOST_HEAVY + 2)]
+    for task in asked:
+        task.cancel()

@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Path:
 async def test_a_lock_of_another_program_is_seen_without_a_change(log: Path) -> None:
     store = await SqliteStore.open(log)
     writer = Writer(store, await load(store), lambda: BEGINNING, pytest.fail)
-    await store._database.execute("PRAGMA busy_timeout = 1")
+    await store._writer.transact(lambda database: database.execute("PRAGMA busy_timeout = 1"))
     with closing(sqlite3.connect(log, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         await writer.upkeep.look()

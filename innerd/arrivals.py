@@ -1,0 +1,126 @@
+"""Connections that wait to be accepted: all are taken at once, and those of who has cost least begin first.
+
+A loop's own server takes one in each of its turns, in the order in which they came: behind a thousand an
+administrator's waits a thousand turns, or its SYN is dropped and comes again after a second.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+
+import structlog
+from msgspec import Struct
+
+from innerd.api.sources import Source, Sources
+
+_log = structlog.get_logger("listener")
+
+_TAKEN = 64  # of those that wait, in one turn of the loop
+_BEGUN = 8  # connections in one turn: each costs a tenth of a millisecond
+_PAUSE = 0.5  # seconds, when no file is left to accept with
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets, and nothing is kept of it
+
+
+Client = tuple[str, int]
+Make = Callable[[Source, Client], asyncio.Protocol]
+
+
+class _Arrived(Struct):
+    connection: socket.socket
+    client: Client
+    source: Source
+
+
+class Arrivals:
+    """Accepts on one listening TCP socket. `make` makes a connection's protocol, given its source and its client's
+    address and port; who finds no room with its source is sent away before anything is made for it. An `asyncio.Server`
+    as far as uvicorn looks at one."""
+
+    def __init__(self, listening: socket.socket, sources: Sources, make: Make, backlog: int) -> None:
+        self._listening, self._sources, self._make = listening, sources, make
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[float, int, _Arrived]] = []
+        self._order = count()
+        self._is_beginning = False
+        self._beginnings: set[asyncio.Task[None]] = set()
+        self._again: asyncio.TimerHandle | None = None
+        listening.listen(backlog)
+        self._listen()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._listening.fileno())
+        if self._again is not None:
+            self._again.cancel()
+        for _, _, arrived in self._waiting:
+            arrived.source.arriving -= 1
+            arrived.connection.close()
+        self._waiting = []
+        for beginning in self._beginnings:
+            beginning.cancel()
+        self._listening.close()
+
+    async def wait_closed(self) -> None:
+        """Nothing is open any more: connections end on their own."""
+
+    def _listen(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._listening.fileno(), self._take)
+
+    def _take(self) -> None:
+        for _ in range(_TAKEN):
+            try:
+                connection, client = self._listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._rest(error)
+                return
+            self._seat(connection, client[:2])
+
+    def _rest(self, error: OSError) -> None:
+        """Which files are left (EMFILE, ENFILE) does not change by asking without end."""
+        _log.warning("a connection could not be accepted", error=error.strerror)
+        self._loop.remove_reader(self._listening.fileno())
+        self._again = self._loop.call_later(_PAUSE, self._listen)
+
+    def _seat(self, connection: socket.socket, client: Client) -> None:
+        source = self._sources.expect(client)
+        if source is None:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            connection.close()
+            return
+        connection.setblocking(False)
+        heappush(self._waiting, (source.cost, next(self._order), _Arrived(connection, client, source)))
+        if not self._is_beginning:
+            self._is_beginning = True
+            self._begin()
+
+    def _begin(self) -> None:
+        for _ in range(_BEGUN):
+            if not self._waiting:
+                self._is_beginning = False
+                return
+            arrived = heappop(self._waiting)[2]
+            beginning = self._loop.create_task(self._begin_one(arrived))
+            self._beginnings.add(beginning)
+            beginning.add_done_callback(partial(self._begun, arrived))
+            if arrived.source.is_heavy:  # and so are all behind it
+                break
+        self._loop.call_soon(self._begin)
+
+    async def _begin_one(self, arrived: _Arrived) -> None:
+        # The address as it was accepted: a socket that was reset meanwhile has none.
+        make = partial(self._make, arrived.source, arrived.client)
+        await self._loop.connect_accepted_socket(make, arrived.connection)
+
+    def _begun(self, arrived: _Arrived, beginning: asyncio.Task[None]) -> None:
+        self._beginnings.discard(beginning)
+        if beginning.cancelled() or beginning.exception() is not None:  # gone already; else it has its seat by now
+            arrived.source.arriving -= 1
+            arrived.connection.close()
