@@ -90,7 +90,11 @@ _GLOBAL = {option.name for option in global_flags()}
 
 def _read(command: click.Command, context: click.Context, args: list[str]) -> tuple[dict[str, Any], list[Any]]:
     """What stands where on a command line, as text, and the parameters in the order in which they were given."""
-    values, _, order = command.make_parser(context).parse_args(list(args))
+    try:
+        values, _, order = command.make_parser(context).parse_args(list(args))
+    except click.UsageError as error:
+        error.ctx = error.ctx or context  # click forgets here whose flag it was
+        raise
     return {name: value for name, value in values.items() if isinstance(value, str) or _is_several(value)}, order
 
 
@@ -153,7 +157,9 @@ def _all_there(command: click.Command, context: click.Context, args: list[str]) 
         for one in command.params
         if one.required and one.name not in values
     ]
-    if len(missing) > 1:
+    if len(missing) == 1:
+        raise click.UsageError(f"{missing[0]} is missing", context)
+    if missing:
         raise click.UsageError(f"{', '.join(missing[:-1])} and {missing[-1]} are missing", context)
 
 
@@ -236,9 +242,9 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
         sys.exit(USAGE)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else program
-        _fail(Failure(USAGE, "usage", error.format_message().rstrip("."), f"{where} --help"), settings)
+        _fail(Failure(USAGE, "usage", _said(error), f"{where} --help"), settings)
     except click.ClickException as error:
-        _fail(Failure(USAGE, "usage", error.format_message()), settings)
+        _fail(Failure(USAGE, "usage", _said(error)), settings)
     except (KeyboardInterrupt, click.Abort, _cancelled()):
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
@@ -249,6 +255,12 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
         _fail(failure or Failure(INTERNAL, "internal", str(error)), settings)
     else:
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _said(error: click.ClickException) -> str:
+    """click's words, on one line, and as people say them."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    return text.replace("is not a valid integer range", "is no whole number")
 
 
 def _cancelled() -> type[BaseException]:

@@ -20,7 +20,8 @@ def as_json(views: list[NetworkView]) -> None:
 
 def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> None:
     if short or tree:
-        line(Styled(view.network or view.interface, "32"), f" (:{view.listen_port}){_note(view)}")
+        port = f" (:{view.listen_port})" if view.is_up else ""
+        line(Styled(view.network or view.interface, "32"), f"{port}{_note(view)}")
         if tree:
             for parts in _tree(view, whole_keys):
                 line(*parts)

@@ -18,6 +18,7 @@ from innclient.admin import ask, render, several
 from innclient.admin.peers import free_name, one_of
 from innclient.admin.verb import Call, verb
 from innclient.failures import SYSTEM, Failure, usage
+from innclient.kinds import Truth
 from innerd.domain.values import Address, assignable, parse_address, parse_name
 from innerd.wire.innernet import PeerJson
 from innerd.wire.ours import NetworkCidr, NetworkJson
@@ -41,7 +42,7 @@ def duration(text: str, *, least: int = 1) -> int:
     click.option("--ip", help="Its address."),
     click.option("--auto-ip", is_flag=True, help="Take the first free address of the CIDR."),
     click.option("--cidr", help="The CIDR it is added to."),
-    click.option("--admin", type=click.BOOL, metavar="true|false", help="Whether it may administer the network."),
+    click.option("--admin", type=Truth(), metavar="true|false", help="Whether it may administer the network."),
     click.option("--save-config", help="Where to write the invitation (- for stdout)."),
     click.option("--invite-expires", help="How long the invitation is good, such as 14d."),
     changes=True,

@@ -30,7 +30,7 @@ from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.coordinator import Proof
 from innclient.failures import SYSTEM, TRUST, Failure, not_found
-from innerd.domain.errors import Refused
+from innerd.domain.errors import Refused, plainly
 from innerd.domain.values import Endpoint
 from innerd.wire.stream import Hello
 from innerd.wireguard import watch
@@ -210,7 +210,7 @@ class Keeper:
             try:
                 await work()
             except (DeviceError, Failure, OSError) as error:
-                self._log.warning("tried again", work=work.__name__, why=str(error))
+                self._log.warning("tried again", work=work.__name__, why=plainly(error))
             except Exception as error:  # a bug of ours
                 self._log.error("internal error", exc_info=error)
             await asyncio.sleep(_AGAIN)
@@ -246,7 +246,7 @@ class Keeper:
                 self.trouble = f"what the coordinator said can't be taken: {error.message[:_LONGEST]}"
                 self._log.error("the coordinator's word is not applied", why=self.trouble, code=error.code)
             case stream.Lost() | OSError():
-                why = str(error)[:_LONGEST]
+                why = plainly(error)[:_LONGEST]
                 if self.trouble is None or self.connected_since is not None:
                     self._log.warning("no connection to the coordinator: everything stays as it is", why=why)
                     self._note("coordinator.lost", "coordinator", f"no connection to the coordinator: {why}")
