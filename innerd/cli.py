@@ -325,10 +325,14 @@ def doctor(context: click.Context, network: str) -> None:
 
 
 def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:
-    """The peers or CIDRs of a network, for a shell to offer: from the tables beside its log."""
+    """The peers, CIDRs or records of a network, for a shell to offer: from the tables beside its log."""
     import sqlite3
 
-    kept = {"peers": "SELECT name FROM peers WHERE is_retired = 0", "cidrs": "SELECT name FROM cidrs"}
+    kept = {
+        "peers": "SELECT name FROM peers WHERE is_retired = 0",
+        "cidrs": "SELECT name FROM cidrs",
+        "records": "SELECT name FROM records",
+    }
     path = settings.data_dir / f"{network}.db"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.05)) as connection:
         return [row[0] for row in connection.execute(kept[what])]

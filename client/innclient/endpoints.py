@@ -9,13 +9,15 @@ import rich_click as click
 
 from innclient import config, files
 from innclient.admin import ask, render
+from innclient.admin.naming import nobody
+from innclient.admin.peers import one_of
 from innclient.admin.verb import Call, verb
 from innclient.config import Loaded, Paths
-from innclient.failures import REFUSED, Failure, not_found, usage
+from innclient.failures import REFUSED, Failure, usage
 from innclient.flags import paths_of, tunnel_of
-from innclient.near import did_you_mean
 from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
-from innerd.domain.values import Endpoint, parse_endpoint, parse_own_endpoint, shown, split_endpoint
+from innerd.domain.naming import among
+from innerd.domain.values import Endpoint, parse_endpoint, parse_own_endpoint, split_endpoint
 from innerd.wire.innernet import EndpointContents
 
 if TYPE_CHECKING:
@@ -65,27 +67,36 @@ def _port_text(port: int | None) -> str:
 
 @click.command("override-peer-endpoint", cls=Command)
 @click.argument("interface")
-@click.option("--name", help="Name of the peer.")
+@click.argument("peer", required=False)
+@click.option("--name", help="The peer: its name, name in DNS, address or number.")
 @_ENDPOINT
 @_UNSET
 @_YES
 @json_flag()
 @click.pass_context
 def override_peer_endpoint(
-    context: click.Context, interface: str, name: str | None, endpoint: str | None, unset: bool, yes: bool
+    context: click.Context,
+    interface: str,
+    peer: str | None,
+    name: str | None,
+    endpoint: str | None,
+    unset: bool,
+    yes: bool,
 ) -> None:
     """Reach a peer at another endpoint than the network tells, from this machine."""
     from innclient.agent.disk import load_netmap
 
+    name = one_of(peer, name, "--name")
     settings, paths, loaded = _opened(context, interface, "override-peer-endpoint")
     if unset and endpoint is not None:
         raise usage("--endpoint and --unset exclude each other")
     netmap = load_netmap(paths)[0]
-    others = {str(peer.name): str(peer.ip) for peer in netmap.peers.values() if peer.id != netmap.me}
-    name = name or ask.choose("Peer", "--name", [(other, f"{other} ({ip})") for other, ip in sorted(others.items())])
-    if name not in others:
-        hint = did_you_mean(name, others, f"inn show {interface} lists them")
-        raise not_found("peer_not_found", f"no peer {shown(name)} is known here", hint)
+    others = sorted((peer for peer in netmap.peers.values() if peer.id != netmap.me), key=lambda peer: peer.name)
+    typed = name or ask.choose("Peer", "PEER or --name", [(peer.name, f"{peer.name} ({peer.ip})") for peer in others])
+    found = among(others, netmap.network, typed, lambda peer: (peer.name, str(peer.ip), peer.id))
+    if found is None:
+        raise nobody(typed, [other.name for other in others], f"inn show {interface} lists them")
+    name, ip = found.name, str(found.ip)
     wanted = None if unset else parse_endpoint(endpoint or ask.text("Endpoint", "--endpoint or --unset"))
     if wanted is not None and not split_endpoint(wanted)[1]:
         raise usage(f"port 0 of {wanted} is no port", "write host:port")
@@ -93,13 +104,13 @@ def override_peer_endpoint(
 
     def change(document: config.Config) -> None:
         overrides = dict(document.peer_endpoint_overrides)
-        overrides.pop(others[name], None)
+        overrides.pop(ip, None)
         if wanted is not None:
-            overrides[others[name]] = wanted
+            overrides[ip] = wanted
         document.peer_endpoint_overrides = overrides
 
     _changed(settings, paths, loaded, change)
-    content = {"name": name, "ip": others[name], "endpoint": wanted}
+    content = {"name": name, "ip": ip, "endpoint": wanted}
     _said(settings, content, f"{name} is reached at {wanted or 'what the network tells'} from here.")
 
 

@@ -9,7 +9,7 @@ import rich_click as click
 from innclient import config
 from innclient.admin import ask, render
 from innclient.config import Paths
-from innclient.failures import not_found, unreachable
+from innclient.failures import unreachable
 from innclient.flags import keeper_of, paths_of
 from innclient.options import Command, Settings, configure_logs, json_flag, require_root, run, settings_of
 
@@ -76,7 +76,7 @@ def _show(settings: Settings, entries: "list[Entry]") -> None:
 @json_flag()
 @click.pass_context
 def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
-    """Believe the other key that is offered for a peer (its name or address), from now on."""
+    """Believe the other key that is offered for a peer, from now on."""
     from innclient.agent.door import Request, ask_agent
     from innclient.agent.pins import Broken
 
@@ -100,16 +100,15 @@ def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
 def _refused(settings: Settings, paths: Paths, peer: str) -> "Broken":
     """The break that stands, by the agent, else by the files. Raises Failure."""
     from innclient.agent.door import ask_agent
+    from innclient.agent.pins import break_of
     from innclient.agent.view import StatusView
 
     status = ask_agent(paths, "status", StatusView)
     if status is None:
         require_root("inn trust without a running agent")
-        return keeper_of(settings, paths.interface, {}).distrusted(peer)
-    for broken in status.refused:
-        if peer in (broken.name, broken.ip):
-            return broken
-    raise not_found("no_such_break", f'no other key is offered for "{peer}"', "inn status shows what is refused")
+        keeper = keeper_of(settings, paths.interface, {})
+        return break_of(keeper.pins.broken.values(), keeper.netmap.network, peer)
+    return break_of(status.refused, status.network, peer)
 
 
 def _trust_in_files(settings: Settings, paths: Paths, broken: "Broken") -> None:

@@ -79,6 +79,13 @@ def test_a_peer_is_named_in_any_form(host: Host, form: str) -> None:
     assert host.ok("enable-peer", NETWORK, "--name", form) == 'Peer "mari" is enabled.\n'
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_why_takes_a_peer_in_any_form_and_one_alone(host: Host, form: str) -> None:
+    assert host.ok("why", NETWORK, form, "10.42.128.1").startswith("mari and ryo see each other: ")
+    said = host.ok("why", NETWORK, form)
+    assert said.startswith("innernet-server and mari see each other: one of them is the coordinator")
+
+
 @pytest.mark.parametrize("form", ["cats", "10.42.3.0/24", "cidr:5", "5"])
 def test_a_cidr_is_named_in_any_form(host: Host, form: str) -> None:
     assert host.json("rename-cidr", NETWORK, form, "felines")["cidr"]["name"] == "felines"

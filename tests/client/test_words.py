@@ -24,13 +24,13 @@ MACHINE = re.compile(r"\[Errno|\\n|\\t|\\x|\w(Error|Timeout|Exception)\b|: ,|int
 
 
 def flags() -> list[tuple[str, str, str]]:
-    """Every flag of every verb: with a value that none takes, or that it can't have."""
+    """Every flag of every verb (the global ones of one verb): with a value that it can't have."""
     return [
         (program, verb, max(option.opts, key=len))
         for program, group in GROUPS.items()
         for verb, command in group.commands.items()
         for option in command.params
-        if isinstance(option, click.Option) and option.opts
+        if isinstance(option, click.Option) and option.opts and (option.expose_value or verb == "list-peers")
     ]
 
 

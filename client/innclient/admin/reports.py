@@ -15,6 +15,7 @@ from innclient.admin.invites import duration
 from innclient.admin.naming import peer_named
 from innclient.admin.verb import Call, Connect, verb
 from innclient.failures import Failure, unreachable, usage
+from innclient.kinds import Offered
 from innclient.near import did_you_mean
 from innclient.options import Settings, run
 from innerd.domain.events import AnyEvent, type_of
@@ -32,7 +33,9 @@ _TECHNICAL = {"id", "peer", "redeemed_at"}
     click.option("--since", help="From then on: a time, a revision (exclusive), or how long ago, such as 2h."),
     click.option("--until", help="Up to then: a time, a revision, or how long ago."),
     click.option("--limit", type=click.IntRange(1, 100_000), help="At most so many events, the newest."),
-    click.option("--type", "type_", help="Only types that begin so, such as peer. or key.pinned."),
+    click.option(
+        "--type", "type_", type=Offered(lambda: _types()), help="Only types that begin so, such as peer. or key.pinned."
+    ),
     click.option("--subject", help="Only events about this: a name, or such as peer:7."),
     click.option("--actor", help="Only what this peer or local user did."),
     click.option("-f", "--follow", is_flag=True, help="Go on, and show events as they happen."),
@@ -78,9 +81,13 @@ async def _subject(call: Call, text: str) -> str:
     return f"cidr:{found.id}"
 
 
+def _types() -> list[str]:
+    return [type_of(kind) for kind in get_args(AnyEvent)]
+
+
 def _say_what_never_matches(type_: str | None) -> None:
     """A note where no event of this release is of a type that begins so: a newer coordinator may know some."""
-    types = [type_of(kind) for kind in get_args(AnyEvent)]
+    types = _types()
     if type_ is None or any(known.startswith(type_) for known in types):
         return
     hint = did_you_mean(type_, types, f"types are {', '.join(sorted({t.partition('.')[0] + '.' for t in types}))}")

@@ -20,7 +20,7 @@ from innclient.agent.errands import Errands
 from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
 from innclient.agent.names import NameKeeper, Names
-from innclient.agent.pins import Broken, Pins, fields, trusted
+from innclient.agent.pins import Broken, Pins, break_of, fields, trusted
 from innclient.agent.reporting import Reporter
 from innclient.agent.sharing import Sharing
 from innclient.agent.state import KnownPeer, LogForked, Netmap, owned
@@ -29,7 +29,7 @@ from innclient.agent.ways import Ways
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.coordinator import Proof
-from innclient.failures import SYSTEM, TRUST, Failure, not_found
+from innclient.failures import SYSTEM, TRUST, Failure
 from innerd.domain.errors import Refused, plainly
 from innerd.domain.values import Endpoint
 from innerd.wire.stream import Hello
@@ -391,17 +391,10 @@ class Keeper:
 
     # -- trust --------------------------------------------------------------------------------------------------
 
-    def distrusted(self, who: str) -> Broken:
-        """The break of a peer, by its name or address. Raises Failure."""
-        for broken in self.pins.broken.values():
-            if who in (broken.name, broken.ip):
-                return broken
-        raise not_found("no_such_break", f'no other key is offered for "{who}"', "inn status shows what is refused")
-
     async def trust(self, who: str, offered: str, *, apply: bool = True) -> Broken:
         """Believe the key that is offered for a peer, if it is the one that was looked at. Raises Failure."""
         async with self._applying:
-            broken = self.distrusted(who)
+            broken = break_of(self.pins.broken.values(), self.netmap.network, who)
             if broken.offered != offered:
                 raise Failure(TRUST, "key_changed", f"{broken.name} offers yet another key now", "look at it again")
             self._log.warning("a changed key is trusted from now on", **fields(broken))
