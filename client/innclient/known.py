@@ -27,7 +27,7 @@ _OF_PEERS = {
     *("rename-peer", "enable-peer", "disable-peer", "delete-peer", "retire-peer"),
     *("grant-admin", "revoke-admin", "reissue-invite", "override-peer-endpoint"),
 }
-_OF_CIDRS = {"rename-cidr", "delete-cidr"}
+_CIDRS_OF = {"rename-cidr": {"which", "name"}, "delete-cidr": {"which", "name"}, "add-cidr": {"parent"}}
 
 
 class Known(click.types.StringParamType):
@@ -64,9 +64,7 @@ def offer(command: str | None, parameter: click.Parameter) -> None:
         parameter.type = Known("networks")
     elif (name == "name" and command in _OF_PEERS) or name in _PEERS:
         parameter.type = Known("peers")
-    elif (name in ("name", "which") and command in _OF_CIDRS) or (name in _CIDRS and command != "add-cidr"):
-        parameter.type = Known("cidrs")
-    elif name == "parent":
+    elif name in _CIDRS_OF.get(command or "", _CIDRS):
         parameter.type = Known("cidrs")
     elif name == "name" and command == "delete-record":
         parameter.type = Known("records")

@@ -55,6 +55,7 @@ def _flag(*names: str, into: str, **kwargs: Any) -> click.Option:
     return click.Option([*names, f"_{into}"], callback=_store(into), expose_value=False, **kwargs)
 
 
+EVERY = 2  # seconds from one look to the next, where nobody says how many
 WAIT = 30  # seconds that a change waits for the peers that it concerns, where nobody says how long
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -112,16 +113,19 @@ def once_each(command: click.Command, context: click.Context, args: list[str]) -
             raise click.UsageError(f"{flag} is given {given.count(option)} times, and takes one value", context)
 
 
+_VALUES = {"--wait": WAIT, "--watch": EVERY}  # where nobody gives one
+
+
 def _waits(args: list[str]) -> Iterator[str]:
-    """`--wait` may stand without its value, or with one behind it: click would take any next argument for it."""
+    """`--wait` and `--watch` may stand without a value, or have one behind: click takes any next argument."""
     rest = iter([*args, ""])
     for text in rest:
-        if text != "--wait":
+        if text not in _VALUES:
             if text:
                 yield text
             continue
         following = next(rest)
-        yield f"--wait={following if following.isdecimal() else WAIT}"
+        yield f"{text}={following if following.isdecimal() else _VALUES[text]}"
         if following and not following.isdecimal():
             yield following
 

@@ -123,7 +123,10 @@ async def delete_cidr(call: Call, which: str | None, name: str | None, merge: bo
         call.tell(content, f'CIDR "{cidr.name}" is deleted.', *render.effects(diff))
 
 
-@verb("list-cidrs", click.option("-t", "--tree", is_flag=True, help="As a tree."))
+_CIDRS = ("NAME", "CIDR", "PARENT", "PEERS", "ID")
+
+
+@verb("list-cidrs", click.option("-t", "--tree", is_flag=True, help="As a tree."), lists=_CIDRS)
 async def list_cidrs(call: Call, tree: bool) -> None:
     """All CIDRs of the network."""
     network = await call.network()
@@ -132,8 +135,8 @@ async def list_cidrs(call: Call, tree: bool) -> None:
     elif tree:
         render.tree(network, peers=False)
     else:
-        rows = [(c.name, c.cidr, c.parent or "", str(c.peers)) for c in network.cidrs]
-        render.table(("NAME", "CIDR", "PARENT", "PEERS"), rows)
+        rows = [(c.name, c.cidr, c.parent or "", str(c.peers), str(c.id)) for c in network.cidrs]
+        render.table(_CIDRS, rows, on_request=("ID",))
 
 
 @verb("add-association", click.argument("cidr1", required=False), click.argument("cidr2", required=False), changes=True)
@@ -179,7 +182,7 @@ async def delete_association(call: Call, cidr1: str | None, cidr2: str | None) -
         call.tell({"association": ended, "revision": reply.revision}, sentence)
 
 
-@verb("list-associations")
+@verb("list-associations", lists=())
 async def list_associations(call: Call) -> None:
     """All associations of the network."""
     network = await call.network()
@@ -189,7 +192,7 @@ async def list_associations(call: Call) -> None:
     if not network.associations:
         render.line("No CIDRs are associated.")
     for association in network.associations:
-        render.line(f"{association.id}: {association.cidr1} <=> {association.cidr2}")
+        render.item(f"{association.id}: {association.cidr1} <=> {association.cidr2}")
 
 
 VERBS = [

@@ -271,7 +271,10 @@ async def reissue_invite(
         call.tell(content, f'New invitation for "{found.name}" written to {save_config}; the old one is void.')
 
 
-@verb("list-invites")
+_INVITES = ("NAME", "IP", "CIDR", "STATE", "EXPIRES")
+
+
+@verb("list-invites", lists=_INVITES)
 async def list_invites(call: Call) -> None:
     """The invitations that nobody has redeemed."""
     network = await call.network()
@@ -294,7 +297,7 @@ async def list_invites(call: Call) -> None:
         render.document({"invites": invites, "revision": network.revision})
         return
     rows = [(p.name, p.ip, p.cidr, render.state_of(p, now), render.moment(p.invite_expires)) for p in invited]
-    render.table(("NAME", "IP", "CIDR", "STATE", "EXPIRES"), rows, empty="No invitation is open.")
+    render.table(_INVITES, rows, empty="No invitation is open.")
 
 
 VERBS = [add_peer, reissue_invite, list_invites]
