@@ -2,6 +2,7 @@
 said here takes effect at once, on an interface that is up and by the agent that runs; no tunnel is dropped."""
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from innclient.failures import REFUSED, Failure, usage
 from innclient.flags import paths_of, tunnel_of
 from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
 from innerd.domain.naming import among
-from innerd.domain.values import Endpoint, parse_endpoint, parse_own_endpoint, split_endpoint
+from innerd.domain.values import Endpoint, endpoint_of, parse_endpoint, parse_own_endpoint, split_endpoint
 from innerd.wire.innernet import EndpointContents
 
 if TYPE_CHECKING:
@@ -131,14 +132,25 @@ async def override_endpoint(call: Call, endpoint: str | None, unset: bool) -> No
         )
     wanted: Endpoint | None = None
     if not unset:
-        default = f"0.0.0.0:{port}"
-        typed = endpoint or ask.text("Endpoint", "--endpoint or --unset", default, parse_own_endpoint)
+        typed = endpoint or ask.text("Endpoint", "--endpoint or --unset", _proposed(port or 0), parse_own_endpoint)
         wanted = parse_own_endpoint(typed)
     call.confirm(f"Let all others reach this machine at {wanted or 'what is seen of it'}?")
     body = EndpointContents(option="Unset") if wanted is None else EndpointContents(option="Set", content=wanted)
     reply = await call.api.change("PUT", "/v1/user/endpoint", body)
     content = {"endpoint": wanted, "revision": reply.revision}
     call.tell(content, f"Others reach this machine at {wanted or 'what is seen of it'} now.")
+
+
+def _proposed(port: int) -> str:
+    """An endpoint to begin with: the address that is seen of this machine, whichever, or, asked for, the public one."""
+    if ask.is_interactive() and ask.yes_no("Find the public address out (asks 9.9.9.9)?", "--endpoint"):
+        from innclient.publicip import public_address
+
+        try:
+            return endpoint_of(str(public_address()), port)
+        except Failure as failure:
+            render.line(f"{failure.message}: say it yourself", out=sys.stderr)
+    return f"0.0.0.0:{port}"
 
 
 # -- the config and the device ----------------------------------------------------------------------------------------

@@ -171,13 +171,18 @@ class Command(click.RichCommand):
     """A subcommand: its own options, then the global ones (but for letters that it uses itself)."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Whoever stops reading has seen enough: that is no error, though click thinks so."""
+        """Whoever stops reading has seen enough: that is no error, though click thinks so. Whoever interrupts is told
+        what that means. Raises Failure."""
         try:
             result = super().invoke(context)
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
+        except (KeyboardInterrupt, click.Abort, _cancelled()):
+            from innclient import guide, interrupted
+
+            raise interrupted.failure(guide.ALIASES.get(str(self.name), str(self.name))) from None
         return result
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

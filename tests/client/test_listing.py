@@ -1,12 +1,6 @@
 """What lists share: columns that are asked for, a pager for what is long, again and again, and a terminal's width."""
 
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,66 +10,13 @@ from innclient.admin import listing, render
 from innclient.agent.view import CidrView, NetworkView, PeerView
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK, add_peer
+from tests.client.screen import Screen
 
-BIN = Path(sys.executable).parent
 LONG = "a-peer-with-a-name-that-is-as-long-as-a-name-may-be-in-a-network"[:63]
 LISTS = [
     *(["list-peers"], ["list-invites"], ["list-cidrs"], ["list-cidrs", "--tree"], ["list-associations"]),
     *(["list-records"], ["convergence"], ["show"], ["status"], ["list-peers", "--columns", "name,ip,key"]),
 ]
-
-
-class Screen:
-    """A command at a terminal of some size: all of its streams are it."""
-
-    def __init__(self, host: Host, *args: str, columns: int = 80, lines: int = 24, **env: str) -> None:
-        self._master, slave = pty.openpty()
-        known = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "TERM": "xterm"}
-        known |= {"COLUMNS": str(columns), "LINES": str(lines)} | env
-        command = [str(BIN / host.program), *host.flags, *args]
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=known, start_new_session=True, preexec_fn=_controls
-        )
-        os.close(slave)
-        self.seen = b""
-
-    def expect(self, text: bytes) -> None:
-        """Read on until a text is there; what is before it is done with."""
-        end = time.monotonic() + 30
-        while text not in self.seen:
-            ready, _, _ = select.select([self._master], [], [], max(0.0, end - time.monotonic()))
-            chunk = self._read() if ready else b""
-            assert chunk, f"{text!r} never came: {self.seen!r}"
-            self.seen += chunk
-        self.seen = self.seen.partition(text)[2]
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._master, 65536)
-        except OSError:  # the other end is closed
-            return b""
-
-    def end(self) -> tuple[int, str]:
-        """Exit status, and all that came since."""
-        while chunk := self._read():
-            self.seen += chunk
-        os.close(self._master)
-        return self.process.wait(timeout=30), self.seen.decode().replace("\r\n", "\n")
-
-
-def _controls() -> None:
-    """In the child: stdin is what its Ctrl-C comes from."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
 
 
 @pytest.fixture
@@ -172,6 +113,10 @@ def test_show_is_a_table_where_columns_are_asked_for(capsys: pytest.CaptureFixtu
     assert mari.split() == ["mari", "none", "4.88", "KiB"]
 
 
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
+
 # -- a terminal's width -----------------------------------------------------------------------------------------------
 
 
@@ -227,7 +172,7 @@ def test_show_of_a_peer_keeps_to_the_width(
         show.as_table(view(), named=False)
     else:
         show.as_text(view(), short=how == "short", tree=how == "tree", whole_keys=True)
-    lines = plain(capsys.readouterr().out).splitlines()
+    lines = _plain(capsys.readouterr().out).splitlines()
     assert max(map(len, lines)) <= columns
 
 

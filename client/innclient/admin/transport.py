@@ -19,6 +19,7 @@ from innclient.failures import REFUSED, Failure, status_of_code, unreachable
 from innclient.invitation import Parsed
 from innerd.domain.errors import UNREADABLE
 from innerd.domain.values import whole_number
+from innerd.wire.ours import NetworkJson
 
 T = TypeVar("T")
 
@@ -41,10 +42,12 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """One coordinator, reachable. `own` is the address of the peer that asks, if it is one. Close it when done."""
+    """One coordinator, reachable. `own` is the address of the peer that asks, if it is one, `told` what it was told of
+    its network. Close it when done."""
 
     def __init__(self, client: httpx2.AsyncClient, explain: Explain | None = None, own: str | None = None) -> None:
         self.own = own
+        self.told: Callable[[], NetworkJson | None] | None = None
         self._client = client
         self._explain = explain
 

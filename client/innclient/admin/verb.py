@@ -59,6 +59,18 @@ class Call:
             self._network = (await self.api.get("/v1/network")).read(NetworkJson)
         return self._network
 
+    async def known(self) -> NetworkJson:
+        """The network; to who may not ask for all of it, or can't now, what this machine was told."""
+        try:
+            return await self.network()
+        except Failure as failure:
+            found = None if self.api.told is None else self.api.told()
+            if found is None or (failure.code != "not_admin" and failure.status != UNREACHABLE):
+                raise
+            if failure.status == UNREACHABLE:
+                render.line(f"{failure.message}: as of revision {found.revision}", out=sys.stderr)
+            return found
+
     async def peer(self, name: str) -> NetworkPeer:
         found = peer_named(await self.network(), name)
         self._used.append(found)
