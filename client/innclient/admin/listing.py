@@ -85,7 +85,7 @@ def looks(*columns: str) -> Callable[[Any], Any]:
         options.insert(
             0,
             click.option(
-                "--columns", metavar="A,B,…", type=_Columns(names), expose_value=False, callback=_columns, help=known
+                "--columns", metavar="A,B", type=_Columns(names), expose_value=False, callback=_columns, help=known
             ),
         )
 
