@@ -62,10 +62,15 @@ def test_a_name_is_quoted_as_it_was_typed(host: Host) -> None:
     assert 'there is no peer "müller"' in done.err
 
 
-def test_the_coordinators_machine_is_not_told_to_be_retired(host: Host) -> None:
-    done = host("delete-peer", NETWORK, "innernet-server", "--yes")
-    assert (done.status, done.code) == (3, "coordinator_protected")
-    assert "retire-peer" not in done.err
+@pytest.mark.parametrize(
+    "words",
+    [["delete-peer"], ["reissue-invite", "--invite-expires", "1d", "--save-config", "-"]],
+    ids=["delete", "reissue"],
+)
+def test_the_coordinators_machine_is_not_told_to_be_retired(host: Host, words: list[str]) -> None:
+    done = host(*words, "--name", "innernet-server", "--yes")
+    assert (done.status, done.code) in ((3, "coordinator_protected"), (3, "peer_redeemed"))
+    assert "retire" not in done.err
 
 
 def test_an_interface_that_is_down_has_no_port_to_show(capsys: pytest.CaptureFixture[str]) -> None:
