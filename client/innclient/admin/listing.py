@@ -9,7 +9,6 @@ import io
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -172,6 +171,8 @@ def _pager() -> list[str] | None:
 
 
 def _page(pager: list[str], text: bytes) -> None:
+    import subprocess
+
     before = signal.signal(signal.SIGINT, lambda *_: None)  # it is the pager's
     try:
         subprocess.run(pager, input=text, env={"LESS": _LESS, **os.environ}, check=False)
