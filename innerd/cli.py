@@ -4,6 +4,7 @@ where nobody serves, in this process."""
 import contextlib
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from innclient import known
-from innclient.admin import ask, cidrs, invites, lists, peers, records, render, reports
+from innclient.admin import ask, cidrs, invites, listing, lists, peers, records, render, reports
 from innclient.admin.verb import CONNECT, Call, verb
 from innclient.completions import completions
 from innclient.failures import Failure, usage
@@ -266,7 +267,7 @@ def uninstall(context: click.Context, network: str, yes: bool) -> None:
     render.line(f'Network "{network}" is removed from this host.')
 
 
-@verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."))
+@verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."), lists=lists.PEERS)
 async def show(call: Call, at: str | None) -> None:
     """The whole network: CIDRs, peers, associations; now, or as it was."""
     when = reports.moment_of(at)
@@ -275,14 +276,17 @@ async def show(call: Call, at: str | None) -> None:
         render.document(network)
         return
     render.line(f"network: {network.name} (revision {network.revision}, {render.count(len(network.peers), 'peer')})")
+    if listing.has_columns():
+        lists.table(render.by_address(network.peers), time.time())
+        return
     render.tree(network)
     for association in network.associations:
-        render.line(f"association: {association.cidr1} <=> {association.cidr2}")
+        render.item(f"association: {association.cidr1} <=> {association.cidr2}")
     for record in network.records:
-        render.line(f"record: {record.name} {record.type} {record.value}")
+        render.item(f"record: {record.name} {record.type} {record.value}")
 
 
-@verb("status")
+@verb("status", lists=())
 async def status(call: Call) -> None:
     """How the coordinator is."""
     found = (await call.api.get("/v1/admin/status")).read(Status)
@@ -325,10 +329,14 @@ def doctor(context: click.Context, network: str) -> None:
 
 
 def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:
-    """The peers or CIDRs of a network, for a shell to offer: from the tables beside its log."""
+    """The peers, CIDRs or records of a network, for a shell to offer: from the tables beside its log."""
     import sqlite3
 
-    kept = {"peers": "SELECT name FROM peers WHERE is_retired = 0", "cidrs": "SELECT name FROM cidrs"}
+    kept = {
+        "peers": "SELECT name FROM peers WHERE is_retired = 0",
+        "cidrs": "SELECT name FROM cidrs",
+        "records": "SELECT name FROM records",
+    }
     path = settings.data_dir / f"{network}.db"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.05)) as connection:
         return [row[0] for row in connection.execute(kept[what])]

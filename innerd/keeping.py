@@ -25,6 +25,7 @@ from innerd.config import Paths
 from innerd.coordinator.replay import load, replayed_rows
 from innerd.coordinator.writer import Writer
 from innerd.domain.commands import RestoreLog
+from innerd.domain.errors import plainly
 from innerd.log.anew import made_anew
 from innerd.log.codec import UnknownEvent, Who, timestamp
 from innerd.log.database import made_private, sync
@@ -176,7 +177,7 @@ def _removed(path: Path) -> Iterator[None]:
             part.unlink(missing_ok=True)
         yield
     except (OSError, sqlite3.Error) as error:
-        raise Failure(SYSTEM, "restore_failed", f"the backup can't be put in place: {error}") from error
+        raise Failure(SYSTEM, "restore_failed", f"the backup can't be put in place: {plainly(error)}") from error
     finally:
         for part in parts:
             part.unlink(missing_ok=True)

@@ -122,6 +122,35 @@ def test_every_error_code_is_in_its_page_and_no_other() -> None:
     assert listed == {*CODES, *(code for source in sources for code in codes_said(source))}
 
 
+_STATUS = {"usage": 2, "unreachable": 5, "not_found": 4, "DeviceError": 6}
+_AT = {"usage": 2, "unreachable": 2, "not_found": 0, "DeviceError": 0, "Failure": 1}  # where a call has its code
+
+
+def statuses_said(source: Path) -> Iterator[tuple[str, int]]:
+    """The codes of a source file that are given with one exit status."""
+    for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        name = ast.unparse(call.func).rpartition(".")[2] if isinstance(call, ast.Call) else ""
+        if not isinstance(call, ast.Call) or name not in _AT or len(call.args) <= _AT[name]:
+            continue
+        status = _STATUS.get(name) or getattr(failures, ast.unparse(call.args[0]), None)
+        code = call.args[_AT[name]]
+        if isinstance(code, ast.Constant) and isinstance(code.value, str) and status:
+            yield code.value, status
+
+
+def test_a_code_stands_in_the_rows_of_the_statuses_that_it_is_given_with() -> None:
+    given = [
+        said for top in ("innerd", "client") for path in (ROOT / top).rglob("*.py") for said in statuses_said(path)
+    ]
+    assert len(given) > 50
+    for code, status in given:
+        rows = [line for line in codes_by_status() if f"`{code}`" in line]
+        assert any(re.match(rf"\| {status}\b", row) for row in rows), (code, status)
+    both = {code for code, _ in given if sum(f"`{code}`" in line for line in codes_by_status()) > 1}
+    known = {code: {status for said, status in given if said == code} for code in both}
+    assert {code for code, statuses in known.items() if len(statuses) == 1} <= {"store_unavailable", "stream_ended"}
+
+
 def codes_by_status() -> list[str]:
     return re.findall(r"^\| \d.*$", section("exit-status.md", "### Codes by exit status"), re.M)
 

@@ -60,7 +60,7 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     from innclient.agent.disk import load_netmap
     from innclient.agent.door import ask_agent
     from innclient.agent.run import why_unreachable
-    from innclient.agent.view import StatusView, shut_out
+    from innclient.agent.view import StatusView, network_of, shut_out
     from innclient.coordinator import Proof
 
     require_root("inn")
@@ -73,8 +73,10 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
         told = await asyncio.to_thread(ask_agent, paths, "status", StatusView)
         return shut_out(told) or await why_unreachable(tunnel, loaded)
 
-    auth = Proof(values.private_key, values.server_key, load_netmap(paths)[0].network_id)
+    netmap = load_netmap(paths)[0]
+    auth = Proof(values.private_key, values.server_key, netmap.network_id)
     api = over_tunnel(values, tunnel.link, explain, auth)
+    api.told = lambda: network_of(netmap) if netmap.revision else None
     try:
         yield api
     finally:

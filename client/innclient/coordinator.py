@@ -21,7 +21,7 @@ import httpx2
 import msgspec
 
 from innclient.invitation import Parsed
-from innerd.domain.errors import UNREADABLE
+from innerd.domain.errors import UNREADABLE, plainly
 from innerd.domain.values import PublicKey, endpoint_of
 from innerd.wire import proof
 from innerd.wire.ours import Capabilities
@@ -51,6 +51,33 @@ def problem_of(response: httpx2.Response) -> Problem:
         return msgspec.json.decode(response.content, type=Problem)
     except UNREADABLE:
         return Problem(f"the coordinator answered {response.status_code}")
+
+
+def unheard(error: BaseException) -> str:
+    """Why nothing was heard of the coordinator, as people say it."""
+    match error:
+        case httpx2.ConnectTimeout():
+            return "nobody answered the attempt to connect"
+        case httpx2.TimeoutException() | TimeoutError():
+            return "no answer came in time"
+        case httpx2.ConnectError():
+            return _of_system(error) or plainly(error)
+        case httpx2.ReadError() | httpx2.WriteError() | httpx2.RemoteProtocolError():
+            why = _of_system(error) or plainly(error)
+            return f"the connection broke off: {why}"
+    return plainly(error)
+
+
+def _of_system(error: BaseException) -> str | None:
+    """The operating system's own word, however often it was wrapped."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.strerror and found.errno:
+            return found.strerror
+        if isinstance(found, BaseExceptionGroup):
+            return next(filter(None, map(_of_system, found.exceptions)), None)
+        found = found.__cause__ or found.__context__
+    return None
 
 
 class Proof(httpx2.Auth):

@@ -21,11 +21,13 @@ from innclient.agent.tunnel import Tunnel
 from innclient.agent.view import NetworkView, StatusView, refused_domain, shut_out
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
+from innclient.coordinator import unheard
 from innclient.failures import TRUST, UNREACHABLE, Failure
 from innclient.flags import paths_of, tunnel_of
 from innclient.lookups import resolved
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
+from innerd.domain.errors import plainly
 from innerd.domain.values import Address, Endpoint, endpoint_address, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
@@ -110,7 +112,7 @@ def tried(check: str, find: Callable[..., Iterator[Finding]], *arguments: Any) -
     try:
         yield from find(*arguments)
     except (DeviceError, OSError, subprocess.SubprocessError) as error:
-        yield unknown(check, f"could not be looked at: {error}")
+        yield unknown(check, f"could not be looked at: {plainly(error)}")
 
 
 def _coordinator(paths: Paths, loaded: Loaded, tunnel: Tunnel, endpoint: Endpoint | None) -> Iterator[Finding]:
@@ -125,7 +127,7 @@ def _coordinator(paths: Paths, loaded: Loaded, tunnel: Tunnel, endpoint: Endpoin
         yield ok("coordinator", f"answers at {values.internal_address} through the tunnel ({endpoint})")
     except (httpx2.HTTPError, OSError) as error:
         told = ask_agent(paths, "status", StatusView)
-        failure = shut_out(told) or asyncio.run(why_unreachable(tunnel, loaded, type(error).__name__))
+        failure = shut_out(told) or asyncio.run(why_unreachable(tunnel, loaded, unheard(error)))
         text, fix = failure.message, failure.hint
         if failure.code == "tunnel_unreachable":
             text, fix = _silent(text, probe(endpoint), split_endpoint(endpoint)[1])

@@ -2,6 +2,7 @@
 said here takes effect at once, on an interface that is up and by the agent that runs; no tunnel is dropped."""
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,15 @@ import rich_click as click
 
 from innclient import config, files
 from innclient.admin import ask, render
+from innclient.admin.naming import nobody
+from innclient.admin.peers import one_of
 from innclient.admin.verb import Call, verb
 from innclient.config import Loaded, Paths
-from innclient.failures import REFUSED, Failure, not_found, usage
+from innclient.failures import REFUSED, Failure, usage
 from innclient.flags import paths_of, tunnel_of
-from innclient.near import did_you_mean
 from innclient.options import Command, Settings, json_flag, require_root, run, settings_of
-from innerd.domain.values import Endpoint, parse_endpoint, parse_own_endpoint, shown, split_endpoint
+from innerd.domain.naming import among
+from innerd.domain.values import Endpoint, endpoint_of, parse_endpoint, parse_own_endpoint, split_endpoint
 from innerd.wire.innernet import EndpointContents
 
 if TYPE_CHECKING:
@@ -65,27 +68,36 @@ def _port_text(port: int | None) -> str:
 
 @click.command("override-peer-endpoint", cls=Command)
 @click.argument("interface")
-@click.option("--name", help="Name of the peer.")
+@click.argument("peer", required=False)
+@click.option("--name", help="The peer: its name, name in DNS, address or number.")
 @_ENDPOINT
 @_UNSET
 @_YES
 @json_flag()
 @click.pass_context
 def override_peer_endpoint(
-    context: click.Context, interface: str, name: str | None, endpoint: str | None, unset: bool, yes: bool
+    context: click.Context,
+    interface: str,
+    peer: str | None,
+    name: str | None,
+    endpoint: str | None,
+    unset: bool,
+    yes: bool,
 ) -> None:
     """Reach a peer at another endpoint than the network tells, from this machine."""
     from innclient.agent.disk import load_netmap
 
+    name = one_of(peer, name, "--name")
     settings, paths, loaded = _opened(context, interface, "override-peer-endpoint")
     if unset and endpoint is not None:
         raise usage("--endpoint and --unset exclude each other")
     netmap = load_netmap(paths)[0]
-    others = {str(peer.name): str(peer.ip) for peer in netmap.peers.values() if peer.id != netmap.me}
-    name = name or ask.choose("Peer", "--name", [(other, f"{other} ({ip})") for other, ip in sorted(others.items())])
-    if name not in others:
-        hint = did_you_mean(name, others, f"inn show {interface} lists them")
-        raise not_found("peer_not_found", f"no peer {shown(name)} is known here", hint)
+    others = sorted((peer for peer in netmap.peers.values() if peer.id != netmap.me), key=lambda peer: peer.name)
+    typed = name or ask.choose("Peer", "PEER or --name", [(peer.name, f"{peer.name} ({peer.ip})") for peer in others])
+    found = among(others, netmap.network, typed, lambda peer: (peer.name, str(peer.ip), peer.id))
+    if found is None:
+        raise nobody(typed, [other.name for other in others], f"inn show {interface} lists them")
+    name, ip = found.name, str(found.ip)
     wanted = None if unset else parse_endpoint(endpoint or ask.text("Endpoint", "--endpoint or --unset"))
     if wanted is not None and not split_endpoint(wanted)[1]:
         raise usage(f"port 0 of {wanted} is no port", "write host:port")
@@ -93,13 +105,13 @@ def override_peer_endpoint(
 
     def change(document: config.Config) -> None:
         overrides = dict(document.peer_endpoint_overrides)
-        overrides.pop(others[name], None)
+        overrides.pop(ip, None)
         if wanted is not None:
-            overrides[others[name]] = wanted
+            overrides[ip] = wanted
         document.peer_endpoint_overrides = overrides
 
     _changed(settings, paths, loaded, change)
-    content = {"name": name, "ip": others[name], "endpoint": wanted}
+    content = {"name": name, "ip": ip, "endpoint": wanted}
     _said(settings, content, f"{name} is reached at {wanted or 'what the network tells'} from here.")
 
 
@@ -120,14 +132,25 @@ async def override_endpoint(call: Call, endpoint: str | None, unset: bool) -> No
         )
     wanted: Endpoint | None = None
     if not unset:
-        default = f"0.0.0.0:{port}"
-        typed = endpoint or ask.text("Endpoint", "--endpoint or --unset", default, parse_own_endpoint)
+        typed = endpoint or ask.text("Endpoint", "--endpoint or --unset", _proposed(port or 0), parse_own_endpoint)
         wanted = parse_own_endpoint(typed)
     call.confirm(f"Let all others reach this machine at {wanted or 'what is seen of it'}?")
     body = EndpointContents(option="Unset") if wanted is None else EndpointContents(option="Set", content=wanted)
     reply = await call.api.change("PUT", "/v1/user/endpoint", body)
     content = {"endpoint": wanted, "revision": reply.revision}
     call.tell(content, f"Others reach this machine at {wanted or 'what is seen of it'} now.")
+
+
+def _proposed(port: int) -> str:
+    """An endpoint to begin with: the address that is seen of this machine, whichever, or, asked for, the public one."""
+    if ask.is_interactive() and ask.yes_no("Find the public address out (asks 9.9.9.9)?", "--endpoint"):
+        from innclient.publicip import public_address
+
+        try:
+            return endpoint_of(str(public_address()), port)
+        except Failure as failure:
+            render.line(f"{failure.message}: say it yourself", out=sys.stderr)
+    return f"0.0.0.0:{port}"
 
 
 # -- the config and the device ----------------------------------------------------------------------------------------

@@ -4,10 +4,11 @@
 6 WireGuard or the operating system refused · 7 trust broken · 8 invitation no good · 130 interrupted
 """
 
+import errno
 import sys
 
 from innclient.terminal import json_text, printable
-from innerd.domain.errors import CODES, Kind, Refused
+from innerd.domain.errors import CODES, Kind, Refused, plainly
 from innerd.wireguard.device import DeviceError
 
 INTERNAL, USAGE, REFUSED, NOT_FOUND, UNREACHABLE, SYSTEM, TRUST, INVITATION, INTERRUPTED = 1, 2, 3, 4, 5, 6, 7, 8, 130
@@ -54,6 +55,20 @@ def status_of_code(code: str) -> int:
     return _BY_KIND[CODES[code]] if code in CODES else REFUSED
 
 
+_HELPS = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room on that disk",
+    errno.EROFS: "that file system can only be read: mount it for writing, or name another folder",
+    errno.ENOTDIR: "a part of that path is no folder",
+    errno.ENOENT: "make it, or name another path",
+    errno.EISDIR: "name a file",
+    errno.EEXIST: "name another path, or move what is there",
+    errno.EMFILE: "it has too many files open: raise the limit (ulimit -n)",
+}
+
+_DENIED = "run it as root; where that is kept out too, look at lsattr and at how it is mounted"
+
+
 def as_failure(error: BaseException) -> Failure | None:
     """An expected error as a failure; None for a bug."""
     match error:
@@ -65,10 +80,9 @@ def as_failure(error: BaseException) -> Failure | None:
             return Failure(SYSTEM, error.code, error.message, error.hint)
         case PermissionError():
             where = f"{error.filename}: " if error.filename else ""
-            return Failure(SYSTEM, "permission_denied", f"{where}permission denied", "run it as root")
+            return Failure(SYSTEM, "permission_denied", f"{where}permission denied", _DENIED)
         case OSError():
-            where = f"{error.filename}: " if error.filename else ""
-            return Failure(SYSTEM, "os_error", f"{where}{error.strerror or error}")
+            return Failure(SYSTEM, "os_error", plainly(error), _HELPS.get(error.errno or 0))
         case _:
             return None
 

@@ -53,46 +53,46 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "rename-peer": (
         ("Choose the peer, and say its new name", "@ rename-peer kermpany"),
-        ("Both named", "@ rename-peer kermpany --name ryo --new-name ryo-laptop"),
+        ("Both named", "@ rename-peer kermpany ryo ryo-laptop"),
     ),
     "disable-peer": (
         ("Choose among those that are not", "@ disable-peer kermpany"),
-        ("Wait until all others have let go of it", "@ disable-peer kermpany --name ryo --yes --wait"),
+        ("Wait until all others have let go of it", "@ disable-peer kermpany ryo --yes --wait"),
     ),
     "enable-peer": (
         ("Choose among those that are disabled", "@ enable-peer kermpany"),
-        ("One that is named", "@ enable-peer kermpany --name ryo"),
+        ("Two that are named", "@ enable-peer kermpany ryo mari"),
     ),
     "retire-peer": (
-        ("See who loses sight of it before", "@ retire-peer kermpany --name ryo --dry-run"),
-        ("For good", "@ retire-peer kermpany --name ryo --yes"),
+        ("See who loses sight of it before", "@ retire-peer kermpany ryo --dry-run"),
+        ("For good", "@ retire-peer kermpany ryo --yes"),
     ),
     "delete-peer": (
         ("Choose among those that never joined", "@ delete-peer kermpany"),
-        ("One that is named", "@ delete-peer kermpany --name ryo --yes"),
+        ("One that is named", "@ delete-peer kermpany ryo --yes"),
     ),
     "grant-admin": (
         ("Choose the peer", "@ grant-admin kermpany"),
-        ("One that is named", "@ grant-admin kermpany --name ryo"),
+        ("One that is named", "@ grant-admin kermpany ryo"),
     ),
     "revoke-admin": (
         ("Choose among the admins", "@ revoke-admin kermpany"),
-        ("One that is named", "@ revoke-admin kermpany --name ryo --yes"),
+        ("One that is named", "@ revoke-admin kermpany ryo --yes"),
     ),
     "reissue-invite": (
         (
             "The old one is void at once",
-            "@ reissue-invite kermpany --name ryo --invite-expires 7d \\\n  --save-config ryo.toml",
+            "@ reissue-invite kermpany ryo --invite-expires 7d \\\n  --save-config ryo.toml",
         ),
         (
             "Straight to the machine that joins",
-            "@ reissue-invite kermpany --name ryo --invite-expires 1h \\\n"
+            "@ reissue-invite kermpany ryo --invite-expires 1h \\\n"
             "  --save-config - | ssh ryo tee ryo.toml > /dev/null",
         ),
     ),
     "list-peers": (
         ("With state, rights and endpoint", "@ list-peers kermpany"),
-        ("For a script", "@ list-peers kermpany --json"),
+        ("Some columns, again and again", "@ list-peers kermpany --columns name,ip,state --watch"),
     ),
     "list-invites": (
         ("Who has not joined, and until when it can", "@ list-invites kermpany"),
@@ -101,20 +101,20 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "add-cidr": (
         (
             "A group of addresses",
-            "@ add-cidr kermpany --name humans --cidr 10.42.128.0/17 \\\n  --parent kermpany",
+            "@ add-cidr kermpany humans 10.42.128.0/17 --parent kermpany",
         ),
         (
             "What would move into it, before it does",
-            "@ add-cidr kermpany --name build --cidr 10.42.130.0/24 \\\n  --parent humans --dry-run",
+            "@ add-cidr kermpany build 10.42.130.0/24 \\\n  --parent humans --dry-run",
         ),
     ),
     "rename-cidr": (
         ("Choose the CIDR, and say its new name", "@ rename-cidr kermpany"),
-        ("Both named", "@ rename-cidr kermpany --name humans --new-name people"),
+        ("Both named", "@ rename-cidr kermpany humans people"),
     ),
     "delete-cidr": (
         ("Choose one that nothing hangs on", "@ delete-cidr kermpany"),
-        ("One that is named", "@ delete-cidr kermpany --name build --yes"),
+        ("One that is named", "@ delete-cidr kermpany build --yes"),
     ),
     "list-cidrs": (
         ("As a tree", "@ list-cidrs kermpany --tree"),
@@ -244,7 +244,7 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("One whose files lie elsewhere", "inn -c ./etc -d ./lib --runtime-dir ./run down kermpany"),
     ),
     "inn set-listen-port": (
-        ("A port that can be forwarded", "inn set-listen-port kermpany --listen-port 51999"),
+        ("A port that can be forwarded", "inn set-listen-port kermpany 51999"),
         ("Any that is free", "inn set-listen-port kermpany --unset --yes"),
     ),
     "inn override-endpoint": (
@@ -254,9 +254,9 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "inn override-peer-endpoint": (
         (
             "Reach a peer at another address, from here",
-            "inn override-peer-endpoint kermpany --name db1 \\\n  --endpoint 192.168.7.9:51820",
+            "inn override-peer-endpoint kermpany db1 --endpoint 192.168.7.9:51820",
         ),
-        ("As the network says again", "inn override-peer-endpoint kermpany --name db1 --unset --yes"),
+        ("As the network says again", "inn override-peer-endpoint kermpany db1 --unset --yes"),
     ),
     "inn trust": (
         ("After asking its owner over another way", "inn trust kermpany db1"),

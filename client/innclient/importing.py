@@ -18,7 +18,7 @@ from innclient.config import Paths
 from innclient.failures import REFUSED, SYSTEM, USAGE, Failure, not_found
 from innclient.invitation import InterfaceSection, ServerSection, check
 from innclient.options import Command, json_flag, require_root, settings_of
-from innerd.domain.errors import UNREADABLE, Refused
+from innerd.domain.errors import UNREADABLE, Refused, plainly
 from innerd.domain.values import PublicKey, parse_address, parse_endpoint, parse_interface, parse_public_key
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -73,7 +73,7 @@ def _pins(cache: Path) -> dict[str, PublicKey]:
         raise Failure(
             SYSTEM,
             "state_unreadable",
-            f"{cache} can't be read: {error}",
+            f"{cache} can't be read: {plainly(error, cache)}",
             "move it away to begin without pins: then compare the keys of your peers first",
         ) from None
 

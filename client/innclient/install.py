@@ -23,7 +23,7 @@ from innclient import config, consent, coordinated, files, overlap, toml
 from innclient.agent import stream
 from innclient.agent.tunnel import Tunnel
 from innclient.config import AgentSection, Paths
-from innclient.coordinator import problem_of
+from innclient.coordinator import problem_of, unheard
 from innclient.failures import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
 from innclient.invitation import Invitation, Parsed
 from innclient.lookups import resolved
@@ -249,7 +249,7 @@ async def _post_redeem(values: Parsed, link: str, new_key: str) -> Failure | Non
             except httpx2.TransportError as error:
                 lost = unreachable(
                     f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer "
-                    f"({type(error).__name__})",
+                    f"({unheard(error)})",
                     f"check that innerd serve runs there, and that its firewall (ufw) lets TCP port "
                     f"{values.internal_port} in on the network's interface; then run this again",
                     "api_unreachable",

@@ -14,7 +14,7 @@ from innclient import toml
 from innclient.failures import INVITATION, Failure
 from innclient.options import require_root
 from innerd.domain.claims import parse_suffix
-from innerd.domain.errors import Refused
+from innerd.domain.errors import Refused, plainly
 from innerd.domain.values import (
     Address,
     Endpoint,
@@ -126,7 +126,7 @@ def read(path: Path) -> tuple[Invitation, Parsed]:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, PermissionError):
             require_root(f"reading {path}")
-        raise Failure(INVITATION, "invitation_unreadable", f"{path} can't be read: {error}") from None
+        raise Failure(INVITATION, "invitation_unreadable", f"{path} can't be read: {plainly(error, path)}") from None
     invitation = toml.parse(text, Invitation, str(path), "invitation_unreadable", INVITATION)
     try:
         return invitation, check(invitation.interface, invitation.server)

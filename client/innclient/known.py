@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from innclient.failures import not_found
 from innclient.here import installed, interface_of
+from innclient.kinds import offered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +27,15 @@ _OF_PEERS = {
     *("rename-peer", "enable-peer", "disable-peer", "delete-peer", "retire-peer"),
     *("grant-admin", "revoke-admin", "reissue-invite", "override-peer-endpoint"),
 }
-_OF_CIDRS = {"rename-cidr", "delete-cidr"}
+_CIDRS_OF = {"rename-cidr": {"which", "name"}, "delete-cidr": {"which", "name"}, "add-cidr": {"parent"}}
 
 
 class Known(click.types.StringParamType):
     """Text, for which a shell is offered what is known here."""
 
-    def __init__(self, what: Literal["networks", "peers", "cidrs"]) -> None:
+    def __init__(self, what: Literal["networks", "peers", "cidrs", "records"], *more: str) -> None:
         self.what = what
+        self._more = more
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A network may be called by its own name where its interface here has another."""
@@ -50,7 +52,9 @@ class Known(click.types.StringParamType):
         found: set[str] = set()
         with contextlib.suppress(Exception):  # whatever is broken: no names, and no noise between somebody's words
             found = set(_networks(ctx.obj) if self.what == "networks" else _names(ctx, self.what))
-        return [CompletionItem(name) for name in sorted(found) if name.startswith(incomplete)]
+            for what in self._more:
+                found |= set(_names(ctx, what))
+        return offered(found, incomplete)
 
 
 def offer(command: str | None, parameter: click.Parameter) -> None:
@@ -60,8 +64,14 @@ def offer(command: str | None, parameter: click.Parameter) -> None:
         parameter.type = Known("networks")
     elif (name == "name" and command in _OF_PEERS) or name in _PEERS:
         parameter.type = Known("peers")
-    elif (name == "name" and command in _OF_CIDRS) or (name in _CIDRS and command != "add-cidr") or name == "parent":
+    elif name in _CIDRS_OF.get(command or "", _CIDRS):
         parameter.type = Known("cidrs")
+    elif name == "name" and command == "delete-record":
+        parameter.type = Known("records")
+    elif command == "audit" and name == "subject":
+        parameter.type = Known("peers", "cidrs")
+    elif command == "audit" and name == "actor":
+        parameter.type = Known("peers")
 
 
 def _networks(settings: "Settings") -> Iterator[str]:
@@ -101,8 +111,12 @@ def _all_peers(folder: "Path") -> bytes:
 def _from_netmap(settings: "Settings", network: str, what: str) -> Iterable[str]:
     import json
 
+    from innerd.domain.records import full
+
     folder = settings.data_dir / network
     told: dict[str, Any] = json.loads((folder / "netmap.json").read_bytes())
+    if what == "records":
+        return [full(one["owner"], peer["name"]) for peer in told["peers"] for one in peer.get("records", ())]
     more = json.loads(_all_peers(folder)) if what == "peers" else []
     return [*(entry["name"] for entry in told[what]), *more]
 

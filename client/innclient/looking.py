@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from innclient import config, coordinated
-from innclient.admin import render, reports
+from innclient.admin import listing, render, reports
 from innclient.admin.verb import CONNECT
 from innclient.failures import REFUSED, TRUST, Failure
 from innclient.flags import installed, keeper_of, paths_of, tunnel_of
@@ -19,29 +19,42 @@ if TYPE_CHECKING:
     from innerd.wire.ours import Status
 
 
+# Of a table of peers; who is asked for no columns gets a paragraph a peer.
+COLUMNS = ("NAME", "IP", "CIDR", "PATH", "ENDPOINT", "HANDSHAKE")
+ON_REQUEST = ("SINCE", "RECEIVED", "SENT", "RIGHTS", "ID", "KEY")
+
+
 @click.command("show", cls=Command)
 @click.argument("interface", required=False)
 @click.option("-s", "--short", is_flag=True, help="One line a peer.")
 @click.option("-t", "--tree", is_flag=True, help="Peers below their CIDRs.")
 @json_flag()
+@listing.looks(*COLUMNS, *ON_REQUEST)
 @click.pass_context
 def show(context: click.Context, interface: str | None = None, short: bool = False, tree: bool = False) -> None:
     """Who is in the network, and how each is reached."""
+    listing.shown(lambda: _show(settings_of(context), interface, short=short, tree=tree))
+
+
+def _show(settings: Settings, interface: str | None, *, short: bool, tree: bool) -> int:
     from innclient import show as rendering
 
-    settings = settings_of(context)
     names = [interface] if interface else installed(settings)
     views = [_view(settings, name) for name in names]
     if settings.as_json:
         rendering.as_json(views)
-        return
+        return 0
     if not views:
         render.line("No network is installed here.")
         if coordinating := coordinated.networks():
             what = coordinated.sentence(coordinating)
             render.line(f"T{what[1:]}: see innerd show {coordinating[0]}.")
     for view in views:
-        rendering.as_text(view, short=short, tree=tree, whole_keys=settings.verbose > 0)
+        if listing.has_columns():
+            rendering.as_table(view, named=len(views) > 1)
+        else:
+            rendering.as_text(view, short=short, tree=tree, whole_keys=settings.verbose > 0)
+    return 0
 
 
 def _view(settings: Settings, interface: str) -> "NetworkView":
@@ -62,15 +75,19 @@ def _view(settings: Settings, interface: str) -> "NetworkView":
 @click.command("status", cls=Command)
 @click.argument("interface")
 @json_flag()
+@listing.looks()
 @click.pass_context
 def status(context: click.Context, interface: str) -> None:
     """How this machine's membership is. Exit status 7 where trust is broken, 3 where it was disabled or retired."""
+    context.exit(listing.shown(lambda: _status(settings_of(context), interface)))
+
+
+def _status(settings: Settings, interface: str) -> int:
     from innclient import show as rendering
     from innclient.agent.door import ask_agent
     from innclient.agent.run import from_files, status_of
     from innclient.agent.view import StatusView
 
-    settings = settings_of(context)
     paths = paths_of(settings, interface)
     found: StatusView | None = ask_agent(paths, "status", StatusView)
     if found is None:
@@ -85,9 +102,8 @@ def status(context: click.Context, interface: str) -> None:
         if network is not None:
             rendering.network_status(network)
     if found.forked or found.refused:
-        context.exit(TRUST)
-    if found.shut_out is not None:
-        context.exit(REFUSED)
+        return TRUST
+    return 0 if found.shut_out is None else REFUSED
 
 
 def _overlaps(settings: Settings, found: "StatusView") -> list[str]:

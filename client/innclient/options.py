@@ -55,6 +55,7 @@ def _flag(*names: str, into: str, **kwargs: Any) -> click.Option:
     return click.Option([*names, f"_{into}"], callback=_store(into), expose_value=False, **kwargs)
 
 
+EVERY = 2  # seconds from one look to the next, where nobody says how many
 WAIT = 30  # seconds that a change waits for the peers that it concerns, where nobody says how long
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -90,7 +91,11 @@ _GLOBAL = {option.name for option in global_flags()}
 
 def _read(command: click.Command, context: click.Context, args: list[str]) -> tuple[dict[str, Any], list[Any]]:
     """What stands where on a command line, as text, and the parameters in the order in which they were given."""
-    values, _, order = command.make_parser(context).parse_args(list(args))
+    try:
+        values, _, order = command.make_parser(context).parse_args(list(args))
+    except click.UsageError as error:
+        error.ctx = error.ctx or context  # click forgets here whose flag it was
+        raise
     return {name: value for name, value in values.items() if isinstance(value, str) or _is_several(value)}, order
 
 
@@ -108,16 +113,19 @@ def once_each(command: click.Command, context: click.Context, args: list[str]) -
             raise click.UsageError(f"{flag} is given {given.count(option)} times, and takes one value", context)
 
 
+_VALUES = {"--wait": WAIT, "--watch": EVERY}  # where nobody gives one
+
+
 def _waits(args: list[str]) -> Iterator[str]:
-    """`--wait` may stand without its value, or with one behind it: click would take any next argument for it."""
+    """`--wait` and `--watch` may stand without a value, or have one behind: click takes any next argument."""
     rest = iter([*args, ""])
     for text in rest:
-        if text != "--wait":
+        if text not in _VALUES:
             if text:
                 yield text
             continue
         following = next(rest)
-        yield f"--wait={following if following.isdecimal() else WAIT}"
+        yield f"{text}={following if following.isdecimal() else _VALUES[text]}"
         if following and not following.isdecimal():
             yield following
 
@@ -153,7 +161,9 @@ def _all_there(command: click.Command, context: click.Context, args: list[str]) 
         for one in command.params
         if one.required and one.name not in values
     ]
-    if len(missing) > 1:
+    if len(missing) == 1:
+        raise click.UsageError(f"{missing[0]} is missing", context)
+    if missing:
         raise click.UsageError(f"{', '.join(missing[:-1])} and {missing[-1]} are missing", context)
 
 
@@ -161,13 +171,18 @@ class Command(click.RichCommand):
     """A subcommand: its own options, then the global ones (but for letters that it uses itself)."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Whoever stops reading has seen enough: that is no error, though click thinks so."""
+        """Whoever stops reading has seen enough: that is no error, though click thinks so. Whoever interrupts is told
+        what that means. Raises Failure."""
         try:
             result = super().invoke(context)
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
+        except (KeyboardInterrupt, click.Abort, _cancelled()):
+            from innclient import guide, interrupted
+
+            raise interrupted.failure(guide.ALIASES.get(str(self.name), str(self.name))) from None
         return result
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -236,9 +251,9 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
         sys.exit(USAGE)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else program
-        _fail(Failure(USAGE, "usage", error.format_message().rstrip("."), f"{where} --help"), settings)
+        _fail(Failure(USAGE, "usage", _said(error), f"{where} --help"), settings)
     except click.ClickException as error:
-        _fail(Failure(USAGE, "usage", error.format_message()), settings)
+        _fail(Failure(USAGE, "usage", _said(error)), settings)
     except (KeyboardInterrupt, click.Abort, _cancelled()):
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
@@ -249,6 +264,12 @@ def finish(program: str, group: click.Command, make: Callable[[], Settings]) -> 
         _fail(failure or Failure(INTERNAL, "internal", str(error)), settings)
     else:
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _said(error: click.ClickException) -> str:
+    """click's words, on one line, and as people say them."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    return text.replace("is not a valid integer range", "is no whole number")
 
 
 def _cancelled() -> type[BaseException]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import rich_click as click
 
+from innclient.kinds import Offered
 from innclient.options import COLUMNS, Command, once_each
 
 
@@ -45,7 +46,7 @@ class Program(click.RichGroup):
 
 def help_verb(group: click.Group) -> click.Command:
     @click.command("help", cls=Command)
-    @click.argument("verb", required=False)
+    @click.argument("verb", required=False, type=Offered(lambda: group.commands))
     @click.pass_context
     def print_help(context: click.Context, verb: str | None) -> None:
         """Say what the verbs are, or what one of them takes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from innclient.admin.render import Part, Styled, ago, document, line, moment, size
+from innclient.admin.render import Part, Styled, ago, document, item, line, moment, size, table
 from innclient.agent.view import CidrView, NetworkView, PeerView, StatusView, refused_domain
 from innclient.failures import Failure
 from innerd.wire.ours import Status
@@ -20,18 +20,19 @@ def as_json(views: list[NetworkView]) -> None:
 
 def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> None:
     if short or tree:
-        line(Styled(view.network or view.interface, "32"), f" (:{view.listen_port}){_note(view)}")
+        port = f" (:{view.listen_port})" if view.is_up else ""
+        line(Styled(view.network or view.interface, "32"), f"{port}{_note(view)}")
         if tree:
             for parts in _tree(view, whole_keys):
-                line(*parts)
+                item(*parts)
         for peer in [] if tree else view.peers:
-            line(f"  | {_short(peer, whole_keys)}")
+            item(f"  | {_short(peer, whole_keys)}")
         return
     line("network: ", Styled(view.network or view.interface, "32"), _note(view))
     if view.is_up:
         line(f"  listening port: {view.listen_port}")
     for peer in view.peers:
-        line("  peer: ", Styled(peer.name, "33"), f" ({_key(peer, whole_keys)}{', you' if peer.is_me else ''})")
+        item("  peer: ", Styled(peer.name, "33"), f" ({_key(peer, whole_keys)}{', you' if peer.is_me else ''})")
         line(f"    ip: {peer.ip}")
         if peer.endpoint:
             since = f" since {moment(peer.path_since)}" if peer.path_since else ""
@@ -43,6 +44,32 @@ def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> 
             line(f"    last handshake: {ago(peer.last_handshake)}")
         if peer.rx_bytes or peer.tx_bytes:
             line(f"    transfer: {size(peer.rx_bytes)} received, {size(peer.tx_bytes)} sent")
+
+
+def as_table(view: NetworkView, *, named: bool) -> None:
+    """The columns that were asked for, a line a peer."""
+    from innclient.looking import COLUMNS, ON_REQUEST
+
+    if named:
+        line("network: ", Styled(view.network or view.interface, "32"), _note(view))
+    rows = [
+        (
+            peer.name,
+            peer.ip,
+            peer.cidr,
+            "this machine" if peer.is_me else peer.path,
+            peer.endpoint or "",
+            ago(peer.last_handshake) if peer.last_handshake else "",
+            moment(peer.path_since) if peer.path_since else "",
+            size(peer.rx_bytes),
+            size(peer.tx_bytes),
+            "admin" if peer.is_admin else "",
+            str(peer.id),
+            peer.public_key,
+        )
+        for peer in view.peers
+    ]
+    table((*COLUMNS, *ON_REQUEST), rows, empty="No peer is in sight.", on_request=ON_REQUEST)
 
 
 def _note(view: NetworkView) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from innclient import config
-from innclient.admin import ask, render
+from innclient.admin import ask, listing, render
 from innclient.config import Paths
-from innclient.failures import not_found, unreachable
+from innclient.failures import unreachable, usage
 from innclient.flags import keeper_of, paths_of
 from innclient.options import Command, Settings, configure_logs, json_flag, require_root, run, settings_of
 
@@ -23,13 +23,23 @@ if TYPE_CHECKING:
 @click.argument("interface")
 @click.option("-f", "--follow", is_flag=True, help="Go on, and show events as they happen.")
 @json_flag()
+@listing.looks()
 @click.pass_context
 def events(context: click.Context, interface: str, follow: bool) -> None:
     """What this machine was told of the network, and what it made of it, oldest first."""
+    settings = settings_of(context)
+    if follow and listing.is_watched():
+        raise usage("--follow and --watch exclude each other")
+    if follow:
+        _events(settings, interface, follow=True)
+    else:
+        listing.shown(lambda: _events(settings, interface, follow=False))
+
+
+def _events(settings: Settings, interface: str, *, follow: bool) -> int:
     from innclient.agent.door import Request, ask_agent
     from innclient.agent.words import Entry
 
-    settings = settings_of(context)
     paths = paths_of(settings, interface)
     found = ask_agent(paths, Request("events"), list[Entry])
     if found is None:
@@ -40,7 +50,7 @@ def events(context: click.Context, interface: str, follow: bool) -> None:
         found = _from_file(paths)
     if settings.as_json and not follow:
         render.document({"events": found, "revision": found[-1].revision if found else 0})
-        return
+        return 0
     _show(settings, found)
     while follow:
         after = found[-1].seq if found else 0
@@ -49,6 +59,7 @@ def events(context: click.Context, interface: str, follow: bool) -> None:
             raise unreachable(f"the agent of {interface} has ended", None, "no_agent")
         _show(settings, new)
         found = new or found
+    return 0
 
 
 def _from_file(paths: Paths) -> "list[Entry]":
@@ -76,7 +87,7 @@ def _show(settings: Settings, entries: "list[Entry]") -> None:
 @json_flag()
 @click.pass_context
 def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
-    """Believe the other key that is offered for a peer (its name or address), from now on."""
+    """Believe the other key that is offered for a peer, from now on."""
     from innclient.agent.door import Request, ask_agent
     from innclient.agent.pins import Broken
 
@@ -100,16 +111,15 @@ def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
 def _refused(settings: Settings, paths: Paths, peer: str) -> "Broken":
     """The break that stands, by the agent, else by the files. Raises Failure."""
     from innclient.agent.door import ask_agent
+    from innclient.agent.pins import break_of
     from innclient.agent.view import StatusView
 
     status = ask_agent(paths, "status", StatusView)
     if status is None:
         require_root("inn trust without a running agent")
-        return keeper_of(settings, paths.interface, {}).distrusted(peer)
-    for broken in status.refused:
-        if peer in (broken.name, broken.ip):
-            return broken
-    raise not_found("no_such_break", f'no other key is offered for "{peer}"', "inn status shows what is refused")
+        keeper = keeper_of(settings, paths.interface, {})
+        return break_of(keeper.pins.broken.values(), keeper.netmap.network, peer)
+    return break_of(status.refused, status.network, peer)
 
 
 def _trust_in_files(settings: Settings, paths: Paths, broken: "Broken") -> None:

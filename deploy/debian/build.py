@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from vendor import BUILD, HERE, PYTHON, RANGE, ROOT, pip, prune, vendored
 
-PROGRAMS = {"innerd": "innerd.cli", "inn": "innclient.cli"}
+PROGRAMS = {"innerd": "innerd.start", "inn": "innclient.start"}
 SCRIPTS = ("postinst", "prerm", "postrm")
 EXAMPLES = ("verify-log.py", "litestream", "prometheus", "grafana/dashboards", "grafana/provisioning")
 

@@ -12,6 +12,7 @@ from innerd.api.services import Services, Wired
 from innerd.api.sessions import Session
 from innerd.coordinator.history import is_revision, revision_at
 from innerd.domain.errors import Refused
+from innerd.domain.naming import peer_meant
 from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.values import shown as shown_text
 from innerd.domain.visibility import View
@@ -46,8 +47,8 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
             raise Refused("not_admin", "only administrators may look back")
         network = await services.history.at(await revision_at(writer.store, head, services.clock(), at))
     asked = dict(request.query_params)
-    if "a" in asked and "b" not in asked and asks.peer is not None:  # itself and the one named
-        asked = {"a": asks.peer.name, "b": asked["a"]}
+    if "a" in asked and "b" not in asked:  # who asks and the one named; the local user is the coordinator
+        asked = {"a": (asks.peer or network.coordinator).name, "b": asked["a"]}
     one, other = (_named(network, asked.get(name), name, is_admin=asks.admin_capable()) for name in ("a", "b"))
     if not asks.admin_capable():
         own = asks.peer
@@ -69,7 +70,7 @@ async def why(request: Asgi, services: Wired) -> Response[bytes]:
 def _named(network: Network, name: str | None, parameter: str, *, is_admin: bool) -> Peer:
     if name is None:
         raise Refused("invalid_request", f"the name of a peer is missing ({parameter})", "name two peers")
-    peer = network.peer_named(name)
+    peer = peer_meant(network, name)
     if peer is None:
         raise _nobody(name if is_admin else None)
     return peer

@@ -97,6 +97,15 @@ CODES: dict[str, Kind] = {
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+def plainly(error: BaseException, named: object = None) -> str:
+    """What went wrong as people say it: of the operating system its words and the path (unless that is `named` beside
+    it already), without a number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or ("it took too long" if isinstance(error, TimeoutError) else type(error).__name__)
+    where = "" if error.filename is None or str(error.filename) == str(named) else f"{error.filename}: "
+    return f"{where}{error.strerror}"
+
+
 class Refused(Exception):
     """A command that the network refuses, or input it can't read.
 

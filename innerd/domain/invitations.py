@@ -7,7 +7,7 @@ taken away by an event, so that a clock that jumps for a minute destroys nothing
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.errors import Refused
-from innerd.domain.network import Network, Peer
+from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.peers import find_peer, free_key
 from innerd.domain.values import shown
 
@@ -49,10 +49,11 @@ def redeem(network: Network, command: c.Redeem, now: float) -> Events:
 def reissue(network: Network, command: c.ReissueInvitation) -> Events:
     peer = find_peer(network, command.id)
     if peer.is_redeemed:
+        anew = "retire it and add a new peer: its key is pinned by everybody who saw it"
         raise Refused(
             "peer_redeemed",
             f"peer {shown(peer.name)} has redeemed its invitation",
-            "retire it and add a new peer: its key is pinned by everybody who saw it",
+            None if peer.id == COORDINATOR else anew,  # which can't be retired
         )
     free_key(network, command.public_key)
     return (

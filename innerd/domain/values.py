@@ -30,8 +30,10 @@ _PORT = re.compile(r"\+?[0-9]{1,16}")
 
 
 def shown(text: object, most: int = 80) -> str:
-    """A value as an error may quote it: escaped, so that no input reaches a terminal raw, and not endless."""
-    quoted = ascii(str(text))[1:-1].replace('"', '\\"')
+    """A value as an error may quote it: what is not seen is escaped, so that no input reaches a terminal raw, and it is
+    not endless."""
+    signs = (sign if sign.isprintable() and sign != "\\" else ascii(sign)[1:-1] for sign in str(text))
+    quoted = "".join(signs).replace('"', '\\"')
     return f'"{quoted}"' if len(quoted) <= most else f'"{quoted[:most]}…"'
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 from typing import Any, NamedTuple
 
+from innerd.domain.errors import plainly
 from innerd.domain.values import Address, Range
 from innerd.wireguard.device import DeviceError, NoSuchDevice
 
@@ -31,7 +32,7 @@ def route_socket() -> Iterator[Any]:
     except NetlinkError as error:
         raise refusal(error.code, f"netlink: {error.args[1] if len(error.args) > 1 else error}") from error
     except OSError as error:
-        raise refusal(error.errno or 0, f"netlink: {error}") from error
+        raise refusal(error.errno or 0, f"netlink: {plainly(error)}") from error
 
 
 def refusal(code: int, message: str) -> DeviceError:

@@ -14,6 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from innerd.domain.errors import plainly
 from innerd.domain.values import Endpoint, PublicKey, shown, whole_number
 from innerd.wireguard import links
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, handshake_of
@@ -50,7 +51,9 @@ class UserspaceBackend(links.OnLinks):
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         except OSError as error:  # not to be able to look is not to see nothing
-            raise DeviceError("device_failed", f"wireguard-go of {interface} can't be asked: {error}") from error
+            raise DeviceError(
+                "device_failed", f"wireguard-go of {interface} can't be asked: {plainly(error)}"
+            ) from error
         return True
 
     def create(self, interface: str) -> None:
@@ -119,7 +122,7 @@ class UserspaceBackend(links.OnLinks):
         except (FileNotFoundError, ConnectionRefusedError):
             raise NoSuchDevice(interface) from None
         except OSError as error:
-            raise DeviceError("device_failed", f"wireguard-go of {interface}: {error}") from error
+            raise DeviceError("device_failed", f"wireguard-go of {interface}: {plainly(error)}") from error
         return answered(interface, answer)
 
 

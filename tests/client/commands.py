@@ -6,6 +6,7 @@ It is what the executables do (`finish` with the process's arguments); only a pr
 import contextlib
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,8 +32,15 @@ class Done(NamedTuple):
         return self.err.partition("[")[2].partition("]")[0]
 
 
-def run(program: str, *args: str) -> Done:
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+class Looked(io.StringIO):
+    """A stdout that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(program: str, *args: str, looked: bool = False) -> Done:
+    out, err, before = Looked() if looked else io.StringIO(), io.StringIO(), sys.argv
     sys.argv = [program, *args]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -58,6 +66,12 @@ class Host:
 
     def __call__(self, *args: str) -> Done:
         return run(self.program, *self.flags, *args)
+
+    def seen(self, *args: str) -> str:
+        """What a command that must succeed puts on a terminal, without its colours."""
+        done = run(self.program, *self.flags, *args, looked=True)
+        assert done.status == 0, done
+        return re.sub(r"\x1b\[[0-9;]*m", "", done.out)
 
     def ok(self, *args: str) -> str:
         """Stdout of a command that must succeed and say nothing on stderr."""

@@ -1,6 +1,8 @@
 """What shells offer: verbs, flags, and the names that are known on this host; each shell that is here is asked too."""
 
+import contextlib
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -38,7 +40,7 @@ def host(tmp_path: Path) -> Path:
     (tmp_path / "run/door.sock").touch()
     (tmp_path / "lib/kermpany").mkdir()
     (tmp_path / "lib/kermpany/netmap.json").write_text(
-        '{"peers": [{"name": "ryo"}, {"name": "mari"}], "cidrs": [{"name": "humans"}]}'
+        '{"peers": [{"name": "ryo", "records": [{"owner": "app.@"}]}, {"name": "mari"}], "cidrs": [{"name": "humans"}]}'
     )
     return tmp_path
 
@@ -65,6 +67,16 @@ def test_a_network_is_offered_where_one_is_meant(host: Path, words: tuple[str, .
         (("inn", "add-peer", "kermpany", "--name", ""), []),
         (("innerd", "rename-peer", "kermpany", "--name", ""), ["innernet-server"]),
         (("innerd", "add-peer", "kermpany", "--cidr", "i"), ["innernet-server"]),
+        (("inn", "delete-cidr", "kermpany", "h"), ["humans"]),
+        (("inn", "rename-cidr", "kermpany", ""), ["humans"]),
+        (("inn", "override-peer-endpoint", "kermpany", "r"), ["ryo"]),
+        (("inn", "audit", "kermpany", "--actor", "m"), ["mari"]),
+        (("inn", "audit", "kermpany", "--subject", ""), ["humans", "mari", "ryo"]),
+        (("innerd", "audit", "kermpany", "--type", "key."), ["key.pinned"]),
+        (("inn", "add-peer", "kermpany", "--admin", ""), ["false", "true"]),
+        (("inn", "add-record", "kermpany", "app.ryo", "S"), ["srv"]),
+        (("inn", "help", "add-c"), ["add-cidr"]),
+        (("inn", "delete-record", "kermpany", "a"), ["app.ryo"]),
     ],
 )
 def test_peers_and_cidrs_are_offered_where_they_are_meant(host: Path, words: tuple[str, ...], names: list[str]) -> None:
@@ -101,3 +113,24 @@ def test_each_shell_takes_its_script_and_completes_by_it(host: Path, shell: str)
     env = os.environ | folders(host) | {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(host)}
     done = subprocess.run([program, "-c", _ASK[shell]], env=env, capture_output=True, text=True, check=False, cwd=host)
     assert done.stdout.split() == ["kermpany"], done.stderr
+
+
+def test_elvish_takes_its_script_and_completes_by_it(host: Path) -> None:
+    """It has completions at a terminal alone."""
+    if shutil.which("elvish") is None:
+        pytest.skip("elvish is not installed")
+    asked = "each {|c| print $c[stem] > out } [($edit:completion:arg-completer[inn] inn show k)]"
+    env = os.environ | folders(host) | {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(host), "TERM": "xterm"}
+    typed = f"eval (inn completions elvish | slurp); {asked}; exit\r".encode()
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        ["elvish", "-norc"], stdin=slave, stdout=slave, stderr=slave, env=env, cwd=host, start_new_session=True
+    ) as elvish:
+        os.close(slave)
+        os.write(master, typed)
+        with contextlib.suppress(OSError):  # it ended
+            while os.read(master, 65536):
+                pass
+        os.close(master)
+        assert elvish.wait(timeout=30) == 0
+    assert (host / "out").read_text() == "kermpany"

@@ -56,16 +56,19 @@ def permission() -> OSError:
     return PermissionError(13, "Permission denied", "/etc/inn/kermpany.toml")
 
 
+WHO_IS_DENIED = "run it as root; where that is kept out too, look at lsattr and at how it is mounted"
 EXPECTED = [
     pytest.param(Refused("cidr_full", "full", "widen it"), (3, "cidr_full", "full", "widen it"), id="a refusal"),
     pytest.param(DeviceError("port_in_use", "taken", "ss"), (6, "port_in_use", "taken", "ss"), id="a device"),
     pytest.param(
         permission(),
-        (6, "permission_denied", "/etc/inn/kermpany.toml: permission denied", "run it as root"),
+        (6, "permission_denied", "/etc/inn/kermpany.toml: permission denied", WHO_IS_DENIED),
         id="permission",
     ),
     pytest.param(
-        FileNotFoundError(2, "No such file", "/x"), (6, "os_error", "/x: No such file", None), id="the system"
+        OSError(28, "No space left", "/x"),
+        (6, "os_error", "/x: No space left", "make room on that disk"),
+        id="the system",
     ),
 ]
 

@@ -1,5 +1,6 @@
 """A verb takes what people type: names in many forms, several at once, a network left out; and says what it missed."""
 
+import re
 import shutil
 
 import pytest
@@ -77,6 +78,13 @@ FORMS = ["mari", f"mari.{NETWORK}.wg", f"mari.{NETWORK}.wg.", "10.42.128.2", "3"
 def test_a_peer_is_named_in_any_form(host: Host, form: str) -> None:
     assert host.ok("disable-peer", NETWORK, form, "--yes") == 'Peer "mari" is disabled.\n'
     assert host.ok("enable-peer", NETWORK, "--name", form) == 'Peer "mari" is enabled.\n'
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_why_takes_a_peer_in_any_form_and_one_alone(host: Host, form: str) -> None:
+    assert host.ok("why", NETWORK, form, "10.42.128.1").startswith("mari and ryo see each other: ")
+    said = host.ok("why", NETWORK, form)
+    assert said.startswith("innernet-server and mari see each other: one of them is the coordinator")
 
 
 @pytest.mark.parametrize("form", ["cats", "10.42.3.0/24", "cidr:5", "5"])
@@ -183,3 +191,25 @@ def test_a_filter_that_can_match_nothing_says_so(host: Host) -> None:
     done = host("audit", "--type", "peer.aded")
     assert (done.status, done.out) == (0, "")
     assert 'no type of event begins with "peer.aded"; did you mean "peer.added"?' in done.err
+
+
+def test_the_audit_is_in_words(host: Host) -> None:
+    host.ok("rename-peer", "oven", "stove")
+    host.ok("add-record", "app.stove", "TXT", "x")
+    host.ok("retire-peer", "mari", "--yes")
+    said = host.ok("audit")
+    assert "peer.renamed  stove (peer:4)  oven -> stove" in said
+    assert "record.added  app.stove (record:1)  of stove " in said
+    assert f"cidr.created  humans (cidr:3)  range=10.42.128.0/17 parent={NETWORK}\n" in said
+    assert not re.search(r"[^(]peer:\d", said), said
+
+
+@pytest.mark.parametrize("form", ["mari", f"mari.{NETWORK}.wg", "10.42.128.2", "3", "peer:3"])
+def test_the_audit_of_an_actor_takes_any_form(host: Host, form: str) -> None:
+    (event,) = host.json("audit", "--actor", form)["events"]
+    assert (event["type"], event["actor_name"]) == ("key.pinned", "mari")
+
+
+def test_the_audit_of_an_actor_who_is_gone_takes_its_last_name(host: Host) -> None:
+    host.ok("retire-peer", "mari", "--yes")
+    assert [event["type"] for event in host.json("audit", "--actor", "mari")["events"]] == ["key.pinned"]

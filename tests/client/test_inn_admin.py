@@ -4,18 +4,22 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 import innclient.cli
 from innclient import invitation, known
+from innclient.agent import disk
+from innclient.agent.state import KnownCidr, KnownPeer, Netmap
 from innclient.agent.tunnel import Tunnel
 from innclient.options import Settings
+from innerd.domain.values import parse_address, parse_name, parse_public_key
 from innerd.wireguard.memory import MemoryBackend
 from tests.client.commands import Done, Host
 from tests.client.support import paths_in, write_config
-from tests.world import INTERFACE, World, populated
+from tests.world import INTERFACE, World, key, populated
 
 Inn = Callable[..., Awaitable[Done]]
 
@@ -73,6 +77,51 @@ async def test_who_is_no_admin_may_not(kermpany: World, tmp_path: Path) -> None:
         done = await inn("rename-cidr", INTERFACE, "--name", "cats", "--new-name", "felines")
     assert (done.status, done.code, done.out) == (3, "not_admin", "")
     assert kermpany.writer.network.cidr_named("cats")
+
+
+def told(folder: Path) -> None:
+    """What mari's agent was told of the network."""
+    humans, cats = ip_network("127.42.128.0/17"), ip_network("127.42.3.0/24")
+    root = ip_network("127.42.0.0/16")
+    cidrs = [KnownCidr(id=1, name=INTERFACE, range=root, parent=None)]
+    cidrs += [
+        KnownCidr(id=3, name="humans", range=humans, parent=1),
+        KnownCidr(id=5, name="cats", range=cats, parent=1),
+    ]
+    mari = KnownPeer(
+        id=3,
+        name=parse_name("mari"),
+        ip=parse_address("127.42.128.2"),
+        cidr_id=3,
+        public_key=parse_public_key(key("mari")),
+        endpoint=None,
+        is_admin=False,
+    )
+    netmap = Netmap(network=INTERFACE, me=3, revision=7, peers={3: mari}, cidrs={cidr.id: cidr for cidr in cidrs})
+    disk.save_netmap(paths_in(folder), netmap, 1.0)
+
+
+CIDRS = [(INTERFACE, None, 0), ("humans", INTERFACE, 1), ("cats", INTERFACE, 0)]
+
+
+async def test_who_is_no_admin_is_shown_the_cidrs_that_it_was_told_of(kermpany: World, tmp_path: Path) -> None:
+    async with inn_of(kermpany, "mari", tmp_path) as inn:
+        assert (await inn("list-cidrs", INTERFACE)).code == "not_admin", "where nothing was told yet"
+        told(tmp_path)
+        done = await inn("list-cidrs", INTERFACE, "--json")
+        tree = await inn("list-cidrs", INTERFACE, "--tree")
+    assert (done.status, done.err) == (0, "")
+    assert [(cidr["name"], cidr["parent"], cidr["peers"]) for cidr in done.json["cidrs"]] == CIDRS
+    assert done.json["revision"] == 7
+    assert "127.42.128.0/17 humans" in tree.out
+
+
+async def test_who_is_no_admin_is_told_of_no_associations_and_what_helps(kermpany: World, tmp_path: Path) -> None:
+    async with inn_of(kermpany, "mari", tmp_path) as inn:
+        told(tmp_path)
+        done = await inn("list-associations", INTERFACE)
+    assert (done.status, done.code, done.out) == (3, "not_admin", "")
+    assert "inn why" in done.err
 
 
 async def test_an_admins_address_without_his_key_may_not(kermpany: World, tmp_path: Path) -> None:

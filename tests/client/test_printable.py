@@ -48,7 +48,7 @@ def test_text_of_any_language_stays_as_it_is() -> None:
 PRINTED: dict[str, Callable[[str], None]] = {
     "a line": render.line,
     "a coloured part": lambda text: render.line("x ", render.Styled(text, "32")),
-    "lines to page through": lambda text: render.paged([text]),
+    "a line of a list": lambda text: render.item(text),
     "a cell": lambda text: render.table(("NAME", "IP"), [(text, "10.42.128.1")]),
     "a head": lambda text: render.table((text,), []),
 }

@@ -133,7 +133,10 @@ async def refusing(keeper: Keeper, *names: str) -> None:
     await eventually(lambda: {b.name for b in keeper.pins.broken.values()} == set(names) and keeper.applied)
 
 
-@pytest.mark.parametrize("by", ["name", "address"])
+FORMS = {"name": "{name}", "DNS": "{name}.kermpany.wg", "address": "{ip}", "number": "{id}", "subject": "peer:{id}"}
+
+
+@pytest.mark.parametrize("by", FORMS)
 async def test_a_key_that_is_trusted_is_on_the_device_and_no_longer_reported_as_refused(
     kermpany: World, tmp_path: Path, by: str
 ) -> None:
@@ -146,7 +149,8 @@ async def test_a_key_that_is_trusted_is_on_the_device_and_no_longer_reported_as_
             receipts = kermpany.presence.receipts
             await eventually(lambda: ryo.id in receipts and receipts[ryo.id].refused == ((mari.id, "pin"),))
             assert key("mari") not in on_device(keeper)
-            done = await inn(keeper, "trust", INTERFACE, "mari" if by == "name" else str(mari.ip), "--yes")
+            who = FORMS[by].format(name="mari", ip=mari.ip, id=mari.id)
+            done = await inn(keeper, "trust", INTERFACE, who, "--yes")
             assert (done.status, done.err) == (0, "")
             assert key("mari of old") in done.out
             assert done.out.splitlines()[-1] == f"{key('mari')} is the key of mari ({mari.ip}) from now on."
@@ -283,3 +287,29 @@ async def test_what_was_trusted_is_pinned_like_any_other_key(kermpany: World, tm
     pins = disk.load_pins(keeper.paths)
     mari = replace(disk.load_netmap(keeper.paths)[0].peers[kermpany.peer("mari").id], public_key=key("third"))
     assert check(pins, [mari], 5.0).broken[str(mari.ip)].pinned == key("mari")
+
+
+@pytest.mark.parametrize("by", FORMS)
+async def test_a_key_is_trusted_by_the_files_in_any_form(kermpany: World, tmp_path: Path, by: str) -> None:
+    mari = kermpany.peer("mari")
+    pin(tmp_path, kermpany, "mari")
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        await cycle(keeper)
+        done = await inn(keeper, "trust", INTERFACE, FORMS[by].format(name="mari", ip=mari.ip, id=mari.id), "--yes")
+    assert done.status == 0
+    assert disk.load_pins(keeper.paths).keys[str(mari.ip)] == key("mari")
+
+
+@pytest.mark.parametrize("by", FORMS)
+async def test_a_peer_is_reached_elsewhere_by_any_form_of_its_name(kermpany: World, tmp_path: Path, by: str) -> None:
+    mari = kermpany.peer("mari")
+    async with kermpany.listening() as port:
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        await cycle(keeper)
+        who = FORMS[by].format(name="mari", ip=mari.ip, id=mari.id)
+        done = await inn(keeper, "override-peer-endpoint", INTERFACE, who, "-e", "192.0.2.9:7", "--yes", "--json")
+        assert done.json == {"name": "mari", "ip": str(mari.ip), "endpoint": "192.0.2.9:7"}
+        missed = await inn(keeper, "override-peer-endpoint", INTERFACE, "marri", "-e", "192.0.2.9:7", "--yes")
+    assert (missed.status, missed.code) == (4, "peer_not_found")
+    assert 'did you mean "mari"?' in missed.err

@@ -215,7 +215,7 @@ SHOWN = {
     "\x1b[31mred": r'"\x1b[31mred"',
     'say "hi"': r'"say \"hi\""',
     "it's": '"it\'s"',
-    "bücher": r'"b\xfccher"',
+    "bücher": '"bücher"',
     "\u202egnp": r'"\u202egnp"',
     "back\\slash": r'"back\\slash"',
     "": '""',

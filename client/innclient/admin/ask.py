@@ -93,11 +93,11 @@ def new_file(text: str) -> None:
     if text == "-":
         return
     if path.exists():
-        raise usage(f"{path} exists already")
+        raise usage(f"there is one already: {path}")  # what matters first: a line below a question has its end cut
     if not path.parent.is_dir():
         raise usage(f"there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
-        raise usage(f"{path.parent} can't be written to")
+        raise usage(f"nothing can be written in {path.parent}")
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -2,11 +2,11 @@
 
 import rich_click as click
 
-from innclient.admin import ask, render
+from innclient.admin import ask, render, several
 from innclient.admin.peers import one_of
 from innclient.admin.several import cidr_choices
 from innclient.admin.verb import Call, verb
-from innclient.failures import not_found, usage
+from innclient.failures import Failure, not_found, usage
 from innerd.domain.claims import exact_range
 from innerd.domain.values import parse_name, parse_range, within
 from innerd.wire.innernet import CidrJson
@@ -109,7 +109,15 @@ async def delete_cidr(call: Call, which: str | None, name: str | None, merge: bo
     """Delete a CIDR that holds no CIDRs and has no associations. With --merge it may hold peers: the CIDR around it
     gets them back, with all whom its peers see."""
     name = one_of(which, name, "--name")
-    cidr = await call.cidr(name or await _choose(call, "CIDR to delete", "--name"))
+    if name is None:
+        ask.need({"CIDR or --name": None})
+        choices = several.deletable(await call.network(), merge=merge)
+        if not choices:
+            what = "CIDRs or associations" if merge else "CIDRs, peers or associations"
+            hint = "delete-association first" if merge else "--merge gives the peers of one back to the CIDR around it"
+            raise usage(f"no CIDR can be deleted: each that could be has {what}", hint)
+        name = ask.choose("CIDR to delete", "CIDR or --name", choices)
+    cidr = await call.cidr(name)
     question = f'Delete CIDR "{cidr.name}" ({cidr.cidr})?'
     path, how = f"/v1/admin/cidrs/{cidr.id}", {"merge": "true"} if merge else {}
     if not merge:
@@ -123,17 +131,21 @@ async def delete_cidr(call: Call, which: str | None, name: str | None, merge: bo
         call.tell(content, f'CIDR "{cidr.name}" is deleted.', *render.effects(diff))
 
 
-@verb("list-cidrs", click.option("-t", "--tree", is_flag=True, help="As a tree."))
+_CIDRS = ("NAME", "CIDR", "PARENT", "PEERS", "ID")
+
+
+@verb("list-cidrs", click.option("-t", "--tree", is_flag=True, help="As a tree."), lists=_CIDRS)
 async def list_cidrs(call: Call, tree: bool) -> None:
-    """All CIDRs of the network."""
-    network = await call.network()
+    """All CIDRs of the network. On a machine that is no administrator's, as it was told of them; PEERS are those that
+    it sees."""
+    network = await call.known()
     if call.as_json:
         render.document({"cidrs": network.cidrs, "revision": network.revision})
     elif tree:
         render.tree(network, peers=False)
     else:
-        rows = [(c.name, c.cidr, c.parent or "", str(c.peers)) for c in network.cidrs]
-        render.table(("NAME", "CIDR", "PARENT", "PEERS"), rows)
+        rows = [(c.name, c.cidr, c.parent or "", str(c.peers), str(c.id)) for c in network.cidrs]
+        render.table(_CIDRS, rows, on_request=("ID",))
 
 
 @verb("add-association", click.argument("cidr1", required=False), click.argument("cidr2", required=False), changes=True)
@@ -179,17 +191,22 @@ async def delete_association(call: Call, cidr1: str | None, cidr2: str | None) -
         call.tell({"association": ended, "revision": reply.revision}, sentence)
 
 
-@verb("list-associations")
+@verb("list-associations", lists=())
 async def list_associations(call: Call) -> None:
-    """All associations of the network."""
-    network = await call.network()
+    """All associations of the network. Who is no administrator is told of none: why says by which it sees a peer."""
+    try:
+        network = await call.network()
+    except Failure as failure:
+        if failure.code == "not_admin":
+            failure.hint = "inn why PEER says by which association this machine sees a peer"
+        raise
     if call.as_json:
         render.document({"associations": network.associations, "revision": network.revision})
         return
     if not network.associations:
         render.line("No CIDRs are associated.")
     for association in network.associations:
-        render.line(f"{association.id}: {association.cidr1} <=> {association.cidr2}")
+        render.item(f"{association.id}: {association.cidr1} <=> {association.cidr2}")
 
 
 VERBS = [

@@ -18,6 +18,7 @@ from innclient.admin import ask, render, several
 from innclient.admin.peers import free_name, one_of
 from innclient.admin.verb import Call, verb
 from innclient.failures import SYSTEM, Failure, usage
+from innclient.kinds import Truth
 from innerd.domain.values import Address, assignable, parse_address, parse_name
 from innerd.wire.innernet import PeerJson
 from innerd.wire.ours import NetworkCidr, NetworkJson
@@ -41,7 +42,7 @@ def duration(text: str, *, least: int = 1) -> int:
     click.option("--ip", help="Its address."),
     click.option("--auto-ip", is_flag=True, help="Take the first free address of the CIDR."),
     click.option("--cidr", help="The CIDR it is added to."),
-    click.option("--admin", type=click.BOOL, metavar="true|false", help="Whether it may administer the network."),
+    click.option("--admin", type=Truth(), metavar="true|false", help="Whether it may administer the network."),
     click.option("--save-config", help="Where to write the invitation (- for stdout)."),
     click.option("--invite-expires", help="How long the invitation is good, such as 14d."),
     changes=True,
@@ -270,7 +271,10 @@ async def reissue_invite(
         call.tell(content, f'New invitation for "{found.name}" written to {save_config}; the old one is void.')
 
 
-@verb("list-invites")
+_INVITES = ("NAME", "IP", "CIDR", "STATE", "EXPIRES")
+
+
+@verb("list-invites", lists=_INVITES)
 async def list_invites(call: Call) -> None:
     """The invitations that nobody has redeemed."""
     network = await call.network()
@@ -293,7 +297,7 @@ async def list_invites(call: Call) -> None:
         render.document({"invites": invites, "revision": network.revision})
         return
     rows = [(p.name, p.ip, p.cidr, render.state_of(p, now), render.moment(p.invite_expires)) for p in invited]
-    render.table(("NAME", "IP", "CIDR", "STATE", "EXPIRES"), rows, empty="No invitation is open.")
+    render.table(_INVITES, rows, empty="No invitation is open.")
 
 
 VERBS = [add_peer, reissue_invite, list_invites]

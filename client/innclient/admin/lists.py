@@ -24,12 +24,18 @@ _SORTS = {
 }
 
 
+PEERS = ("NAME", "IP", "CIDR", "STATE", "RIGHTS", "ENDPOINT", "HANDSHAKE", "ID", "KEY", "ONLINE", "APPLIED")
+ON_REQUEST = ("ID", "KEY", "ONLINE", "APPLIED")
+_RETIRED = ("NAME", "IP", "RETIRED", "BY")
+
+
 @verb(
     "list-peers",
     click.option("--cidr", multiple=True, help="Only peers in this CIDR or inside it. Repeatable."),
     click.option("--sort", type=click.Choice(list(_SORTS)), default="ip", show_default=True, help="By what."),
     click.option("--offline-for", metavar="TIME", help="Only peers that were not heard of for so long, such as 30d."),
     click.option("--retired", is_flag=True, help="The peers that were retired, in place of those that are there."),
+    lists=(*PEERS, *_RETIRED),
 )
 async def list_peers(call: Call, cidr: tuple[str, ...], sort: str, offline_for: str | None, retired: bool) -> None:
     """All peers of the network, or some."""
@@ -45,6 +51,13 @@ async def list_peers(call: Call, cidr: tuple[str, ...], sort: str, offline_for: 
             {"peers": sorted(peers, key=_key(sort)) if sort != "ip" else peers, "revision": network.revision}
         )
         return
+    table(sorted(peers, key=_key(sort)), now)
+    if peers:
+        render.line(_sum(peers, now))
+
+
+def table(peers: Iterable[NetworkPeer], now: float) -> None:
+    """Peers, a line each."""
     rows = [
         (
             peer.name,
@@ -54,14 +67,14 @@ async def list_peers(call: Call, cidr: tuple[str, ...], sort: str, offline_for: 
             "admin" if peer.is_admin else "",
             peer.endpoint or peer.learned_endpoint or "",
             render.ago(peer.last_handshake) if peer.last_handshake else "",
+            str(peer.id),
+            peer.public_key,
+            {True: "yes", False: "no", None: ""}[peer.is_online],
+            "" if peer.applied is None else str(peer.applied),
         )
-        for peer in sorted(peers, key=_key(sort))
+        for peer in peers
     ]
-    render.table(
-        ("NAME", "IP", "CIDR", "STATE", "RIGHTS", "ENDPOINT", "HANDSHAKE"), rows, empty="No peer is like that."
-    )
-    if rows:
-        render.line(_sum(peers, now))
+    render.table(PEERS, rows, empty="No peer is like that.", on_request=ON_REQUEST)
 
 
 def _key(sort: str):  # type: ignore[no-untyped-def]
@@ -110,7 +123,7 @@ async def _list_retired(call: Call, network: NetworkJson) -> None:
         render.document({"retired": retired, "revision": network.revision})
         return
     rows = [(r["name"], r["ip"], f"{r['retired'][:19].replace('T', ' ')}Z", r["by"]) for r in retired]
-    render.table(("NAME", "IP", "RETIRED", "BY"), rows, empty="No peer was retired.")
+    render.table(_RETIRED, rows, empty="No peer was retired.")
 
 
 VERBS = [list_peers]

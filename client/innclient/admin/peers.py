@@ -5,7 +5,7 @@ from typing import Any
 import rich_click as click
 
 from innclient.admin import ask, several
-from innclient.admin.several import PEERS, chosen, for_each, quoted
+from innclient.admin.several import COORDINATOR, PEERS, chosen, for_each, quoted
 from innclient.admin.verb import Call, verb
 from innclient.failures import REFUSED, Failure, usage
 from innerd.domain.values import parse_name
@@ -100,7 +100,7 @@ async def delete_peer(call: Call, peers: tuple[str, ...], name: tuple[str, ...])
     """Delete peers that have not redeemed their invitations; their names and addresses are free again."""
     found = await chosen(call, (*peers, *name), "Peer to delete", lambda peer: not peer.is_redeemed)
     for peer in found:
-        if peer.is_redeemed:
+        if peer.is_redeemed and peer.id != COORDINATOR:  # which is refused for what it is
             raise Failure(
                 REFUSED, "peer_redeemed", f'peer "{peer.name}" has redeemed its invitation', "retire it: retire-peer"
             )

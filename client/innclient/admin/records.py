@@ -74,7 +74,10 @@ async def delete_record(call: Call, name: str | None, type_: str | None, value: 
         call.tell({"record": record, "revision": reply.revision}, f"{_line(record)} is deleted.")
 
 
-@verb("list-records")
+_RECORDS = ("ID", "NAME", "TYPE", "VALUE", "PEER")
+
+
+@verb("list-records", lists=_RECORDS)
 async def list_records(call: Call) -> None:
     """All DNS records beside the names of peers."""
     network = await call.network()
@@ -82,7 +85,7 @@ async def list_records(call: Call) -> None:
         render.document({"records": network.records, "revision": network.revision})
         return
     rows = [(str(r.id), r.name, r.type, r.value, r.peer) for r in network.records]
-    render.table(("ID", "NAME", "TYPE", "VALUE", "PEER"), rows, empty="There are no records beside the names of peers.")
+    render.table(_RECORDS, rows, empty="There are no records beside the names of peers.")
 
 
 def _line(record: NetworkRecord) -> str:

@@ -3,17 +3,19 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, TextIO
 
 from msgspec import Struct
 
+from innclient.failures import usage
 from innclient.terminal import json_text, printable
 from innerd.domain.diff import Diff
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
+COLUMNS = "innclient.columns"  # in a context's meta: those that were asked for
 _LAST = 253_370_764_800  # seconds: the year 9999, where calendars end
 
 
@@ -55,30 +57,49 @@ def compact(content: Any) -> None:
     sys.stdout.write(json_text(content) + "\n")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], empty: str | None = None) -> None:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], empty: str | None = None, on_request: Collection[str] = ()
+) -> None:
     """Columns as wide as they need; no borders, so that cut and awk work. On a terminal heads are bold, columns in
-    which nothing stands are left out, and no line is wider than it. Where there are no rows, `empty` says so."""
+    which nothing stands are left out, and no line is wider than it. Where there are no rows, `empty` says so. Columns
+    that are asked for (`--columns`) are shown as they are; those `on_request` only then. Raises Failure."""
+    asked = _asked(head)
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     if len(cells) == 1 and empty is not None:
         line(empty)
         return
-    if sys.stdout.isatty():
-        filled = [column for column in range(len(head)) if any(row[column] for row in cells[1:])]
-        cells = [[row[column] for column in filled or range(len(head))] for row in cells]
+    columns = asked or [column for column, name in enumerate(head) if name not in on_request]
+    if sys.stdout.isatty() and not asked:
+        columns = [column for column in columns if any(row[column] for row in cells[1:])] or columns
+    cells = [[row[column] for column in columns] for row in cells]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     if sys.stdout.isatty():
-        widths = _fitting(widths, shutil.get_terminal_size().columns)
+        addresses = [at for at, name in enumerate(cells[0]) if name == "IP"]
+        widths = _fitting(widths, shutil.get_terminal_size().columns, addresses)
         cells = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells]
     for number, row in enumerate(cells):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         line(Styled(text, "1") if number == 0 else text)
 
 
-def _fitting(widths: list[int], room: int) -> list[int]:
-    """Widths that fit into a line, taken from the widest; no column is narrower than eight for it."""
+def _asked(head: Sequence[str]) -> list[int]:
+    """The columns that somebody asked for, in their order. Raises Failure for one that is not in this table."""
+    import click
+
+    context, names = click.get_current_context(silent=True), [name.lower() for name in head]
+    asked = context.meta.get(COLUMNS, ()) if context is not None else ()
+    for name in asked:
+        if name not in names:
+            raise usage(f'"{name}" is no column here: they are {", ".join(names)}')
+    return [names.index(name) for name in asked]
+
+
+def _fitting(widths: list[int], room: int, whole: Collection[int] = ()) -> list[int]:
+    """Widths that fit into a line, taken from the widest, of the `whole` ones last; none is narrower than four."""
     widths = list(widths)
-    while sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
+    for columns in ([at for at in range(len(widths)) if at not in whole], range(len(widths))):
+        while sum(widths) + 2 * (len(widths) - 1) > room and (wide := [at for at in columns if widths[at] > 4]):
+            widths[max(wide, key=lambda at: widths[at])] -= 1
     return widths
 
 
@@ -86,15 +107,16 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def paged(lines: Iterable[str]) -> None:
-    """Lines, through the pager where somebody looks at them."""
-    if sys.stdout.isatty():
-        import click
-
-        click.echo_via_pager(_shown(text) + "\n" for text in lines)
-        return
-    for text in lines:
-        line(text)
+def item(*parts: Part) -> None:
+    """A line of a list: where somebody looks at it, no longer than the terminal is wide."""
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    fitting: list[Part] = []
+    for part in parts:
+        text = printable(part if isinstance(part, str) else part.text)
+        cut = _cut(text, room) if room > 0 else ""
+        fitting.append(cut if isinstance(part, str) else Styled(cut, part.code))
+        room -= len(text)
+    line(*fitting)
 
 
 def moment(seconds: float | None) -> str:
@@ -156,7 +178,7 @@ def tree(network: NetworkJson, peers: bool = True) -> None:
     """The CIDRs as a tree, narrower ones below, peers where they belong."""
 
     def walk(cidr: NetworkCidr, depth: int) -> None:
-        line("  " * depth, Styled(f"{cidr.cidr} {cidr.name}", "34"))
+        item("  " * depth, Styled(f"{cidr.cidr} {cidr.name}", "34"))
         for child in network.cidrs:
             if child.parent == cidr.name:
                 walk(child, depth + 1)
@@ -165,7 +187,7 @@ def tree(network: NetworkJson, peers: bool = True) -> None:
                 note = state_of(peer, time.time())
                 flags = ", admin" if peer.is_admin else ""
                 online = {True: "◉ ", False: "◯ ", None: ""}[peer.is_online]
-                line("  " * (depth + 1) + f"| {online}{peer.ip}: {peer.name} ({note}{flags})")
+                item("  " * (depth + 1) + f"| {online}{peer.ip}: {peer.name} ({note}{flags})")
 
     for cidr in network.cidrs:
         if cidr.parent is None:

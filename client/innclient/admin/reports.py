@@ -10,11 +10,12 @@ from typing import Any, get_args
 import msgspec
 import rich_click as click
 
-from innclient.admin import render
+from innclient.admin import listing, render
 from innclient.admin.invites import duration
 from innclient.admin.naming import peer_named
 from innclient.admin.verb import Call, Connect, verb
 from innclient.failures import Failure, unreachable, usage
+from innclient.kinds import Offered
 from innclient.near import did_you_mean
 from innclient.options import Settings, run
 from innerd.domain.events import AnyEvent, type_of
@@ -32,10 +33,13 @@ _TECHNICAL = {"id", "peer", "redeemed_at"}
     click.option("--since", help="From then on: a time, a revision (exclusive), or how long ago, such as 2h."),
     click.option("--until", help="Up to then: a time, a revision, or how long ago."),
     click.option("--limit", type=click.IntRange(1, 100_000), help="At most so many events, the newest."),
-    click.option("--type", "type_", help="Only types that begin so, such as peer. or key.pinned."),
+    click.option(
+        "--type", "type_", type=Offered(lambda: _types()), help="Only types that begin so, such as peer. or key.pinned."
+    ),
     click.option("--subject", help="Only events about this: a name, or such as peer:7."),
     click.option("--actor", help="Only what this peer or local user did."),
     click.option("-f", "--follow", is_flag=True, help="Go on, and show events as they happen."),
+    lists=(),
 )
 async def audit(
     call: Call,
@@ -48,7 +52,10 @@ async def audit(
     follow: bool,
 ) -> None:
     """Who did what, when, from where and to what: the log itself, oldest first."""
+    if follow and listing.is_watched():
+        raise usage("--follow and --watch exclude each other")
     about = None if subject is None else await _subject(call, subject)
+    actor = None if actor is None else await _actor(call, actor)
     _say_what_never_matches(type_)
     given = {"since": moment_of(since), "until": moment_of(until), "type": type_, "subject": about, "actor": actor}
     asked = {name: text for name, text in given.items() if text is not None}
@@ -61,8 +68,10 @@ async def audit(
     if call.as_json:
         render.document({"events": events, "revision": revision})
     elif events:
-        cidrs = {cidr.id: cidr.name for cidr in (await call.network()).cidrs}
-        render.paged(audit_line(event, cidrs) for event in events)
+        names = await _named(call)
+        for event in events:
+            _learn(names, event)
+            render.line(audit_line(event, names))
     else:
         sys.stderr.write("no event matches\n")
 
@@ -78,9 +87,38 @@ async def _subject(call: Call, text: str) -> str:
     return f"cidr:{found.id}"
 
 
+async def _actor(call: Call, text: str) -> str:
+    """What the log calls it, or a name that somebody had: of who is retired the coordinator knows."""
+    if text.partition(":")[0] in ("peer", "local") or text == "coordinator":
+        return text
+    network = await call.network()
+    try:
+        return peer_named(network, text).name
+    except Failure:
+        return text
+
+
+async def _named(call: Call) -> dict[str, str]:
+    """What peers and CIDRs are called now, by what the log calls them."""
+    network = await call.network()
+    peers = {f"peer:{peer.id}": peer.name for peer in network.peers}
+    return peers | {f"cidr:{cidr.id}": cidr.name for cidr in network.cidrs}
+
+
+def _learn(names: dict[str, str], event: AuditRecord) -> None:
+    """What something was called that is there no more, or came after we asked."""
+    kind, told = event.subject.partition(":")[0], msgspec.json.decode(event.data).get("name")
+    if told and (event.subject not in names or event.type.endswith(".renamed")) and kind in ("peer", "cidr"):
+        names[event.subject] = told
+
+
+def _types() -> list[str]:
+    return [type_of(kind) for kind in get_args(AnyEvent)]
+
+
 def _say_what_never_matches(type_: str | None) -> None:
     """A note where no event of this release is of a type that begins so: a newer coordinator may know some."""
-    types = [type_of(kind) for kind in get_args(AnyEvent)]
+    types = _types()
     if type_ is None or any(known.startswith(type_) for known in types):
         return
     hint = did_you_mean(type_, types, f"types are {', '.join(sorted({t.partition('.')[0] + '.' for t in types}))}")
@@ -105,13 +143,14 @@ async def _events(call: Call, asked: dict[str, str], limit: int | None) -> tuple
 async def _follow(call: Call, asked: dict[str, str]) -> None:
     if not (await call.api.get("/v1/admin/status")).read(Status).is_serving:
         raise unreachable("nobody serves this network: nothing will happen in it", "innerd serve, then follow")
-    cidrs = {cidr.id: cidr.name for cidr in (await call.network()).cidrs}
+    names = await _named(call)
     async for line in call.api.follow("/v1/admin/events", follow="true", **asked):
         event = msgspec.json.decode(line, type=AuditRecord)
         if call.as_json:
             render.compact(msgspec.Raw(line))
         else:
-            render.line(audit_line(event, cidrs))
+            _learn(names, event)
+            render.line(audit_line(event, names))
         sys.stdout.flush()
 
 
@@ -135,31 +174,43 @@ def moment_of(text: str | None) -> str | None:
     return time.isoformat()
 
 
-def audit_line(event: AuditRecord, cidrs: Mapping[int, str] = MappingProxyType({})) -> str:
-    """One event as a line: revision, time, who and from where, what, old and new. `cidrs` are names by id."""
+def audit_line(event: AuditRecord, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One event as a line: revision, time, who and from where, what, old and new. `names` are what peers and CIDRs are
+    called, by what the log calls them."""
     data = msgspec.json.decode(event.data)
     was, name = data.pop("was", None), data.pop("name", None)
     details = [
-        f"{key}={_in_words(key, value)}" for key, value in data.items() if key not in _TECHNICAL and value is not None
+        f"{key}={_in_words(key, value, names)}"
+        for key, value in data.items()
+        if key not in _TECHNICAL and value is not None
     ]
     if event.type.endswith((".renamed", "_changed", ".overridden", ".override_cleared")):
         now = name if event.type.endswith(".renamed") else data.get("endpoint", "none")
         details = [f"{was or 'none'} -> {now}"]
     if event.type.startswith("association."):
         ends = (data["cidr_id_1"], data["cidr_id_2"])
-        details = [" <=> ".join(cidrs.get(number, f"cidr:{number}") for number in ends)]
+        details = [" <=> ".join(names.get(f"cidr:{number}", f"cidr:{number}") for number in ends)]
     who = f"{event.actor_name} ({event.origin})" if event.origin else event.actor_name
-    subject = f"{name} ({event.subject})" if name and not event.type.endswith(".renamed") else event.subject
+    called = names.get(event.subject, name) if event.type.endswith(".renamed") else name or names.get(event.subject)
+    subject = f"{called} ({event.subject})" if called else event.subject
+    if event.type.startswith("record."):
+        owner = f"peer:{data['peer']}"
+        details.insert(0, f"of {names.get(owner, owner)}")
     when = event.at[:23].replace("T", " ") + "Z"
     return f"{event.seq:>6}  {when}  {who}  {event.type}  {subject}  {' '.join(details)}".rstrip()
 
 
-def _in_words(key: str, value: object) -> object:
-    """Times as dates; all else as it is."""
+def _in_words(key: str, value: object, names: Mapping[str, str]) -> object:
+    """Times as dates, CIDRs by their names; all else as it is."""
+    if key == "parent":
+        return names.get(f"cidr:{value}", value)
     return render.moment(value).replace(" ", "T") if key in _TIMES and isinstance(value, int) else value
 
 
-@verb("convergence")
+_CONVERGENCE = ("NAME", "STATE", "APPLIED", "AT")
+
+
+@verb("convergence", lists=_CONVERGENCE)
 async def convergence(call: Call) -> None:
     """Which peers have applied the newest change, and which have not."""
     found = (await call.api.get("/v1/admin/convergence")).read(Convergence)
@@ -170,7 +221,7 @@ async def convergence(call: Call) -> None:
         (peer.name, peer.state, "" if peer.applied is None else str(peer.applied), render.moment(peer.applied_at))
         for peer in found.peers
     ]
-    render.table(("NAME", "STATE", "APPLIED", "AT"), rows, empty="There is no peer yet.")
+    render.table(_CONVERGENCE, rows, empty="There is no peer yet.")
 
 
 @verb("set-endpoint", click.argument("endpoint"), changes=True)

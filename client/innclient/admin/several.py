@@ -8,7 +8,7 @@ import rich_click as click
 from innclient.admin import ask, render
 from innclient.admin.verb import Call
 from innclient.failures import Failure
-from innerd.wire.ours import NetworkJson, NetworkPeer
+from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
 COORDINATOR = 1
 _INFRA = 2
@@ -37,9 +37,27 @@ async def choose(call: Call, question: str, fits: Callable[[NetworkPeer], bool])
 
 
 def cidr_choices(network: NetworkJson) -> list[tuple[str, str]]:
-    """The CIDRs to choose from: the root, in which nobody is put by a slip of a finger, comes last."""
+    """The CIDRs to choose from: those that hold no others first; the root, in which nobody is put by a slip of a
+    finger, comes last."""
+    around = {cidr.parent for cidr in network.cidrs}
     found = [cidr for cidr in network.cidrs if cidr.id != _INFRA]
-    return [(c.name, f"{c.name} ({c.cidr})") for c in sorted(found, key=lambda c: c.parent is None)]
+    return [(c.name, _with_range(c)) for c in sorted(found, key=lambda c: (c.parent is None, c.name in around))]
+
+
+def deletable(network: NetworkJson, *, merge: bool) -> list[tuple[str, str]]:
+    """The CIDRs that can be deleted: neither root nor the coordinator's, without CIDRs inside, associations and, unless
+    they are given back (`merge`), peers."""
+    held = {cidr.parent for cidr in network.cidrs}
+    held |= {name for pair in network.associations for name in (pair.cidr1, pair.cidr2)}
+    return [
+        (cidr.name, _with_range(cidr))
+        for cidr in network.cidrs
+        if cidr.parent is not None and cidr.id != _INFRA and cidr.name not in held and (merge or not cidr.peers)
+    ]
+
+
+def _with_range(cidr: NetworkCidr) -> str:
+    return f"{cidr.name} ({cidr.cidr})"
 
 
 def quoted(peers: list[NetworkPeer]) -> str:

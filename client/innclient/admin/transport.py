@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
-from innclient.coordinator import ENDLESS, Proof, client_of, problem_of
+from innclient.coordinator import ENDLESS, Proof, client_of, problem_of, unheard
 from innclient.failures import REFUSED, Failure, status_of_code, unreachable
 from innclient.invitation import Parsed
 from innerd.domain.errors import UNREADABLE
 from innerd.domain.values import whole_number
+from innerd.wire.ours import NetworkJson
 
 T = TypeVar("T")
 
@@ -41,10 +42,12 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """One coordinator, reachable. `own` is the address of the peer that asks, if it is one. Close it when done."""
+    """One coordinator, reachable. `own` is the address of the peer that asks, if it is one, `told` what it was told of
+    its network. Close it when done."""
 
     def __init__(self, client: httpx2.AsyncClient, explain: Explain | None = None, own: str | None = None) -> None:
         self.own = own
+        self.told: Callable[[], NetworkJson | None] | None = None
         self._client = client
         self._explain = explain
 
@@ -73,7 +76,7 @@ class Api:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise await self._unreachable(error) from error
         except httpx2.TransportError as error:
-            raise unreachable(f"the coordinator went away ({type(error).__name__})", code="answer_lost") from error
+            raise unreachable(f"the coordinator went away: {unheard(error)}", code="answer_lost") from error
 
     async def change(
         self, method: str, path: str, body: object = None, *, expect: int | None = None, **params: str | int
@@ -139,7 +142,7 @@ class Api:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise await self._unreachable(error) from error
         except httpx2.TransportError as error:
-            raise unreachable(f"the coordinator did not answer ({type(error).__name__})", code="answer_lost") from error
+            raise unreachable(f"the coordinator did not answer: {unheard(error)}", code="answer_lost") from error
 
     def _request(
         self, method: str, path: str, body: bytes | None, params: dict[str, str | int], headers: dict[str, str]
@@ -149,7 +152,8 @@ class Api:
     async def _unreachable(self, error: Exception) -> Failure:
         if self._explain is not None:
             return await self._explain()
-        return unreachable(f"the coordinator can't be reached: {error}")
+        hint = "does innerd serve run? journalctl -u 'innerd@*' says why it ended"
+        return unreachable(f"the coordinator can't be reached: {unheard(error)}", hint)
 
 
 def _is_refused(error: BaseException | None) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from innclient import known
-from innclient.admin import ask, render, waiting
+from innclient.admin import ask, listing, render, waiting
 from innclient.admin.naming import cidr_named, peer_named
 from innclient.failures import INTERRUPTED, REFUSED, UNREACHABLE, Failure, usage
 from innclient.options import WAIT, Command, Settings, json_flag, run, settings_of
@@ -58,6 +58,18 @@ class Call:
         if self._network is None:
             self._network = (await self.api.get("/v1/network")).read(NetworkJson)
         return self._network
+
+    async def known(self) -> NetworkJson:
+        """The network; to who may not ask for all of it, or can't now, what this machine was told."""
+        try:
+            return await self.network()
+        except Failure as failure:
+            found = None if self.api.told is None else self.api.told()
+            if found is None or (failure.code != "not_admin" and failure.status != UNREACHABLE):
+                raise
+            if failure.status == UNREACHABLE:
+                render.line(f"{failure.message}: as of revision {found.revision}", out=sys.stderr)
+            return found
 
     async def peer(self, name: str) -> NetworkPeer:
         found = peer_named(await self.network(), name)
@@ -252,8 +264,11 @@ _WAIT = click.option(
 )
 
 
-def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Callable[[Any], click.Command]:
-    """Decorate `async def (call, **options)`; its docstring is the help. `changes` adds --dry-run, --yes and --wait."""
+def verb(
+    name: str, *options: Callable[[Any], Any], changes: bool = False, lists: tuple[str, ...] | None = None
+) -> Callable[[Any], click.Command]:
+    """Decorate `async def (call, **options)`; its docstring is the help. `changes` adds --dry-run, --yes and --wait;
+    `lists`, the columns of a list, its --columns, --watch and --no-pager."""
 
     def decorate(body: Callable[..., Awaitable[None]]) -> click.Command:
         @click.pass_context
@@ -279,8 +294,15 @@ def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Ca
                     known.remember(settings, network, call.looked_at)
                     await call.finish()
 
-            try:
+            def once() -> int:
                 run(main())
+                return 0
+
+            try:
+                if lists is None or own.get("follow"):
+                    once()
+                else:
+                    listing.shown(once)
             except KeyboardInterrupt:
                 raise _interrupted(calls) from None
 
@@ -289,6 +311,8 @@ def verb(name: str, *options: Callable[[Any], Any], changes: bool = False) -> Ca
             decorated = _WAIT(decorated)
             decorated = click.option("--yes", is_flag=True, help="Ask nothing.")(decorated)
             decorated = click.option("--dry-run", is_flag=True, help="Say what it would do, and do nothing.")(decorated)
+        if lists is not None:
+            decorated = listing.looks(*lists)(decorated)
         for option in reversed(options):
             decorated = option(decorated)
         decorated = json_flag()(decorated)

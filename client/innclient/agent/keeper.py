@@ -20,7 +20,7 @@ from innclient.agent.errands import Errands
 from innclient.agent.finding import Finder
 from innclient.agent.journal import Journal
 from innclient.agent.names import NameKeeper, Names
-from innclient.agent.pins import Broken, Pins, fields, trusted
+from innclient.agent.pins import Broken, Pins, break_of, fields, trusted
 from innclient.agent.reporting import Reporter
 from innclient.agent.sharing import Sharing
 from innclient.agent.state import KnownPeer, LogForked, Netmap, owned
@@ -29,8 +29,8 @@ from innclient.agent.ways import Ways
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.coordinator import Proof
-from innclient.failures import SYSTEM, TRUST, Failure, not_found
-from innerd.domain.errors import Refused
+from innclient.failures import SYSTEM, TRUST, Failure
+from innerd.domain.errors import Refused, plainly
 from innerd.domain.values import Endpoint
 from innerd.wire.stream import Hello
 from innerd.wireguard import watch
@@ -210,7 +210,7 @@ class Keeper:
             try:
                 await work()
             except (DeviceError, Failure, OSError) as error:
-                self._log.warning("tried again", work=work.__name__, why=str(error))
+                self._log.warning("tried again", work=work.__name__, why=plainly(error))
             except Exception as error:  # a bug of ours
                 self._log.error("internal error", exc_info=error)
             await asyncio.sleep(_AGAIN)
@@ -246,7 +246,7 @@ class Keeper:
                 self.trouble = f"what the coordinator said can't be taken: {error.message[:_LONGEST]}"
                 self._log.error("the coordinator's word is not applied", why=self.trouble, code=error.code)
             case stream.Lost() | OSError():
-                why = str(error)[:_LONGEST]
+                why = plainly(error)[:_LONGEST]
                 if self.trouble is None or self.connected_since is not None:
                     self._log.warning("no connection to the coordinator: everything stays as it is", why=why)
                     self._note("coordinator.lost", "coordinator", f"no connection to the coordinator: {why}")
@@ -391,17 +391,10 @@ class Keeper:
 
     # -- trust --------------------------------------------------------------------------------------------------
 
-    def distrusted(self, who: str) -> Broken:
-        """The break of a peer, by its name or address. Raises Failure."""
-        for broken in self.pins.broken.values():
-            if who in (broken.name, broken.ip):
-                return broken
-        raise not_found("no_such_break", f'no other key is offered for "{who}"', "inn status shows what is refused")
-
     async def trust(self, who: str, offered: str, *, apply: bool = True) -> Broken:
         """Believe the key that is offered for a peer, if it is the one that was looked at. Raises Failure."""
         async with self._applying:
-            broken = self.distrusted(who)
+            broken = break_of(self.pins.broken.values(), self.netmap.network, who)
             if broken.offered != offered:
                 raise Failure(TRUST, "key_changed", f"{broken.name} offers yet another key now", "look at it again")
             self._log.warning("a changed key is trusted from now on", **fields(broken))

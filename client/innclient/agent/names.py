@@ -19,6 +19,7 @@ from innclient.config import Paths
 from innclient.failures import Failure
 from innclient.resolver import Mode, Setting, Wish
 from inndns.reverse import domains as reverse_domains
+from innerd.domain.errors import plainly
 from innerd.domain.records import addresses
 from innerd.domain.values import Address, Range
 from innerd.wireguard.device import NoSuchDevice
@@ -125,7 +126,7 @@ class NameKeeper:
         except (resolver.Refusal, NoSuchDevice, OSError) as error:
             # A link that was just made may not be known to it yet: tried again soon, then less and less often.
             self._refusals += 1
-            self._trouble = f"{mode} refused: {error}"
+            self._trouble = f"{mode} refused: {plainly(error)}"
             if self._refusals == 1:
                 self._log.warning("names go to the hosts file", why=self._trouble)
             wanted = replace(wanted, mode="hosts")

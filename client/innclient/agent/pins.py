@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec import Struct
 
 from innclient.agent.state import KnownPeer
-from innerd.domain.values import Address, PublicKey
+from innclient.failures import not_found
+from innerd.domain.naming import among
+from innerd.domain.values import Address, PublicKey, shown
 
 
 class Broken(Struct, frozen=True, kw_only=True):
@@ -58,6 +60,15 @@ def trusted(pins: Pins, ip: str) -> Pins:
     break stands."""
     offered = PublicKey(pins.broken[ip].offered)
     return Pins({**pins.keys, ip: offered}, {other: broken for other, broken in pins.broken.items() if other != ip})
+
+
+def break_of(breaks: Iterable[Broken], network: str, who: str) -> Broken:
+    """The break of a peer by its name, name in DNS, address or number. Raises Failure."""
+    found = among(breaks, network, who, lambda broken: (broken.name, broken.ip, broken.peer))
+    if found is None:
+        what = f"no other key is offered for {shown(who)}"
+        raise not_found("no_such_break", what, "inn status shows what is refused")
+    return found
 
 
 def fields(broken: Broken) -> dict[str, object]:

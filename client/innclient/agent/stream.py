@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
-from innclient.coordinator import ENDLESS, Proof, client_of, problem_of
+from innclient.coordinator import ENDLESS, Proof, client_of, problem_of, unheard
 from innclient.invitation import Parsed
 from innerd.domain.errors import CODES, UNREADABLE
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
@@ -76,7 +76,7 @@ async def _tell(http: httpx2.AsyncClient, method: str, path: str, body: object) 
     try:
         response = await http.request(method, path, content=msgspec.json.encode(body))
     except httpx2.HTTPError as error:
-        return f"{type(error).__name__}: {error}"
+        return unheard(error)
     return None if response.status_code < 400 else f"the coordinator answered {response.status_code}"
 
 
@@ -98,7 +98,7 @@ async def frames(http: httpx2.AsyncClient, cursor: Cursor | None) -> AsyncIterat
             yield _read(response)
     except httpx2.HTTPError as error:
         silent = isinstance(error, httpx2.ConnectTimeout | httpx2.ReadTimeout)
-        raise Lost(f"{type(error).__name__}: {error}".rstrip(": "), silent=silent) from error
+        raise Lost(unheard(error), silent=silent) from error
 
 
 async def _read(response: httpx2.Response) -> AsyncIterator[list[Struct]]:

@@ -1,5 +1,6 @@
 """What `inn show`, `inn status` and `inn verify` say, as data: from netmap, device and keeper. Pure."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from innclient.agent.state import KnownPeer, Netmap
 from innclient.agent.witness import Seen, Witnessed
 from innclient.failures import REFUSED, Failure
 from innerd.domain.values import Endpoint
+from innerd.wire.ours import NetworkCidr, NetworkJson
 from innerd.wireguard.device import Device
 
 
@@ -186,6 +188,32 @@ def network_view(
             CidrView(id=c.id, name=c.name, cidr=str(c.range), parent=c.parent)
             for c in sorted(netmap.cidrs.values(), key=lambda c: c.id)
         ],
+    )
+
+
+def network_of(netmap: Netmap) -> NetworkJson:
+    """What a machine was told of its network's CIDRs, in the shape in which administrators are told: `peers` of a CIDR
+    counts those that are in sight; of associations nobody but administrators is told."""
+    names = {cidr.id: cidr.name for cidr in netmap.cidrs.values()}
+    seen = Counter(peer.cidr_id for peer in netmap.peers.values())
+    return NetworkJson(
+        name=netmap.network,
+        id=netmap.network_id,
+        generation=netmap.generation,
+        revision=netmap.revision,
+        internal_endpoint="",
+        peers=[],
+        cidrs=[
+            NetworkCidr(
+                id=c.id,
+                name=c.name,
+                cidr=str(c.range),
+                parent=None if c.parent is None else names.get(c.parent),
+                peers=seen[c.id],
+            )
+            for c in sorted(netmap.cidrs.values(), key=lambda c: c.id)
+        ],
+        associations=[],
     )
 
 
