@@ -18,7 +18,7 @@ from innclient.agent import disk, stream
 from innclient.agent.door import ask_agent
 from innclient.agent.run import why_unreachable
 from innclient.agent.tunnel import Tunnel
-from innclient.agent.view import NetworkView, StatusView, refused_domain, shut_out
+from innclient.agent.view import NetworkView, StatusView, refused_domain
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
 from innclient.failures import TRUST, UNREACHABLE, Failure
@@ -124,8 +124,7 @@ def _coordinator(paths: Paths, loaded: Loaded, tunnel: Tunnel, endpoint: Endpoin
         ahead = asyncio.run(_ahead(loaded, tunnel.link))
         yield ok("coordinator", f"answers at {values.internal_address} through the tunnel ({endpoint})")
     except (httpx2.HTTPError, OSError) as error:
-        told = ask_agent(paths, "status", StatusView)
-        failure = shut_out(told) or asyncio.run(why_unreachable(tunnel, loaded, type(error).__name__))
+        failure = asyncio.run(why_unreachable(paths, tunnel, loaded, type(error).__name__))
         text, fix = failure.message, failure.hint
         if failure.code == "tunnel_unreachable":
             text, fix = _silent(text, probe(endpoint), split_endpoint(endpoint)[1])
