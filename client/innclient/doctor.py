@@ -26,6 +26,7 @@ from innclient.flags import paths_of, tunnel_of
 from innclient.lookups import resolved
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
+from innerd import __version__
 from innerd.domain.values import Address, Endpoint, endpoint_address, parse_address, split_endpoint
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
@@ -158,6 +159,9 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         fix = f"systemctl enable --now inn@{paths.interface} (or: inn up -d {paths.interface})"
         yield warning("agent", "does not run: changes are not followed, and no ways are looked for", fix)
         return
+    if status.release not in ("", __version__):
+        text = f"the agent that runs is of release {status.release}, and {__version__} is installed"
+        yield warning("agent", text, f"systemctl restart inn@{paths.interface}")
     if status.forked or status.refused:
         yield failed("trust", "what is told is not what was pinned", f"inn status {paths.interface}", TRUST)
     if status.twins:

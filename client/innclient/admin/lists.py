@@ -54,12 +54,12 @@ async def list_peers(call: Call, cidr: tuple[str, ...], sort: str, offline_for: 
             "admin" if peer.is_admin else "",
             peer.endpoint or peer.learned_endpoint or "",
             render.ago(peer.last_handshake) if peer.last_handshake else "",
+            peer.software or "",
         )
         for peer in sorted(peers, key=_key(sort))
     ]
-    render.table(
-        ("NAME", "IP", "CIDR", "STATE", "RIGHTS", "ENDPOINT", "HANDSHAKE"), rows, empty="No peer is like that."
-    )
+    head = ("NAME", "IP", "CIDR", "STATE", "RIGHTS", "ENDPOINT", "HANDSHAKE", "RUNS")
+    render.table(head, rows, empty="No peer is like that.")
     if rows:
         render.line(_sum(peers, now))
 

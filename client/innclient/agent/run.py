@@ -24,6 +24,7 @@ from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
 from innclient.notify import keep_told, keep_watched
 from innclient.probe import pings
+from innerd import __version__
 from innerd.wire import proof
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.keys import public_key
@@ -307,6 +308,7 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         last_contact=keeper.last_contact or keeper.reporter.saved,
         trouble=_trouble(keeper),
         shut_out=keeper.netmap.shut_out,
+        release=__version__ if has_agent else "",
         forked=keeper.forked,
         twins=keeper.sharing.at,
         device_error=keeper.device_error,

@@ -117,6 +117,7 @@ class StatusView(Struct, kw_only=True):
     head: str = ""  # the log's chain hash at the revision
     twins: list[Endpoint] = []  # where the coordinator sees this peer in turns: another machine has its key
     shut_out: str | None = None  # disabled or retired, as the coordinator said last
+    release: str = ""  # of the agent that runs
 
 
 def shut_out(reason: str, who: str) -> Failure:
