@@ -73,8 +73,8 @@ def _grounds(backend: Backend, name: str, config: Config) -> Iterator[Finding]:
 def _firewall(name: str, config: Config) -> Iterator[Finding]:
     yield from checks.filtered("firewall", "udp", config.listen_port, checks.default_link(), needed=True)
     yield from checks.filtered("firewall", "tcp", config.listen_port, name, needed=True, only=True)
-    if config.dns.enabled:
-        yield from checks.filtered("firewall", "udp", 53, name, needed=True, only=True)
+    for protocol in ("udp", "tcp") if config.dns.enabled else ():
+        yield from checks.filtered("firewall", protocol, 53, name, needed=True, only=True)
 
 
 def _log(paths: Paths) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from innclient.agent.view import NetworkView, StatusView, checkpoints_view, netw
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
+from innclient.firewall import to_serve
 from innclient.notify import keep_told, keep_watched
 from innclient.probe import pings
 from innerd import __version__
@@ -98,7 +99,7 @@ async def why_unreachable(paths: Paths, tunnel: Tunnel, loaded: Loaded, why: str
     return unreachable(
         f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer"
         + (f" ({why})" if why else ""),
-        "check that innerd serve runs there",
+        to_serve(values.network, values.internal_port),
         "api_unreachable",
     )
 
