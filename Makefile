@@ -13,7 +13,7 @@
 #   make test-slow  what takes longer than CI should wait: kernel WireGuard in a VM, many crashes
 #   make lock       pin the packages anew, with hashes and without URLs
 #   make build      a wheel
-#   make deb        the Debian package, in dist/
+#   make deb        the Debian package, in dist/; for other machines than this one: make deb ARCH=arm64
 #   make sbom       what the runtime lock consists of (CycloneDX), in dist/
 #   make docs       the documentation as a site, in build/site
 
@@ -109,7 +109,7 @@ build: setup
 		$(BIN)/python -m hatchling build -t wheel
 
 deb: setup
-	@$(BIN)/python deploy/debian/build.py
+	@$(BIN)/python deploy/debian/build.py $(if $(ARCH),--architecture $(ARCH))
 
 sbom: setup
 	@$(BIN)/python deploy/sbom.py

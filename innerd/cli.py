@@ -305,6 +305,8 @@ async def status(call: Call) -> None:
         return
     render.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
     render.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
+    if found.software:
+        render.line(f"  they run: {', '.join(f'{what} ({count})' for what, count in found.software.items())}")
     if found.device_errors:
         render.line(f"  device errors since start: {found.device_errors} (see the log)")
     for name, count in found.follower_errors.items():

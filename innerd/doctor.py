@@ -14,6 +14,7 @@ from innerd import heads, keeping
 from innerd.config import Config, Paths, address_of, load, network_range
 from innerd.domain.claims import is_own_suffix
 from innerd.domain.values import endpoint_address, parse_endpoint, split_endpoint
+from innerd.wire.caller import is_older
 from innerd.wire.ours import Status
 from innerd.wireguard import links, ownership
 from innerd.wireguard.backend import Backend, choose
@@ -72,8 +73,8 @@ def _grounds(backend: Backend, name: str, config: Config) -> Iterator[Finding]:
 def _firewall(name: str, config: Config) -> Iterator[Finding]:
     yield from checks.filtered("firewall", "udp", config.listen_port, checks.default_link(), needed=True)
     yield from checks.filtered("firewall", "tcp", config.listen_port, name, needed=True, only=True)
-    if config.dns.enabled:
-        yield from checks.filtered("firewall", "udp", 53, name, needed=True, only=True)
+    for protocol in ("udp", "tcp") if config.dns.enabled else ():
+        yield from checks.filtered("firewall", protocol, 53, name, needed=True, only=True)
 
 
 def _log(paths: Paths) -> Iterator[Finding]:
@@ -91,6 +92,7 @@ def _serving(name: str, config: Config, status: Status | Failure) -> Iterator[Fi
         yield failed("serving", status.message, status.hint, status.status)
     elif status.is_serving:
         yield ok("serving", f"revision {status.revision}, {status.online} of {status.peers} peers online")
+        yield from _releases(status)
         for trouble in status.troubles:
             exit_status = TRUST if trouble.code in ("log_corrupt", "log_rewound") else SYSTEM
             yield failed(trouble.kind, trouble.text, trouble.hint, exit_status)
@@ -102,6 +104,14 @@ def _serving(name: str, config: Config, status: Status | Failure) -> Iterator[Fi
             by = holder(protocol, number)
             if by is not None:
                 yield warning("serving", f"{protocol.upper()} port {number} is in use by {by}: that may hinder it")
+
+
+def _releases(status: Status) -> Iterator[Finding]:
+    """Agents that are older than their coordinator go on as they are; what is new they don't do."""
+    old = {what: count for what, count in status.software.items() if is_older(what, status.version)}
+    if old:
+        text = f"{', '.join(f'{count} run {what}' for what, count in old.items())}; this is innerd {status.version}"
+        yield warning("releases", f"older agents: {text}", "upgrade them: list-peers names who runs what")
 
 
 def _endpoint(endpoint: str, config: Config) -> Iterator[Finding]:

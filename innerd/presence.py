@@ -5,8 +5,8 @@ agents' reconnects; what peers that are away were seen to be last is recalled (`
 """
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from innerd.domain.values import Endpoint, endpoint_of, split_endpoint, stands_f
 from innerd.twins import Twins
 
 _RECENT_HANDSHAKE = 180.0  # seconds; WireGuard gives a session up after that
+_RELEASES = 10  # that are counted by name
 
 
 class Observed(Struct, frozen=True):
@@ -38,6 +39,7 @@ class Presence:
         self.observed: dict[int, Observed] = {}
         self.candidates: dict[int, tuple[Endpoint, ...]] = {}
         self.receipts: dict[int, Receipt] = {}
+        self.software: dict[int, str] = {}  # what peers say that they run, such as inn/0.1.0
         self.proven: set[int] = set()  # peers that have shown a proof of their key: they run `inn`
         self.earlier: dict[int, Receipt] = {}  # of before the coordinator started: to be looked at, not to be relied on
         self.recalled: set[int] = set()  # peers of which what is known of where they are is from before it started
@@ -97,8 +99,12 @@ class Presence:
             self.proven.discard(peer)
             self.worth_keeping.add(peer)
 
-    def recall(self, peer: int, seen: Observed | None, receipt: Receipt | None, *, is_proven: bool) -> None:
+    def recall(
+        self, peer: int, seen: Observed | None, receipt: Receipt | None, software: str | None, *, is_proven: bool
+    ) -> None:
         """What was known of a peer before the coordinator started."""
+        if software is not None:
+            self.software[peer] = software
         if is_proven:
             self.proven.add(peer)
         if receipt is not None:
@@ -116,12 +122,29 @@ class Presence:
             self.candidates[peer] = candidates
             self._stir(peer)
 
+    def report_software(self, peer: int, software: str) -> None:
+        if self.software.get(peer) != software:
+            self.software[peer] = software
+            self.worth_keeping.add(peer)
+
+    def releases(self, peers: Iterable[int]) -> dict[str, int]:
+        """How many of some peers run what: the ten that most run, `other`, and `unknown` where nothing was said."""
+        counted = Counter(map(self.software.get, peers))
+        unknown = counted.pop(None, 0)
+        named = {software: count for software, count in counted.most_common(_RELEASES) if software is not None}
+        rest = {"other": counted.total() - sum(named.values()), "unknown": unknown}
+        return named | {what: count for what, count in rest.items() if count}
+
     def report_applied(self, peer: int, receipt: Receipt) -> None:
         before = self.receipts.get(peer)
         if before is None or before.revision <= receipt.revision:  # two may overtake each other on their way
             self.receipts[peer] = receipt
             self.worth_keeping.add(peer)
             self.moved(peer)
+
+    def met(self, peer: int, run: str) -> bool:
+        """A run of a peer's agent opens a stream. Whether it is another than the one before."""
+        return self._twins.met(peer, run, self._clock())
 
     def stream_opened(self, peer: int) -> None:
         self.streaming.add(peer)
@@ -139,6 +162,7 @@ class Presence:
             self.observed,
             self.candidates,
             self.receipts,
+            self.software,
             self.earlier,
             self.told,
             self.shown,

@@ -1,5 +1,5 @@
 """What was seen of peers, kept beside the log for the next start: where and when each shook hands, whether it runs
-`inn`, its last receipt.
+`inn`, and of which release, its last receipt.
 
 It is no event, and nobody waits for it: what has changed is written once a minute at most, in small transactions, and
 when the coordinator stops. A crash loses the last minute of it.
@@ -32,7 +32,7 @@ async def recall(writer: Writer, presence: Presence) -> None:
             observed = Observed(Endpoint(seen.endpoint) if seen.endpoint else None, seen.handshake, 0, 0)
         if seen.applied is not None and seen.applied_at is not None and seen.applied <= network.revision:
             receipt = Receipt(seen.applied, seen.applied_at)
-        presence.recall(seen.peer, observed, receipt, is_proven=seen.is_proven)
+        presence.recall(seen.peer, observed, receipt, seen.software, is_proven=seen.is_proven)
 
 
 async def keep(writer: Writer, presence: Presence) -> None:
@@ -71,4 +71,5 @@ def _seen(presence: Presence, number: int) -> Seen:
         is_proven=number in presence.proven,
         applied=None if receipt is None else receipt.revision,
         applied_at=None if receipt is None else receipt.at,
+        software=presence.software.get(number),
     )

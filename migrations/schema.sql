@@ -97,7 +97,8 @@ CREATE TABLE seen (
   handshake  REAL,               -- seconds since 1970
   is_proven  INTEGER NOT NULL,   -- whether it has shown a proof of its key: it runs inn
   applied    INTEGER,            -- the revision of its last receipt
-  applied_at REAL                -- seconds since 1970
+  applied_at REAL,               -- seconds since 1970
+  software   TEXT                -- what it says that it runs, such as inn/0.1.0
 ) STRICT;
 
 -- The audit trail for people who bring their own SQL.

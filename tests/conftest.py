@@ -4,11 +4,15 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from innclient import logs
 from innclient.sparing import SparingFilter
 
 logs.configure("text", 0)
+
+settings.register_profile("loaded", deadline=None)  # how long an example takes is a matter of the machine
+settings.load_profile("loaded")
 
 
 @pytest.fixture

@@ -52,6 +52,15 @@ def network_of(host: Host) -> Network:
     return asyncio.run(read())
 
 
+def test_what_an_older_release_saw_of_peers_is_restored_with_its_backup(backup, new) -> None:
+    """It lacks the column that says what they run."""
+    query(backup, "INSERT OR REPLACE INTO seen (peer_id, is_proven, handshake) VALUES (2, 1, 5.5)")
+    query(backup, "ALTER TABLE seen DROP COLUMN software")
+    query(backup, "PRAGMA user_version = 3")
+    new.ok("restore", str(backup))
+    assert query(paths(new).database, "SELECT peer_id, is_proven, handshake, software FROM seen") == [(2, 1, 5.5, None)]
+
+
 def test_a_restored_network_is_the_one_that_was_kept_in_another_generation(original, backup, new) -> None:
     was = network_of(original)
     restored = new.json("restore", str(backup))

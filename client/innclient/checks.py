@@ -51,8 +51,8 @@ def failed(check: str, text: str, fix: str | None = None, status: int = SYSTEM) 
     return Finding(check=check, state="failed", text=text, fix=fix, status=status)
 
 
-def unknown(check: str, text: str) -> Finding:
-    return Finding(check=check, state="unknown", text=text)
+def unknown(check: str, text: str, fix: str | None = None) -> Finding:
+    return Finding(check=check, state="unknown", text=text, fix=fix)
 
 
 def privileges(*, finds_ways: bool) -> Iterator[Finding]:
@@ -224,15 +224,19 @@ def filtered(
     if possible == {firewall.ACCEPT}:
         yield ok(check, f"lets {what} in")
     elif possible == {firewall.DROP}:
-        by = f"iifname {link} " if only else ""
-        fix = f"let it in: nft insert rule {where} {by}{protocol} dport {number} accept"
+        fix = f"let it in: {firewall.remedy(rules, where, protocol, number, link if only else None)}"
         if needed:
             yield failed(check, f"drops {what} (chain {where})", fix)
         else:
             text = f"drops {what} (chain {where}): others reach this machine only once it has spoken to them"
             yield warning(check, text, fix)
     else:
-        yield unknown(check, f"{what}: rules that are not understood decide (chain {where})")
+        text = f"{what}: rules that are not understood decide (chain {where})"
+        if needed and firewall.is_ufw(rules):
+            fix = f"if it is not let in: {firewall.remedy(rules, where, protocol, number, link if only else None)}"
+            yield unknown(check, text, fix)
+        else:
+            yield unknown(check, text)
 
 
 def _badness(found: tuple[set[str], str]) -> int:

@@ -58,9 +58,8 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 
     from innclient.admin.transport import over_tunnel
     from innclient.agent.disk import load_netmap
-    from innclient.agent.door import ask_agent
     from innclient.agent.run import why_unreachable
-    from innclient.agent.view import StatusView, network_of, shut_out
+    from innclient.agent.view import network_of
     from innclient.coordinator import Proof
 
     require_root("inn")
@@ -70,8 +69,7 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     tunnel = await asyncio.to_thread(tunnel_of, settings, network)
 
     async def explain() -> Failure:
-        told = await asyncio.to_thread(ask_agent, paths, "status", StatusView)
-        return shut_out(told) or await why_unreachable(tunnel, loaded)
+        return await why_unreachable(paths, tunnel, loaded)
 
     netmap = load_netmap(paths)[0]
     auth = Proof(values.private_key, values.server_key, netmap.network_id)

@@ -21,9 +21,11 @@ import httpx2
 import msgspec
 
 from innclient.invitation import Parsed
+from innerd import __version__
 from innerd.domain.errors import UNREADABLE, plainly
 from innerd.domain.values import PublicKey, endpoint_of
 from innerd.wire import proof
+from innerd.wire.caller import OURS
 from innerd.wire.ours import Capabilities
 from innerd.wireguard.keys import shared_secret
 
@@ -152,7 +154,11 @@ def client_of(
     return httpx2.AsyncClient(
         transport=_Tunnelled(_Bound(link, str(values.address.ip), tuple(options))),
         base_url=f"http://{endpoint_of(str(values.internal_address), values.internal_port)}",
-        headers={SERVER_KEY: values.server_key, "Accept-Encoding": "identity"},
+        headers={
+            SERVER_KEY: values.server_key,
+            "Accept-Encoding": "identity",
+            "User-Agent": f"{OURS}/{__version__}",
+        },
         auth=auth,
         timeout=timeout,
         trust_env=False,

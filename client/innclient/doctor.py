@@ -18,7 +18,7 @@ from innclient.agent import disk, stream
 from innclient.agent.door import ask_agent
 from innclient.agent.run import why_unreachable
 from innclient.agent.tunnel import Tunnel
-from innclient.agent.view import NetworkView, StatusView, refused_domain, shut_out
+from innclient.agent.view import NetworkView, StatusView, refused_domain
 from innclient.checks import Finding, failed, ok, unknown, warning
 from innclient.config import Loaded, Paths
 from innclient.coordinator import unheard
@@ -27,6 +27,7 @@ from innclient.flags import paths_of, tunnel_of
 from innclient.lookups import resolved
 from innclient.options import Settings, settings_of
 from innclient.probe import Presence, probe
+from innerd import __version__
 from innerd.domain.errors import plainly
 from innerd.domain.values import Address, Endpoint, endpoint_address, parse_address, split_endpoint
 from innerd.wireguard import ownership
@@ -126,8 +127,7 @@ def _coordinator(paths: Paths, loaded: Loaded, tunnel: Tunnel, endpoint: Endpoin
         ahead = asyncio.run(_ahead(loaded, tunnel.link))
         yield ok("coordinator", f"answers at {values.internal_address} through the tunnel ({endpoint})")
     except (httpx2.HTTPError, OSError) as error:
-        told = ask_agent(paths, "status", StatusView)
-        failure = shut_out(told) or asyncio.run(why_unreachable(tunnel, loaded, unheard(error)))
+        failure = asyncio.run(why_unreachable(paths, tunnel, loaded, unheard(error)))
         text, fix = failure.message, failure.hint
         if failure.code == "tunnel_unreachable":
             text, fix = _silent(text, probe(endpoint), split_endpoint(endpoint)[1])
@@ -161,6 +161,9 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         fix = f"systemctl enable --now inn@{paths.interface} (or: inn up -d {paths.interface})"
         yield warning("agent", "does not run: changes are not followed, and no ways are looked for", fix)
         return
+    if status.release not in ("", __version__):
+        text = f"the agent that runs is of release {status.release}, and {__version__} is installed"
+        yield warning("agent", text, f"systemctl restart inn@{paths.interface}")
     if status.forked or status.refused:
         yield failed("trust", "what is told is not what was pinned", f"inn status {paths.interface}", TRUST)
     if status.twins:

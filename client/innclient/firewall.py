@@ -36,6 +36,30 @@ def ruleset() -> list[dict[str, Any]] | None:
     return found
 
 
+def is_ufw(rules: list[dict[str, Any]]) -> bool:
+    """Whether they are ufw's: what is added beside it lasts until ufw is loaded anew."""
+    return any(item.get("chain", {}).get("name") == "ufw-user-input" for item in rules)
+
+
+def remedy(rules: list[dict[str, Any]], where: str, protocol: str, port: int, link: str | None) -> str:
+    """The command that lets a port in, on one link or on all; `where` is the chain that drops it."""
+    if is_ufw(rules):
+        return ufw_allow(protocol, port, link)
+    by = f"iifname {link} " if link is not None else ""
+    return f"nft insert rule {where} {by}{protocol} dport {port} accept"
+
+
+def ufw_allow(protocol: str, port: int, link: str | None) -> str:
+    on = f"in on {link} to any port {port} proto {protocol}" if link is not None else f"{port}/{protocol}"
+    return f"ufw allow {on}"
+
+
+def to_serve(network: str, port: int) -> str:
+    """What helps where the tunnel to a coordinator is up, and its API silent."""
+    command = ufw_allow("tcp", port, network)
+    return f"check that innerd serve runs there, and that its firewall lets the tunnel in (ufw: {command})"
+
+
 def incoming(protocol: str, port: int, link: str, version: int) -> Packet:
     """The first packet of a stranger to a port, on a link."""
     v4 = version == 4

@@ -25,6 +25,7 @@ from innclient.agent.tunnel import Tunnel
 from innclient.config import AgentSection, Paths
 from innclient.coordinator import problem_of, unheard
 from innclient.failures import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
+from innclient.firewall import to_serve
 from innclient.invitation import Invitation, Parsed
 from innclient.lookups import resolved
 from innclient.overlap import Neighbour
@@ -250,8 +251,7 @@ async def _post_redeem(values: Parsed, link: str, new_key: str) -> Failure | Non
                 lost = unreachable(
                     f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer "
                     f"({unheard(error)})",
-                    f"check that innerd serve runs there, and that its firewall (ufw) lets TCP port "
-                    f"{values.internal_port} in on the network's interface; then run this again",
+                    f"{to_serve(values.network, values.internal_port)}; then run this again",
                     "api_unreachable",
                 )
                 continue

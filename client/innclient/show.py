@@ -151,7 +151,8 @@ def status(view: StatusView, names_work: bool | None = None, overlaps: Iterable[
         trouble = view.trouble or "connecting"
         line(f"  coordinator: not connected; last heard {ago(view.last_contact)}; {trouble}")
     else:
-        line(f"  coordinator: last heard {ago(view.last_contact)}")
+        out = f"; {view.trouble}" if view.shut_out is not None else ""  # all else is an agent's to say
+        line(f"  coordinator: last heard {ago(view.last_contact)}{out}")
     line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
     if view.head:
         line(f"  head: {view.revision}:{view.head}")

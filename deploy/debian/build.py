@@ -1,5 +1,5 @@
 """Builds the Debian package: `make deb`, or `python deploy/debian/build.py [--out FOLDER] [--version VERSION]
-[--compression KIND]`.
+[--architecture NAME] [--compression KIND]`.
 
 A staged tree and dpkg-deb, nothing else. The Python packages that come along are `vendor`'s part.
 """
@@ -18,7 +18,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from vendor import BUILD, HERE, PYTHON, RANGE, ROOT, pip, prune, vendored
+from vendor import BUILD, HERE, MACHINES, PYTHON, RANGE, ROOT, pip, prune, vendored
 
 PROGRAMS = {"innerd": "innerd.start", "inn": "innclient.start"}
 SCRIPTS = ("postinst", "prerm", "postrm")
@@ -30,22 +30,30 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--version", help="another version than the changelog's, such as 0.1.0-2")
     parser.add_argument("--compression", default="xz", help="of dpkg-deb; none is quick, for comparing")
+    parser.add_argument(
+        "--architecture", choices=list(MACHINES), help="of the machines that it is for; else this one's"
+    )
     given = parser.parse_args()
+    target, own = given.architecture or architecture(), architecture()
     version, moment = changelog_head()
     version = given.version or version
     os.environ["SOURCE_DATE_EPOCH"] = str(moment)
     stage = BUILD / "stage"
     shutil.rmtree(stage, ignore_errors=True)
     site = stage / "usr/lib/innerd/site-packages"
-    place_packages(site)
+    place_packages(site, target)
+    runnable = site if target == own else BUILD / "runnable"  # pages and completions are made by the commands
+    if runnable != site:
+        shutil.rmtree(runnable, ignore_errors=True)
+        place_packages(runnable, own)
     place_programs(stage)
     place_units(stage)
-    place_pages(stage, version, moment)
-    place_completions(stage)
+    place_pages(stage, runnable, version, moment)
+    place_completions(stage, runnable)
     place_documents(stage, site, version, moment)
-    place_control(stage, version)
+    place_control(stage, version, target)
     settle(stage, moment)
-    sys.stdout.write(f"{packed(stage, given.out, version, given.compression)}\n")
+    sys.stdout.write(f"{packed(stage, given.out, version, target, given.compression)}\n")
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
@@ -69,9 +77,9 @@ def changelog_head() -> tuple[str, int]:
 # -- what goes in -----------------------------------------------------------------------------------------------------
 
 
-def place_packages(site: Path) -> None:
-    """The pinned packages, and our own wheel."""
-    shutil.copytree(vendored(architecture()), site)
+def place_packages(site: Path, target: str) -> None:
+    """The pinned packages, for an architecture, and our own wheel."""
+    shutil.copytree(vendored(target, own=architecture()), site)
     wheels = BUILD / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels)
@@ -90,23 +98,22 @@ def place_units(stage: Path) -> None:
         write(stage / "lib/systemd/system" / unit.name, unit.read_text(encoding="utf-8"))
 
 
-def staged_python(stage: Path, *arguments: str | Path, **env: str) -> str:
-    """Debian's interpreter with what is staged, as it will be."""
-    path = str(stage / "usr/lib/innerd/site-packages")
-    return run(PYTHON, "-s", *arguments, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path, "LANG": "C.UTF-8", **env})
+def staged_python(site: Path, *arguments: str | Path) -> str:
+    """Debian's interpreter with what is packed, as it will be."""
+    return run(PYTHON, "-s", *arguments, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site), "LANG": "C.UTF-8"})
 
 
-def place_pages(stage: Path, version: str, moment: int) -> None:
+def place_pages(stage: Path, site: Path, version: str, moment: int) -> None:
     """Man pages, generated from the commands that are packed."""
     date = time.strftime("%Y-%m-%d", time.gmtime(moment))
     made = BUILD / "man"
     shutil.rmtree(made, ignore_errors=True)
-    staged_python(stage, "-B", ROOT / "deploy/man/generate.py", made, "--release", version, "--date", date)
+    staged_python(site, "-B", ROOT / "deploy/man/generate.py", made, "--release", version, "--date", date)
     for page in made.iterdir():
         packed_text(stage / f"usr/share/man/man{page.suffix[1:]}/{page.name}.gz", page.read_bytes())
 
 
-def place_completions(stage: Path) -> None:
+def place_completions(stage: Path, site: Path) -> None:
     places = {
         "bash": "usr/share/bash-completion/completions/{}",
         "zsh": "usr/share/zsh/vendor-completions/_{}",
@@ -115,7 +122,7 @@ def place_completions(stage: Path) -> None:
     for program, module in PROGRAMS.items():
         for shell, place in places.items():
             code = f"import sys; from {module} import main; sys.argv = ['{program}', 'completions', '{shell}']; main()"
-            write(stage / place.format(program), staged_python(stage, "-B", "-c", code).lstrip("\n"))
+            write(stage / place.format(program), staged_python(site, "-B", "-c", code).lstrip("\n"))
 
 
 def place_documents(stage: Path, site: Path, version: str, moment: int) -> None:
@@ -189,13 +196,13 @@ def settle(stage: Path, moment: int) -> None:
         os.utime(path, (moment, moment))
 
 
-def place_control(stage: Path, version: str) -> None:
+def place_control(stage: Path, version: str, target: str) -> None:
     control = make(stage / "DEBIAN")
     files = [path for path in stage.rglob("*") if path.is_file() and control not in path.parents]
     sums = sorted(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(stage)}" for path in files)  # noqa: S324 - dpkg's format
     size = str(sum(-(-path.stat().st_size // 1024) for path in files))
     text = (HERE / "control.in").read_text(encoding="utf-8")
-    for key, value in {"VERSION": version, "ARCHITECTURE": architecture(), "SIZE": size, "PYTHON": RANGE}.items():
+    for key, value in {"VERSION": version, "ARCHITECTURE": target, "SIZE": size, "PYTHON": RANGE}.items():
         text = text.replace(f"@{key}@", value)
     write(control / "control", text)
     write(control / "md5sums", "\n".join(sums) + "\n")
@@ -203,14 +210,15 @@ def place_control(stage: Path, version: str) -> None:
         write(control / script, (HERE / script).read_text(encoding="utf-8"))
 
 
-def packed(stage: Path, out: Path, version: str, compression: str) -> Path:
-    made = make(out) / f"innerd_{version}_{architecture()}.deb"
+def packed(stage: Path, out: Path, version: str, target: str, compression: str) -> Path:
+    made = make(out) / f"innerd_{version}_{target}.deb"
     # One thread: with more, where xz cuts its blocks is a matter of the machine.
     run("dpkg-deb", "--root-owner-group", f"-Z{compression}", "--threads-max=1", "--build", stage, made)
     return made
 
 
 def architecture() -> str:
+    """This machine's."""
     return run("dpkg", "--print-architecture").strip()
 
 

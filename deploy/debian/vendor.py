@@ -29,19 +29,30 @@ UNUSED = ("faker", "polyfactory")
 JUNK = ("bin", "**/__pycache__", "**/tests", "litestar/testing", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/*.h")
 
 
-def vendored(architecture: str) -> Path:
-    """The packages for all Pythons, kept between builds as long as the pins and this file say the same."""
+def vendored(architecture: str, own: str) -> Path:
+    """The packages for all Pythons, kept between builds as long as the pins and this file say the same. `own` is the
+    architecture of this machine."""
     said = PINS.read_bytes() + Path(__file__).read_bytes()
     kept = BUILD / f"site-{architecture}-{hashlib.sha256(said).hexdigest()[:16]}"
     if not kept.exists():
+        strip = stripper(architecture, own)
         fresh = kept.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         for python in PYTHONS:
             merge(fetched(python, architecture), fresh)
         for library in fresh.rglob("*.so*"):
-            subprocess.run(["strip", "--strip-unneeded", library], check=True)
+            subprocess.run([strip, "--strip-unneeded", library], check=True)
         fresh.rename(kept)
     return kept
+
+
+def stripper(architecture: str, own: str) -> str:
+    """binutils' strip for an architecture, as Debian calls it."""
+    program = "strip" if architecture == own else f"{MACHINES[architecture]}-linux-gnu-strip"
+    if shutil.which(program) is None:
+        package = f"binutils-{MACHINES[architecture].replace('_', '-')}-linux-gnu"
+        raise SystemExit(f"{program} is not installed: apt install {package}")
+    return program
 
 
 def fetched(python: str, architecture: str) -> Path:

@@ -25,6 +25,7 @@ from innerd.api.stream import serve_stream
 from innerd.domain.errors import Refused
 from innerd.domain.values import whole_number
 from innerd.wire import problems
+from innerd.wire.caller import parse_software
 from innerd.wire.proof import HEADER, Request
 
 MAX_BODY = 64 * 1024
@@ -39,6 +40,7 @@ _WITH_BODY = {"POST", "PUT", "PATCH"}
 _FOR_USERS = {"state", "endpoint", "candidates", "applied", "connect", "events"}
 _PROVEN = {"applied", "connect", "events"}  # they act for the peer, and are ours alone
 _INNERNETS = {"endpoint", "candidates"}  # they act for the peer too, but innernet's clients have no proof
+_TELLING = (["user", "events"], ["user", "state"])  # what keeps a peer, `inn` or innernet's client, asks for these
 _PROOF = HEADER.lower().encode()
 
 # Nothing of ours is for a browser to show, or to guess the type of.
@@ -179,6 +181,10 @@ class Door:
                     else ""
                 ),
             )
+        if parts[1:3] in _TELLING and (is_proven or peer.id not in self._services.presence.proven):
+            software = parse_software(headers.get(b"user-agent", b"").decode("latin-1"))
+            if software is not None and session.user_capable():
+                self._services.presence.report_software(peer.id, software)
         if visit is not None and is_proven and session.admin_capable():
             visit.excuse()
         elif visit is not None and header is not None:

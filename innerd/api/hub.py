@@ -71,8 +71,9 @@ class Hub:
 
     # -- opening ------------------------------------------------------------------------------------------------
 
-    async def open(self, peer: Peer, cursor: Cursor | None, pipe: Pipe) -> Stream:
-        """Register a stream and greet it. Raises Refused for a peer that is out by now, or asks too often."""
+    async def open(self, peer: Peer, cursor: Cursor | None, pipe: Pipe, run: str | None = None) -> Stream:
+        """Register a stream of a run of the peer's agent, and greet it. Raises Refused for a peer that is out by now or
+        asks too often."""
         if self.stopping.is_set():
             raise Refused("store_unavailable", "the coordinator is shutting down", "it will be back: reconnect")
         self._opens.take(peer.id)
@@ -83,6 +84,7 @@ class Hub:
         if current is None or not current.is_active:
             raise Refused("unauthorized", "the source address belongs to no enabled peer")
         self.ahead.note(current, cursor, view.network)
+        is_another = run is not None and self._presence.met(peer.id, run)
         older = self.streams.by_peer.get(peer.id)
         if older is not None:
             self.streams.end(older, "replaced")
@@ -93,9 +95,8 @@ class Hub:
         self._catch_up(stream, view, cursor)
         self._presence.stream_opened(peer.id)
         self.teller.greet(stream)
-        if (
-            self._presence.learned(peer.id) is None or peer.id in self._presence.recalled
-        ):  # others can reach it the sooner
+        if is_another or self._presence.learned(peer.id) is None or peer.id in self._presence.recalled:
+            # Others can reach it the sooner, and where it is is known should it be one of two.
             self._looking = asyncio.ensure_future(self.meetings.look())
         return stream
 

@@ -127,6 +127,7 @@ def _status(services: Services, view: View) -> ours.Status:
         device_errors=services.device_errors(),
         follower_errors=services.writer.feed.errors,
         troubles=services.troubles(),
+        software=services.presence.releases(peer.id for peer in active),
     )
 
 

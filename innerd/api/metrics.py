@@ -8,6 +8,7 @@ import asyncio
 import os
 import platform
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
@@ -227,12 +228,13 @@ class _Coordinator(Collector):
         )
 
     def _troubles(self) -> Iterator[Metric]:
-        kinds, hub = {trouble.kind for trouble in self._services.troubles()}, self._services.hub
+        kinds, hub = Counter(trouble.kind for trouble in self._services.troubles()), self._services.hub
         yield _gauge("innerd_log_failing", "1 while the log can't be written: nothing can be changed.", "log" in kinds)
         yield _gauge("innerd_device_failing", "1 while the WireGuard device can't be changed.", "device" in kinds)
         yield _gauge("innerd_clock_doubted", "1 while the clock was set and is not believed.", "clock" in kinds)
         yield _gauge("innerd_dns_failing", "1 while names are not answered, as they should be.", "dns" in kinds)
         yield _gauge("innerd_hosts_failing", "1 while the hosts file can't be written.", "hosts" in kinds)
+        yield _gauge("innerd_keys_shared", "Peers whose key is on two machines, as it looks.", kinds["twins"])
         behind = len(self._services.convergence.behind())
         yield _gauge("innerd_peers_behind", "Peers with a stream that have not applied all they were to.", behind)
         yield _gauge("innerd_peers_ahead", "Peers that saw more of the log than there is.", len(hub.ahead.cursors))
@@ -256,6 +258,12 @@ class _Coordinator(Collector):
         online = sum(sum(map(is_online, held, repeat(now))) for held in view.members.values())
         yield _labelled(GaugeMetricFamily("innerd_peers", "Peers by state.", labels=("state",)), "state", peers)
         yield _gauge("innerd_peers_online", "Active peers with a stream or a handshake within 3 minutes.", online)
+        others = (number for held in view.members.values() for number in held if number != COORDINATOR)
+        yield _labelled(
+            GaugeMetricFamily("innerd_peers_running", "Active peers by what they run.", labels=("software",)),
+            "software",
+            self._services.presence.releases(others),
+        )
         yield _gauge("innerd_cidrs", "CIDRs.", len(network.cidrs))
         yield _gauge("innerd_associations", "Associations.", len(network.associations))
         expired = sum(expiry is not None and expiry <= now for expiry in counted.unredeemed)

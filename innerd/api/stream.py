@@ -9,6 +9,7 @@ from innerd.api.hub import Hub
 from innerd.api.streams import Stream
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
+from innerd.wire.caller import RUN, parse_run
 from innerd.wire.stream import Cursor, parse_cursor
 
 _FAREWELL = 0.2  # seconds a last frame may take
@@ -66,7 +67,8 @@ async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[
     if connect is None:
         raise Refused("invalid_request", "a stream needs a connection through the tunnel")
     pipe = connect()
-    stream = await hub.open(peer, _cursor(scope, headers, hub.generation), pipe)
+    run = parse_run(headers.get(RUN.lower().encode(), b"").decode("latin-1"))
+    stream = await hub.open(peer, _cursor(scope, headers, hub.generation), pipe, run)
     pipe.gone = stream.finished.set
     if pipe.is_closing():  # it went while the log was read
         stream.finished.set()

@@ -32,13 +32,21 @@ def made_anew(source: Path, target: Path, rows: Rows) -> Verified:
                     new.executemany(UPSERT[table], upserts)
                 for table, columns in (("commands", _ANSWERS), ("seen", SEEN)):
                     with suppress(sqlite3.DatabaseError):
-                        kept = old.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
-                        new.executemany(f"INSERT INTO {table} ({columns}) VALUES (?, ?, ?, ?, ?, ?)", kept)  # noqa: S608
+                        _bring(old, new, table, columns)
             return found
     except sqlite3.Error as error:
         raise failed(source if fault_of(error) in ("corrupt", "not_a_database") else target, error) from error
     except (Tampered, NoLog) as error:
         raise StoreCorrupt(f"{source}: {error}") from error
+
+
+def _bring(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: str) -> None:
+    """The rows of a table, so far as an older release's has its columns."""
+    there = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
+    names = [name for name in columns.split(", ") if name in there]
+    kept = old.execute(f"SELECT {', '.join(names)} FROM {table}").fetchall()  # noqa: S608
+    marks = ", ".join("?" * len(names))
+    new.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", kept)  # noqa: S608
 
 
 @contextmanager

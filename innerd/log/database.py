@@ -20,7 +20,7 @@ UPSERT = {
     table: f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
     for table, names in COLUMNS.items()
 }
-SEEN = "peer_id, endpoint, handshake, is_proven, applied, applied_at"
+SEEN = "peer_id, endpoint, handshake, is_proven, applied, applied_at, software"
 SELECT = "SELECT seq, CAST(record AS BLOB), salt, chain FROM events ORDER BY seq"
 
 _FAULTS: dict[int, Fault] = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
+from msgspec.structs import astuple
 
 from innerd.log.anew import made_anew
 from innerd.log.database import PRAGMAS, SEEN, UPSERT, connect, damage, failed, made_private, sync
@@ -129,13 +130,13 @@ class SqliteStore:
 
     async def seen(self) -> list[Seen]:
         found = await self._ask(f"SELECT {SEEN} FROM seen ORDER BY peer_id", ())  # noqa: S608
-        return [Seen(peer, at, then, bool(proven), *receipt) for peer, at, then, proven, *receipt in found]
+        return [Seen(peer, at, then, bool(proven), *more) for peer, at, then, proven, *more in found]
 
     async def remember(self, seen: Sequence[Seen], gone: Collection[int] = ()) -> None:
         def write(database: sqlite3.Connection) -> None:
             database.executemany(
-                f"INSERT OR REPLACE INTO seen ({SEEN}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
-                [(s.peer, s.endpoint, s.handshake, int(s.is_proven), s.applied, s.applied_at) for s in seen],
+                f"INSERT OR REPLACE INTO seen ({SEEN}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                [astuple(each) for each in seen],
             )
             database.executemany("DELETE FROM seen WHERE peer_id = ?", [(number,) for number in gone])
 

@@ -84,7 +84,7 @@ class Answer(Struct, frozen=True, gc=False):
 
 class Seen(Struct, frozen=True, gc=False):
     """What was seen of a peer last, which is no event: where, when (seconds since 1970), whether it has proved its key,
-    and its last receipt."""
+    its last receipt, and what it says that it runs."""
 
     peer: int
     endpoint: str | None = None
@@ -92,6 +92,7 @@ class Seen(Struct, frozen=True, gc=False):
     is_proven: bool = False
     applied: int | None = None
     applied_at: float | None = None
+    software: str | None = None
 
 
 class Query(Struct, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ class NetworkPeer(Struct, kw_only=True):
     is_online: bool | None  # None: of the past, nobody knows
     last_handshake: float | None
     applied: int | None  # the revision that its device is known to match
+    software: str | None = None  # what it says that it runs, such as inn/0.1.0
 
 
 class NetworkCidr(Struct, kw_only=True):
@@ -162,6 +163,7 @@ class Status(Struct, kw_only=True):
     device_errors: int
     follower_errors: dict[str, int]
     troubles: list[Trouble] = []
+    software: dict[str, int] = {}  # how many active peers run what, so far as they say
 
 
 class PeerConvergence(Struct, kw_only=True):
@@ -315,6 +317,7 @@ def _peer(view: View, peer: Peer, presence: SoftState | None, now: float, is_ser
         is_online=None if presence is None else is_here or presence.is_online(peer.id, now),
         last_handshake=None if presence is None else presence.handshake(peer.id),
         applied=None if presence is None else presence.applied(peer.id),
+        software=None if presence is None else presence.software.get(peer.id),
     )
 
 

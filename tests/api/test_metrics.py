@@ -11,12 +11,15 @@ from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from innerd.api.metrics import _HTTP_BUCKETS, Metrics
+from innerd.clock import Clock
 from innerd.config import MetricsSection, metrics_rule
 from innerd.coordinator.feed import Change
 from innerd.domain import commands as c
 from innerd.domain import events as e
+from innerd.domain.values import Endpoint
+from innerd.headline import troubles
 from innerd.log.memory import MemoryStore
-from innerd.presence import Observed
+from innerd.presence import Observed, Presence
 from tests.api.asking import ask
 from tests.api.logs import write
 from tests.world import World, key
@@ -66,6 +69,34 @@ def value(families: dict[str, Any], name: str, **labels: str) -> float:
     ]
     assert len(found) == 1, (name, labels, found)
     return float(found[0])
+
+
+async def test_what_peers_run_and_keys_on_two_machines_are_counted(w: World) -> None:
+    switch_on(w)
+    families = await scrape(w)
+    assert value(families, "innerd_peers_running", software="unknown") == 4
+    assert value(families, "innerd_keys_shared") == 0
+    clock = Clock(None, lambda: w.now, lambda: w.now)
+    w.services.troubles = lambda: list(troubles(w.writer, clock, w.hub, w.presence))
+    mari = w.peer("mari").id
+    w.presence.observe(mari, Observed(Endpoint("192.0.2.1:51820"), w.now, 0, 0))
+    for run in ("a", "b", "a"):
+        w.presence.met(mari, run)
+    w.presence.report_software(mari, "inn/0.1.0")
+    w.presence.report_software(w.peer("oven").id, "ureq/2.12.1")
+    families = await scrape(w)
+    running = {s.labels["software"]: s.value for s in families["innerd_peers_running"].samples}
+    assert running == {"inn/0.1.0": 1, "ureq/2.12.1": 1, "unknown": 2}
+    assert value(families, "innerd_keys_shared") == 1
+
+
+def test_however_many_releases_there_are_they_make_few_series() -> None:
+    presence = Presence()
+    for number in range(40):
+        presence.report_software(number, f"inn/0.{number // 2}")
+    counted = presence.releases(range(50))
+    assert len(counted) == 12
+    assert (counted["other"], counted["unknown"], sum(counted.values())) == (20, 10, 50)
 
 
 CASES = [

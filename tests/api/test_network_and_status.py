@@ -36,6 +36,7 @@ async def test_the_network_is_told_at_one_revision(w: World) -> None:
         "is_online": True,
         "last_handshake": w.now - 10,
         "applied": 12,
+        "software": None,
     }
     counts = {cidr["name"]: cidr["peers"] for cidr in network["cidrs"]}
     assert counts == {"kermpany": 0, "innernet-server": 1, "humans": 2, "ovens": 1, "cats": 1}

@@ -308,7 +308,7 @@ def test_who_is_shut_out_keeps_the_coordinator_alone_and_promises_nothing(reason
     taken, changes = believe(core, [presence(at(4, "203.0.113.4:4")), Bye(reason=reason)], device)
     assert set(applied(device, changes).peers) == {key("coordinator")}
     assert (taken.bye, taken.names_changed, core.presence) == (reason, True, {})
-    assert core.shut_out == reason
+    assert core.netmap.shut_out == reason
     assert (core.netmap.revision, core.netmap.cursor) == (10, None)
     assert {entry.type for entry in taken.entries} == {"peer.gone"}
     core.matched = core.netmap

@@ -37,7 +37,7 @@ SIX = take_snapshot(
     [
         pytest.param(netmap(MARI), id="a network"),
         pytest.param(SIX, id="IPv6, an endpoint, an admin, a refused peer"),
-        pytest.param(emptied(netmap(MARI)), id="shut out"),
+        pytest.param(emptied(netmap(MARI), "disabled"), id="shut out"),
         pytest.param(Netmap(), id="nothing"),
     ],
 )

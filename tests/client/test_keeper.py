@@ -18,8 +18,9 @@ from innclient.agent import keeper as keeping
 from innclient.agent.keeper import Keeper
 from innclient.agent.names import Names
 from innclient.agent.pins import Pins
-from innclient.agent.run import cycle
-from innclient.failures import TRUST, UNREACHABLE, Failure
+from innclient.agent.run import cycle, from_files, status_of, why_unreachable
+from innclient.failures import REFUSED, TRUST, UNREACHABLE, Failure
+from innerd import __version__
 from innerd.domain import commands as c
 from innerd.domain.values import parse_endpoint
 from innerd.listener import Listener
@@ -104,6 +105,39 @@ async def test_a_disabled_peer_keeps_nobody_but_the_coordinator(kermpany: World,
         await eventually(lambda: disk.load_netmap(keeper.paths)[0].is_emptied, "written down")
         await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
         await eventually(lambda: on_device(keeper) == {key("coordinator"), key("mari")}, "back in")
+
+
+async def test_two_machines_with_one_key_are_named_before_they_take_the_place_from_each_other_again(
+    kermpany: World, tmp_path: Path
+) -> None:
+    ryo = kermpany.peer("ryo").id
+    for host in ("192.0.2.1", "192.0.2.2"):
+        kermpany.presence.observe(ryo, Observed(parse_endpoint(f"{host}:51820"), kermpany.now, 0, 0))
+    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path / "one", port)) as one:
+        await in_step(one, kermpany)
+        assert kermpany.presence.software == {ryo: f"inn/{__version__}"}
+        async with running(keeper_of(kermpany, "ryo", tmp_path / "two", port)) as two:
+            await eventually(lambda: one.sharing.at and two.sharing.at, "both to be told")
+            assert one.sharing.at == two.sharing.at == ["192.0.2.1:51820", "192.0.2.2:51820"]
+            assert kermpany.hub.streams.ended["replaced"] <= 3, "each came back once"
+
+
+async def test_who_was_shut_out_knows_it_still_when_it_starts_anew(kermpany: World, tmp_path: Path) -> None:
+    ryo = kermpany.peer("ryo").id
+    async with kermpany.listening() as port:
+        async with running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
+            await in_step(keeper, kermpany)
+            await kermpany.do(c.ChangePeer(id=ryo, is_disabled=True))
+            await eventually(lambda: disk.load_netmap(keeper.paths)[0].is_emptied, "written down")
+        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        status = status_of(keeper, from_files(keeper.paths, None), has_agent=False)
+        assert (status.shut_out, status.trouble) == ("disabled", "this machine was disabled by an administrator")
+        why = await why_unreachable(keeper.paths, keeper.tunnel, keeper.loaded)
+        assert (why.status, why.code) == (REFUSED, "stream_ended")
+        await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
+        async with running(keeper):
+            await eventually(lambda: keeper.netmap.shut_out is None, "let in again")
+            await eventually(lambda: disk.load_netmap(keeper.paths)[0].shut_out is None, "written down, too")
 
 
 def bound_again(port: int) -> socket.socket:

@@ -49,7 +49,7 @@ def torn(keeper: Keeper) -> None:
 
 
 def shut_out(keeper: Keeper) -> None:
-    disk.save_netmap(keeper.paths, emptied(disk.load_netmap(keeper.paths)[0]), 0.0)
+    disk.save_netmap(keeper.paths, emptied(disk.load_netmap(keeper.paths)[0], "disabled"), 0.0)
 
 
 LOST = {"its cache is torn": torn, "it was shut out": shut_out}

@@ -47,16 +47,17 @@ def test_an_empty_delta_moves_the_cursor_alone() -> None:
 
 def test_there_is_no_cursor_before_the_first_snapshot_nor_after_being_shut_out() -> None:
     assert Netmap().cursor is None
-    assert emptied(netmap(MARI)).cursor is None
+    assert emptied(netmap(MARI), "disabled").cursor is None
 
 
 def test_a_peer_that_is_shut_out_keeps_the_coordinator_and_how_far_the_log_was_seen() -> None:
-    left = emptied(netmap(MARI))
+    left = emptied(netmap(MARI), "retired")
     assert set(left.peers) == {1}
     assert (left.generation, left.revision, left.head_hash) == (1, 10, "head")
     with pytest.raises(LogForked):
         greet(left, hello(head=9))
     assert not take_snapshot(left, snapshot(COORDINATOR, ME)).is_emptied
+    assert (left.shut_out, greet(left, hello(head=10)).shut_out) == ("retired", None)
 
 
 HOSTILE_PEERS = [

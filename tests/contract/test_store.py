@@ -252,7 +252,7 @@ async def test_a_crash_after_an_append_loses_nothing(tmp_path: Path) -> None:
 
 # -- what was seen of peers -----------------------------------------------------------------------------------------
 
-MARI = Seen(4, "203.0.113.4:40001", 1000.5, True, 7, 1001.25)
+MARI = Seen(4, "203.0.113.4:40001", 1000.5, True, 7, 1001.25, "inn/0.1.0")
 OVEN = Seen(5)
 
 

@@ -72,6 +72,28 @@ async def test_a_receipt_from_before_is_shown_and_not_relied_on(w: World) -> Non
     assert (await convergence(w, "mari"))["state"] == "current"
 
 
+async def test_what_a_peer_runs_is_known_after_a_restart(w: World) -> None:
+    for agent in ("inn/0.1.0", "inn/0.2.0"):
+        await ask(w, "mari", "GET", "/v1/user/state", headers=[("user-agent", agent)])
+    await ask(w, "oven", "GET", "/v1/user/state", headers=[("user-agent", "ureq/2.12.1")], proven=False)
+    await restarted(w)
+    shown = {p["name"]: p["software"] for p in (await ask(w, None, "GET", "/v1/network")).json()["peers"]}
+    assert (shown["mari"], shown["oven"], shown["ryo"]) == ("inn/0.2.0", "ureq/2.12.1", None)
+    assert (await ask(w, None, "GET", "/v1/admin/status")).json()["software"] == {
+        "inn/0.2.0": 1,
+        "ureq/2.12.1": 1,
+        "unknown": 2,
+    }
+
+
+async def test_whoever_shows_no_proof_does_not_say_what_inn_runs(w: World) -> None:
+    mari = w.peer("mari").id
+    w.presence.prove(mari)
+    w.presence.report_software(mari, "inn/0.2.0")
+    await ask(w, "mari", "GET", "/v1/user/state", headers=[("user-agent", "curl/7.88.1")], proven=False)
+    assert w.presence.software == {mari: "inn/0.2.0"}
+
+
 async def test_of_a_log_that_ends_earlier_no_later_receipt_is_believed(w: World) -> None:
     mari = w.peer("mari").id
     w.presence.report_applied(mari, Receipt(w.writer.network.revision + 1, w.now))

@@ -33,6 +33,35 @@ def test_who_is_seen_at_two_places_in_turns_is_two(
     assert presence.all_twins() == {}
 
 
+def test_a_run_of_an_agent_that_comes_back_after_another_is_one_of_two() -> None:
+    now = 0.0
+    presence = Presence(lambda: now)
+    for endpoint, run, is_another in ((A, "a", True), (A, "a", False), (B, "b", True)):
+        presence.observe(PEER, Observed(endpoint, now, 0, 0))
+        assert presence.met(PEER, run) is is_another
+        assert presence.all_twins() == {}  # it may have been started anew
+        now += 5000
+    assert presence.met(PEER, "a")
+    assert presence.all_twins() == {PEER: (A, B)}
+    for _ in range(3):  # as slowly as they take turns then
+        now += 360
+        presence.met(PEER, "b")
+        presence.met(PEER, "a")
+        assert presence.twins(PEER) == (A, B)
+    now += 600
+    assert presence.all_twins() == {}
+    presence.met(PEER, "b")
+    presence.forget(PEER)
+    assert presence.all_twins() == {}
+
+
+def test_who_starts_anew_again_and_again_is_one() -> None:
+    presence = Presence(lambda: 0.0)
+    presence.observe(PEER, Observed(A, 0.0, 0, 0))
+    assert all(presence.met(PEER, str(run)) for run in range(50))
+    assert presence.twins(PEER) == ()
+
+
 def test_a_peer_that_is_told_of_its_twin_says_so_once_and_waits() -> None:
     notes: list[tuple[str, str, str]] = []
     sharing = Sharing(lambda *note: notes.append(note))

@@ -58,6 +58,7 @@ CHANGES = [
     ("innerd_device_failing > 0", "innerd_device_failing > 1"),
     ("ahead > 0", "ahead > 1"),
     ("doubted > 0", "doubted > 1"),
+    ("shared > 0", "shared > 1"),
     ("behind > 0", "behind > 1"),
     ("busy_total[15m]", "busy_total[10m]"),
     ("> 512 *", "> 513 *"),

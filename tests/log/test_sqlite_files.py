@@ -111,7 +111,7 @@ def nameless_application(path: Path) -> None:
 
 
 def newer_release(path: Path) -> None:
-    _, newest = migrations()[-1]
+    newest = "\n".join(sql for _, sql in migrations())
     with closing(sqlite3.connect(path)) as database:
         database.executescript(f"{newest}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 99;")
 

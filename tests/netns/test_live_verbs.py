@@ -346,5 +346,15 @@ def test_who_disables_itself_is_told_the_truth_then_and_later(kermpany: Kermpany
     (coordinator,) = (check for check in found if check["check"] == "coordinator")
     assert (coordinator["state"], out in coordinator["text"], coordinator["status"]) == ("failed", True, 3)
     assert "firewall" not in coordinator["text"]
+    steps.kill(cook, "inn up")
+    status = cook.ask("inn", "status", NETWORK)  # of the files
+    assert (status.returncode, out in status.stdout) == (3, True), status
+    once = cook.ask("inn", "up", NETWORK)
+    assert (once.returncode, out in once.stderr) == (3, True), once
+    cook.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    wait_for(lambda: steps.status(cook)["has_agent"], "the agent to answer")
+    for verb in ("status", "fetch"):
+        done = cook.ask("inn", verb, NETWORK)
+        assert (done.returncode, out in done.stdout + done.stderr) == (3, True), done
     kermpany.innerd("enable-peer", "--name", "cook")
     wait_for(lambda: cook.ask("inn", "status", NETWORK).returncode == 0, "cook to be let in again", 60)

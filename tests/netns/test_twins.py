@@ -3,14 +3,10 @@ ever."""
 
 import json
 
-import pytest
-
 from tests.netns import steps
 from tests.netns.conftest import Kermpany
 from tests.netns.lab import Host, wait_for
 from tests.netns.steps import NETWORK
-
-pytestmark = pytest.mark.slow  # minutes: they take turns by WireGuard's own timers
 
 
 def connections(host: Host) -> int:
@@ -33,4 +29,4 @@ def test_a_clone_is_named_on_both_ends_and_storms_nothing(kermpany: Kermpany) ->
     wait_for(
         lambda: any("KEY SHARED" in h.run("inn", "status", NETWORK, status=None) for h in (mari, clone)), "it", 200
     )
-    assert max(connections(host) for host in (mari, clone)) < 10
+    assert max(connections(host) for host in (mari, clone)) <= 3, "the first, and the one that showed it"

@@ -23,9 +23,10 @@ def run(*command: str | Path, timeout: float = 300) -> str:
 
 
 @cache
-def deb(version: str = "") -> Path:
-    """The package; under another version, the same with that version."""
+def deb(version: str = "", architecture: str = "") -> Path:
+    """The package; under another version, the same with that version; for this machine's architecture, or another."""
     chosen = ["--version", version] if version else []
+    chosen += ["--architecture", architecture] if architecture else []
     return Path(run(sys.executable, "deploy/debian/build.py", "--out", _OUT, *chosen, timeout=900).splitlines()[-1])
 
 

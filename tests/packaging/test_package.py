@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,24 @@ def test_every_python_that_it_may_meet_has_its_compiled_modules() -> None:
     assert all(found == {11, 12, 13, 14} for found in own.values()), own
     assert pythons["immutables/_map"] == {11, 12, 13}
     assert pythons["rpds/rpds"] == {14}
+
+
+def unpacked(package: Path, into: Path) -> tuple[set[str], set[int]]:
+    """The files of a package that are not compiled, and for which machines (ELF's numbers) the others are."""
+    run("dpkg-deb", "--extract", package, into)
+    files = [path for path in into.rglob("*") if path.is_file()]
+    compiled = [path for path in files if path.read_bytes()[:4] == b"\x7fELF"]
+    machines = {int.from_bytes(path.read_bytes()[18:20], "little") for path in compiled}
+    return {str(path.relative_to(into)) for path in files if path not in compiled}, machines
+
+
+@pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-strip"), reason="binutils-aarch64-linux-gnu is not installed")
+def test_the_package_for_arm64_has_the_same_files_and_other_compiled_modules(tmp_path: Path) -> None:
+    other = deb(architecture="arm64")
+    assert run("dpkg-deb", "--field", other, "Architecture").strip() == "arm64"
+    ours, theirs = unpacked(deb(), tmp_path / "ours"), unpacked(other, tmp_path / "theirs")
+    assert theirs[1] == {183}  # EM_AARCH64
+    assert ours[0] == theirs[0]
 
 
 def test_the_same_sources_make_the_same_package() -> None:

@@ -24,8 +24,8 @@ _SORTS = {
 }
 
 
-PEERS = ("NAME", "IP", "CIDR", "STATE", "RIGHTS", "ENDPOINT", "HANDSHAKE", "ID", "KEY", "ONLINE", "APPLIED")
-ON_REQUEST = ("ID", "KEY", "ONLINE", "APPLIED")
+PEERS = ("NAME", "IP", "CIDR", "STATE", "RIGHTS", "ENDPOINT", "HANDSHAKE", "ID", "KEY", "ONLINE", "APPLIED", "RUNS")
+ON_REQUEST = ("ID", "KEY", "ONLINE", "APPLIED", "RUNS")
 _RETIRED = ("NAME", "IP", "RETIRED", "BY")
 
 
@@ -71,6 +71,7 @@ def table(peers: Iterable[NetworkPeer], now: float) -> None:
             peer.public_key,
             {True: "yes", False: "no", None: ""}[peer.is_online],
             "" if peer.applied is None else str(peer.applied),
+            peer.software or "",
         )
         for peer in peers
     ]

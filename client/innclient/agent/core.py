@@ -78,7 +78,6 @@ class Core:
         self.pins = seeded(pins, {me.server_ip: me.server_key, me.ip: me.public_key})
         self.witnessed = witnessed
         self.presence: dict[int, Presence] = {}
-        self.shut_out: str | None = None  # the reason, from the `bye` that said so to the next hello
         self.overrides = overrides
         self.trials: dict[int, Trial] = {}
         self.held: Callable[[int], bool] = lambda number: False  # peers that the device must not try by itself
@@ -132,15 +131,13 @@ class Core:
                 case Bye():
                     taken.bye = frame.reason
                     if frame.reason in SHUT_OUT:
-                        self.shut_out = frame.reason
-                        netmap, presence, taken.peers = emptied(netmap), {}, None
+                        netmap, presence, taken.peers = emptied(netmap, frame.reason), {}, None
             if netmap.revision:
                 agrees(witnessed, netmap.generation, netmap.revision, netmap.head_hash)
         self.netmap, self.presence, self._is_greeted, self.witnessed = netmap, presence, is_greeted, witnessed
         if taken.is_caught_up:
             self._forget_memories()
         if taken.hello is not None:
-            self.shut_out = taken.bye if taken.bye in SHUT_OUT else None
             self.applied = None  # a coordinator that started anew knows of no receipt: say it again
         self._compare(before, taken, now)
         return taken

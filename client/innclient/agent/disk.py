@@ -70,6 +70,7 @@ class _NetmapFile(msgspec.Struct, kw_only=True):
     cidrs: list[_CidrFile]
     refused: dict[int, str] = {}
     is_emptied: bool = False
+    shut_out: str | None = None
 
 
 class _HeadFile(msgspec.Struct, kw_only=True):
@@ -178,6 +179,7 @@ def save_netmap(paths: Paths, netmap: Netmap, now: float) -> None:
         "cidrs": list(netmap.cidrs.values()),
         "refused": netmap.refused,
         "is_emptied": netmap.is_emptied,
+        "shut_out": netmap.shut_out,
     }
     files.write_atomically(paths.netmap, msgspec.json.encode(content, enc_hook=_to_text))
     head = {name: content[name] for name in _HeadFile.__struct_fields__}
@@ -238,6 +240,7 @@ def _netmap(read: _NetmapFile) -> tuple[Netmap, float]:
         cidrs=cidrs,
         refused=read.refused,
         is_emptied=read.is_emptied,
+        shut_out=read.shut_out,
     )
     return netmap, read.saved
 

@@ -13,17 +13,19 @@ import structlog
 from innclient import config, files, hostsfile, resolver
 from innclient.agent import disk, stream
 from innclient.agent.core import SHUT_OUT
-from innclient.agent.door import Door, Request
+from innclient.agent.door import Door, Request, ask_agent
 from innclient.agent.exporting import export
 from innclient.agent.keeper import Keeper
 from innclient.agent.state import LogForked
 from innclient.agent.tunnel import Tunnel
-from innclient.agent.view import NetworkView, StatusView, checkpoints_view, network_view
+from innclient.agent.view import NetworkView, StatusView, checkpoints_view, network_view, shut_out
 from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
 from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
+from innclient.firewall import to_serve
 from innclient.notify import keep_told, keep_watched
 from innclient.probe import pings
+from innerd import __version__
 from innerd.wire import proof
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.keys import public_key
@@ -60,8 +62,9 @@ async def cycle(keeper: Keeper) -> None:
         async with asyncio.timeout(_CYCLE):
             await keeper.follow(once=True)
     except (stream.Lost, TimeoutError) as error:
-        raise await why_unreachable(keeper.tunnel, keeper.loaded, str(error)) from error
+        raise await why_unreachable(keeper.paths, keeper.tunnel, keeper.loaded, str(error)) from error
     except stream.Ended as error:
+        await keeper.reporter.once()  # who was shut out is so the next time, too
         status = REFUSED if error.reason in SHUT_OUT else UNREACHABLE
         raise Failure(status, "stream_ended", str(error)) from error
     except stream.Denied as error:
@@ -74,9 +77,12 @@ async def cycle(keeper: Keeper) -> None:
         raise Failure(SYSTEM, "os_error", f"applied, but it can't be written down: {keeper.shelf.broken}")
 
 
-async def why_unreachable(tunnel: Tunnel, loaded: Loaded, why: str = "") -> Failure:
-    """Which of the two it is: the tunnel to the coordinator, or the API in it."""
+async def why_unreachable(paths: Paths, tunnel: Tunnel, loaded: Loaded, why: str = "") -> Failure:
+    """Which it is: this machine was shut out, the tunnel to the coordinator is dead, or the API in it."""
     values = loaded.values
+    reason = await asyncio.to_thread(_shut_out, paths)
+    if reason is not None:
+        return shut_out(reason, str(values.address.ip))
     try:
         device = await asyncio.to_thread(tunnel.get)
     except NoSuchDevice as error:
@@ -93,9 +99,17 @@ async def why_unreachable(tunnel: Tunnel, loaded: Loaded, why: str = "") -> Fail
     return unreachable(
         f"the tunnel is up, but the coordinator's API at {values.internal_address} does not answer"
         + (f" ({why})" if why else ""),
-        "check that innerd serve runs there",
+        to_serve(values.network, values.internal_port),
         "api_unreachable",
     )
+
+
+def _shut_out(paths: Paths) -> str | None:
+    """Why this machine is no peer, as its agent was told last; without an agent, the files."""
+    with contextlib.suppress(Failure):  # what can't be asked or read is said elsewhere
+        told = ask_agent(paths, "status", StatusView)
+        return disk.load_netmap(paths)[0].shut_out if told is None else told.shut_out
+    return None
 
 
 async def agent(keepers: list[Keeper], ready: Callable[[], Awaitable[None]]) -> None:
@@ -156,7 +170,7 @@ def headline(keeper: Keeper) -> str:
 
 def _trouble(keeper: Keeper) -> str | None:
     """Why there is no connection. Who was shut out hears nothing more, however long it tries."""
-    out = keeper.core.shut_out
+    out = keeper.netmap.shut_out
     return keeper.trouble if out is None else f"this machine was {out} by an administrator"
 
 
@@ -191,6 +205,8 @@ async def _keep(keeper: Keeper, begun: asyncio.Future[bool]) -> None:
                 await asyncio.shield(finished)
                 return "down"
             case "fetch":
+                if keeper.netmap.shut_out is not None:
+                    raise shut_out(keeper.netmap.shut_out, str(keeper.loaded.values.address.ip))
                 if keeper.connected_since is None:
                     trouble = _trouble(keeper) or "connecting"
                     raise unreachable(f"the agent has no connection to the coordinator: {trouble}")
@@ -292,7 +308,8 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
         connected_since=keeper.connected_since,
         last_contact=keeper.last_contact or keeper.reporter.saved,
         trouble=_trouble(keeper),
-        shut_out=keeper.core.shut_out,
+        shut_out=keeper.netmap.shut_out,
+        release=__version__ if has_agent else "",
         forked=keeper.forked,
         twins=keeper.sharing.at,
         device_error=keeper.device_error,

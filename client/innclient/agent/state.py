@@ -84,7 +84,8 @@ class Netmap(Struct, frozen=True, kw_only=True):
     )
     own_suffix: str | None = None  # None: what was told first, if it is nobody else's
     told_domain: str = ""  # what the coordinator says that names end in, whatever they do
-    is_emptied: bool = False  # shut out: what was known was let go of, so it must be told whole
+    is_emptied: bool = False  # what was known was let go of, so it must be told whole
+    shut_out: str | None = None  # disabled or retired, from the `bye` that said so to the next hello
 
     @property
     def cursor(self) -> Cursor | None:
@@ -144,6 +145,7 @@ def greet(netmap: Netmap, hello: Hello) -> Netmap:
         told_domain=f"{name}.{suffix}",
         me=hello.peer,
         generation=hello.generation,
+        shut_out=None,
     )
 
 
@@ -166,10 +168,10 @@ def take_delta(netmap: Netmap, delta: DeltaJson[PeerJson, CidrJson]) -> Netmap:
     return _take(netmap, delta.revision, delta.head_hash, delta.peers, delta.gone, delta.cidrs, delta.cidrs_gone)
 
 
-def emptied(netmap: Netmap) -> Netmap:
+def emptied(netmap: Netmap, reason: str) -> Netmap:
     """What a peer keeps that was shut out: the coordinator, and how far the log was seen."""
     kept = {number: peer for number, peer in netmap.peers.items() if number == COORDINATOR}
-    return replace(netmap, peers=kept, refused={}, is_emptied=True)
+    return replace(netmap, peers=kept, refused={}, is_emptied=True, shut_out=reason)
 
 
 def _take(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 from innclient.coordinator import ENDLESS, Proof, client_of, problem_of, unheard
 from innclient.invitation import Parsed
 from innerd.domain.errors import CODES, UNREADABLE
+from innerd.wire.caller import RUN
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
 
 _READ = KEEPALIVE_INTERVAL * 2.5  # seconds of silence after which the connection is dead
@@ -53,8 +55,10 @@ class Denied(Exception):
 
 
 def client(values: Parsed, link: str, auth: Proof | None = None) -> httpx2.AsyncClient:
-    """Requests of the agent; with `auth`, proved."""
-    return client_of(values, link, auth, timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ), options=_SOCKET)
+    """Requests of the agent, which all tell this run of it from others; with `auth`, proved."""
+    made = client_of(values, link, auth, timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ), options=_SOCKET)
+    made.headers[RUN] = secrets.token_hex(8)
+    return made
 
 
 async def answers(http: httpx2.AsyncClient, seconds: float) -> bool:

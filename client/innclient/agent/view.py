@@ -119,15 +119,13 @@ class StatusView(Struct, kw_only=True):
     head: str = ""  # the log's chain hash at the revision
     twins: list[Endpoint] = []  # where the coordinator sees this peer in turns: another machine has its key
     shut_out: str | None = None  # disabled or retired, as the coordinator said last
+    release: str = ""  # of the agent that runs
 
 
-def shut_out(view: StatusView | None) -> Failure | None:
-    """That this machine is no peer any more, or for now, where its agent was told so: no firewall is to blame then."""
-    if view is None or view.shut_out is None:
-        return None
-    who = view.name or view.ip
-    way = f"enable-peer --name {who}" if view.shut_out == "disabled" else "add it anew, under a new invitation"
-    what = f"this machine ({who}) was {view.shut_out} by an administrator: the coordinator does not answer it"
+def shut_out(reason: str, who: str) -> Failure:
+    """That this machine is no peer any more, or for now, as it was told: no firewall is to blame then."""
+    way = f"enable-peer --name {who}" if reason == "disabled" else "add it anew, under a new invitation"
+    what = f"this machine ({who}) was {reason} by an administrator: the coordinator does not answer it"
     return Failure(REFUSED, "stream_ended", what, f"ask an administrator ({way})")
 
 
