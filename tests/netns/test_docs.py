@@ -47,12 +47,12 @@ STORIES = {
 
 # Commands that are not typed, by what they begin with: why not, and what tries them instead.
 UNTYPED = {
-    r"(\w+=\w+ )?make ": "in a checkout: .ci/run runs check and test, tests/packaging most of the rest",
+    r"(\w+=\w+ )?make ": "in a checkout: .ci/run runs lint and test, tests/packaging most of the rest",
     r"git checkout <|sha256sum dist/": "in a checkout: tests/packaging/test_reproducible.py builds twice",
     r"scp dist/": "from a checkout, where nothing was made",
     r"(.* && |\w+=\w+ )?apt ": "the package is built for it: tests/packaging/test_life.py does all of it",
     r"pipx |python3 -m venv|/opt/innerd/bin/pip|ln -s /opt": "would change this machine: tests/packaging/test_wheel.py",
-    r"podman ": "never tried, for want of a place to build images in; said on the page",
+    r"podman ": "no engine on every machine: built and run by hand, how is said on the page",
     r"litestream |(install|cp|systemctl) .*litestream": "no package registry has it; said on the page",
     r"cp kermpany.toml|innerd .*/var/backups/innerd/": "go on from what Litestream brought",
     r"promtool ": "needs a Prometheus: tests/deploy/test_alerts.py runs it on these files",
