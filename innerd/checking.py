@@ -1,11 +1,10 @@
 """Signed checkpoints held against a log: its own, or a backup's."""
 
-import tomllib
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
+from innclient import toml
 from innclient.failures import TRUST, Failure, not_found
 from innclient.verifying import notes_in, notes_of
 from innerd import config as configuration
@@ -52,8 +51,8 @@ def _config(paths: Paths, file: Path | None, *, is_needed: bool) -> Config | Non
     if file is not None:
         try:
             kept = network_of(file)[1]
-            return msgspec.convert(tomllib.loads(kept or ""), Config)
-        except (Failure, msgspec.ValidationError):
+            return toml.parse(kept or "", Config, str(file))
+        except Failure:
             pass  # a log without its config, or that without its key
     try:
         return configuration.load(paths) if paths.config.exists() else None

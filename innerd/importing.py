@@ -30,6 +30,7 @@ from innerd.domain.values import (
     parse_public_key,
     parse_range,
 )
+from innerd.log.database import DAMAGED
 from innerd.wireguard import keys
 
 
@@ -68,7 +69,7 @@ def read(config_file: Path, database: Path) -> Taken:
         network = fold(EMPTY, import_network(EMPTY, command))
     except Refused as error:
         raise Failure(REFUSED, error.code, f"{database}: {error.message}", error.hint) from None
-    except (sqlite3.Error, IndexError) as error:
+    except (*DAMAGED, IndexError) as error:
         raise Failure(USAGE, "not_innernet", f"{database} is no innernet-server database: {error}") from None
     notes += _moved(network, stored)
     if not is_private(network.root.range):

@@ -9,15 +9,15 @@ import os
 import secrets
 import sqlite3
 import time
-import tomllib
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 from msgspec import Struct
 
-from innclient import files
+from innclient import files, toml
 from innclient.failures import REFUSED, SYSTEM, TRUST, USAGE, Failure, not_found, usage
 from innerd import config as configuration
 from innerd import heads, unopened
@@ -28,10 +28,10 @@ from innerd.domain.commands import RestoreLog
 from innerd.domain.errors import plainly
 from innerd.log.anew import made_anew
 from innerd.log.codec import UnknownEvent, Who, timestamp
-from innerd.log.database import made_private, sync
+from innerd.log.database import DAMAGED, fault_of, made_private, sync
 from innerd.log.projection import Rows, as_rows
 from innerd.log.sqlite import SqliteStore
-from innerd.log.store import StoreError, StoreNewer, StoreUncertain
+from innerd.log.store import FAULTS, StoreError, StoreNewer, StoreUncertain
 from innerd.log.verify import Damaged, NoLog, Tampered, Verified, verify_file
 
 _TABLE = "CREATE TABLE backup (network TEXT NOT NULL, made_at TEXT NOT NULL, config TEXT) STRICT"
@@ -81,7 +81,7 @@ def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
             made.execute("PRAGMA journal_mode = DELETE")
             made.execute(_TABLE)
             _forget_seen(made)
-            kept = text if with_keys else _without_key(text)
+            kept = text if with_keys else _without_key(text, paths.config)
             made.execute("INSERT INTO backup VALUES (?, ?, ?)", (paths.network, timestamp(time.time()), kept))
         head = verified(beside)
         sync(beside)
@@ -89,7 +89,10 @@ def backup(paths: Paths, target: Path, *, with_keys: bool) -> Verified:
         files.sync_folder(target.parent)
     except OSError as error:
         raise Failure(SYSTEM, "backup_failed", f"{target} can't be written: {error.strerror}") from error
-    except sqlite3.Error as error:
+    except DAMAGED as error:
+        if fault_of(error) == "corrupt":
+            what = f"{paths.database} is damaged: {error}"
+            raise Failure(TRUST, "log_damaged", what, FAULTS["corrupt"][1]) from error
         raise Failure(SYSTEM, "backup_failed", f"{target} can't be written: {error}") from error
     finally:
         beside.unlink(missing_ok=True)
@@ -104,9 +107,10 @@ def _forget_seen(made: sqlite3.Connection) -> None:
         made.execute("DELETE FROM seen")
 
 
-def _without_key(text: str) -> str:
-    """The config without the coordinator's key, however it is written there."""
-    return tomli_w.dumps({name: value for name, value in tomllib.loads(text).items() if name != _KEY})
+def _without_key(text: str, path: Path) -> str:
+    """The config without the coordinator's key, however it is written there. Raises Failure."""
+    document = toml.parse(text, dict[str, Any], str(path))
+    return tomli_w.dumps({name: value for name, value in document.items() if name != _KEY})
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -120,8 +124,10 @@ def network_of(file: Path) -> tuple[str, str | None]:
     try:
         with closing(sqlite3.connect(file)) as database:
             network, kept = database.execute("SELECT network, config FROM backup").fetchone()
-    except (sqlite3.Error, TypeError):
+    except (*DAMAGED, TypeError):
         raise Failure(USAGE, "not_a_backup", f"{file} is a log, but no backup", "innerd backup makes one") from None
+    if not isinstance(kept, str | None):
+        raise Failure(USAGE, "not_a_backup", f"{file} is no backup of innerd's: its config is no text")
     return str(network), kept
 
 
@@ -129,7 +135,7 @@ def restore(file: Path, paths: Paths, kept: str | None, user: str) -> Restored:
     """Put a backup in place of nothing, and begin another generation. All or nothing; raises Failure."""
     if paths.database.exists():
         raise Failure(REFUSED, "network_exists", f'the network "{paths.network}" is here already ({paths.database})')
-    has_key = kept is not None and _KEY in tomllib.loads(kept)
+    has_key = kept is not None and _KEY in toml.parse(kept, dict[str, Any], f"the config in {file}")
     if has_key and paths.config.exists():
         raise Failure(REFUSED, "network_exists", f'the network "{paths.network}" has a config here ({paths.config})')
     if not has_key and not paths.config.exists():
@@ -176,7 +182,7 @@ def _removed(path: Path) -> Iterator[None]:
         for part in parts:
             part.unlink(missing_ok=True)
         yield
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *DAMAGED) as error:
         raise Failure(SYSTEM, "restore_failed", f"the backup can't be put in place: {plainly(error)}") from error
     finally:
         for part in parts:

@@ -1,5 +1,7 @@
 """A database that is damaged beside its records: found by whoever looks, and made anew of them."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,49 @@ def test_a_rebuild_that_was_killed_is_in_nobodys_way(host: Host) -> None:
     database.with_name(f"{database.name}.renewing").write_bytes(b"half of it")
     assert host("rebuild", NETWORK).status == 0
     host.ok("verify", NETWORK)
+
+
+NO_TEXT = "CAST(x'ff41' AS TEXT)"
+BAD_SCHEMA = f"UPDATE sqlite_master SET name = {NO_TEXT}, tbl_name = {NO_TEXT}, sql = {NO_TEXT} WHERE name = 'peers'"
+
+
+def with_a_bad_schema(database: Path) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as spoiled:
+        spoiled.execute("PRAGMA writable_schema = ON")
+        spoiled.execute(BAD_SCHEMA)
+
+
+def test_text_that_is_none_is_damage_beside_the_records(host: Host) -> None:
+    database = paths(host).database
+    query(database, f"UPDATE cidrs SET name = {NO_TEXT} WHERE id = 1")
+    assert host("rebuild", NETWORK).status == 0
+    host.ok("verify", NETWORK)
+    assert query(database, "SELECT name FROM cidrs WHERE id = 1") == [(NETWORK,)]
+
+
+@pytest.mark.parametrize("verb", ["status", "rebuild", "verify", "backup", "list-peers"])
+def test_a_schema_that_can_not_be_read_is_damage(host: Host, tmp_path: Path, verb: str) -> None:
+    with_a_bad_schema(paths(host).database)
+    done = host(verb, NETWORK, *((str(tmp_path / "kept.db"),) if verb == "backup" else ()))
+    assert done.status == 7, done
+    assert "Traceback" not in done.err
+
+
+def test_a_backup_whose_schema_can_not_be_read_is_damaged(original: Host, tmp_path: Path) -> None:
+    kept, new = tmp_path / "all.db", Host(tmp_path / "new", "innerd")
+    original.ok("backup", NETWORK, str(kept))
+    with_a_bad_schema(kept)
+    done = new("restore", str(kept))
+    assert done.status in (2, 7), done
+    assert "Traceback" not in done.err
+
+
+def test_a_backup_with_a_config_that_is_no_toml_is_refused_before_anything_is_written(
+    original: Host, tmp_path: Path
+) -> None:
+    kept, new = tmp_path / "all.db", Host(tmp_path / "new", "innerd")
+    original.ok("backup", NETWORK, str(kept))
+    query(kept, "UPDATE backup SET config = 'private-key = = 1'")
+    done = new("restore", str(kept))
+    assert (done.status, done.code) == (2, "config_invalid"), done
+    assert not paths(new).database.exists()

@@ -95,10 +95,14 @@ class Upkeep:
     async def _made_anew(self) -> tuple[int, str | None]:
         damage = await self._store.damage()
         fresh = await replayed_rows(self._store)
+        try:
+            there = {} if damage is not None else await self._store.rows()
+        except StoreCorrupt as error:  # whole pages, and text in them that is none
+            damage = str(error)
         if damage is not None:
             await self._store.renew(as_rows(fresh))
             return 0, damage
-        differing = difference(await self._store.rows(), fresh)
+        differing = difference(there, fresh)
         await self._store.replace_rows(as_rows(fresh))
         return differing, None
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from innerd.log.database import SEEN, SELECT, UPSERT, connect, failed, fault_of, made_private
+from innerd.log.database import DAMAGED, SEEN, SELECT, UPSERT, connect, failed, fault_of, made_private
 from innerd.log.migrate import migrate, migrations
 from innerd.log.projection import Rows
 from innerd.log.store import StoreCorrupt, StoreNewer
@@ -31,10 +31,10 @@ def made_anew(source: Path, target: Path, rows: Rows) -> Verified:
                 for table, upserts in rows.upserts.items():
                     new.executemany(UPSERT[table], upserts)
                 for table, columns in (("commands", _ANSWERS), ("seen", SEEN)):
-                    with suppress(sqlite3.DatabaseError):
+                    with suppress(*DAMAGED):
                         _bring(old, new, table, columns)
             return found
-    except sqlite3.Error as error:
+    except DAMAGED as error:
         raise failed(source if fault_of(error) in ("corrupt", "not_a_database") else target, error) from error
     except (Tampered, NoLog) as error:
         raise StoreCorrupt(f"{source}: {error}") from error

@@ -38,13 +38,20 @@ _FAULTS: dict[int, Fault] = {
 }
 
 
-def fault_of(error: sqlite3.Error) -> Fault:
-    """What kind of trouble an error of SQLite is: the low byte of its code (https://sqlite.org/rescode.html)."""
+# What reading a file raises that can't be read: SQLite quotes names of a damaged schema, which need not be text.
+DAMAGED = (sqlite3.Error, UnicodeDecodeError)
+
+
+def fault_of(error: sqlite3.Error | UnicodeDecodeError) -> Fault:
+    """What kind of trouble an error of SQLite is: the low byte of its code (https://sqlite.org/rescode.html). Text that
+    is none is damage."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to UTF-8"):
+        return "corrupt"
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # absent where Python itself complains
     return _FAULTS.get(code & 0xFF, "other")
 
 
-def failed(path: Path, error: sqlite3.Error) -> StoreError:
+def failed(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     """An error of SQLite as the store says it."""
     fault = fault_of(error)
     kind = StoreCorrupt if fault in ("corrupt", "not_a_database") else StoreError
@@ -63,7 +70,7 @@ def damage_in(database: sqlite3.Connection) -> str | None:
     """What is wrong with the first page, index or row that is damaged; None where all of the file is whole."""
     try:
         found = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
-    except sqlite3.Error as error:
+    except DAMAGED as error:
         if fault_of(error) != "corrupt":
             raise
         return str(error)
@@ -75,7 +82,7 @@ def damage(path: Path) -> str | None:
     try:
         with closing(connect(path)) as database:
             return damage_in(database)
-    except sqlite3.Error as error:
+    except DAMAGED as error:
         raise failed(path, error) from error
 
 

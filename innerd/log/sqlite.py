@@ -15,7 +15,7 @@ import aiosqlite
 from msgspec.structs import astuple
 
 from innerd.log.anew import made_anew
-from innerd.log.database import PRAGMAS, SEEN, UPSERT, connect, damage, failed, made_private, sync
+from innerd.log.database import DAMAGED, PRAGMAS, SEEN, UPSERT, connect, damage, failed, made_private, sync
 from innerd.log.lock import take
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
@@ -66,7 +66,8 @@ class SqliteStore:
             )
 
         await self._transact(write)
-        self._answered |= {hash((answer.actor, answer.id)) for answer in answers}
+        if self._answered is not None:
+            self._answered |= {hash((answer.actor, answer.id)) for answer in answers}
 
     async def _transact(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """All or nothing. Raises StoreError (nothing happened) and StoreUncertain."""
@@ -111,7 +112,7 @@ class SqliteStore:
         return [row[0] for row in await self._ask(_DISTINCT_TYPES, (), search=True) if row[0].startswith(prefix)]
 
     async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
-        if hash((actor, id)) not in self._answered:  # nearly always: the disk need not be asked
+        if self._answered is not None and hash((actor, id)) not in self._answered:  # nearly always: no need of the disk
             return None
         statement = "SELECT actor, id, digest, status, result, at FROM commands WHERE actor = ? AND id = ?"
         found = await self._ask(statement, (actor, id))
@@ -122,7 +123,7 @@ class SqliteStore:
         try:
             reader = self._searcher if search else self._reader
             return list(await reader.execute_fetchall(statement, values))
-        except sqlite3.Error as error:
+        except DAMAGED as error:
             raise failed(self.path, error) from error
 
     async def forget_answers(self, before: int) -> None:
@@ -189,7 +190,7 @@ class SqliteStore:
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             await asyncio.to_thread(_prepare, self.path, False)
             self._writer, self._reader, self._searcher, self._answered = await _connections(self.path)
-        except (OSError, sqlite3.Error, StoreError) as error:
+        except (OSError, *DAMAGED, StoreError) as error:
             raise StoreUncertain(f"{self.path}: {error}") from error
         self._there.set()
 
@@ -252,7 +253,7 @@ def _search(keys: list[tuple[str, tuple[str, ...]]], newest: bool, first: int, l
     return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?", (*values, limit)  # noqa: S608
 
 
-_Connections = tuple[Writing, aiosqlite.Connection, aiosqlite.Connection, set[int]]
+_Connections = tuple[Writing, aiosqlite.Connection, aiosqlite.Connection, set[int] | None]
 
 
 def _write(database: sqlite3.Connection, rows: Rows) -> None:
@@ -264,15 +265,35 @@ def _write(database: sqlite3.Connection, rows: Rows) -> None:
 
 async def _connections(path: Path) -> _Connections:
     """One that writes, one that reads, one that searches; and the hashes of what answers are kept for."""
-    writing = await Writing.open(path)
-    readers = []
-    for _ in range(2):
-        connection = await aiosqlite.connect(path, isolation_level=None)
+    opened: list[Writing | aiosqlite.Connection] = []
+    try:
+        opened.append(writing := await Writing.open(path))
+        opened.append(reader := await _reading(path))
+        opened.append(searcher := await _reading(path))
+        return writing, reader, searcher, await _answered(reader)
+    except BaseException:
+        for connection in opened:  # else their threads keep the process from ending
+            await connection.close()
+        raise
+
+
+async def _reading(path: Path) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(path, isolation_level=None)
+    try:
         for pragma in (*PRAGMAS, "PRAGMA query_only = ON"):
             await connection.execute(pragma)
-        readers.append(connection)
-    answered = {hash((actor, id)) for actor, id in await readers[0].execute_fetchall("SELECT actor, id FROM commands")}  # noqa: A001
-    return writing, readers[0], readers[1], answered
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _answered(reader: aiosqlite.Connection) -> set[int] | None:
+    """None where that can't be read: then each answer is looked for, and what is damaged is said where it is met."""
+    try:
+        return {hash((row[0], row[1])) for row in await reader.execute_fetchall("SELECT actor, id FROM commands")}
+    except DAMAGED:
+        return None
 
 
 def _prepare(path: Path, create: bool) -> None:
@@ -283,7 +304,5 @@ def _prepare(path: Path, create: bool) -> None:
         with closing(connect(path)) as database:
             migrate(database, str(path))
             database.execute("PRAGMA journal_mode = WAL")
-    except UnicodeDecodeError as error:  # SQLite quotes names of a damaged schema
-        raise StoreCorrupt(f"{path}: {error}") from error
-    except sqlite3.Error as error:
+    except DAMAGED as error:
         raise failed(path, error) from error

@@ -3,7 +3,6 @@
 Reads the file as it is, beside whoever serves it, and believes nothing but the network's id in the first record.
 """
 
-import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ from msgspec import Struct
 
 from innerd.domain.errors import UNREADABLE
 from innerd.log import chain, codec
-from innerd.log.database import SELECT, connect, damage_in
+from innerd.log.database import DAMAGED, SELECT, connect, damage_in
 from innerd.log.migrate import APPLICATION_ID
 from innerd.wire.checkpoint import Checkpoint
 
@@ -72,7 +71,7 @@ def verify_file(
                 raise NoLog(f"{path} is no log of innerd")
             found = walk(iter(database.execute(SELECT)), remembered, asked)
             broken = damage_in(database) if whole else None
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # it quotes names of a damaged schema
+    except DAMAGED as error:
         raise NoLog(f"{path}: {error}") from error
     if broken is not None:
         raise Damaged(f"{path}: its {found.events} events are whole, but the file is damaged beside them: {broken}")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from innerd.log.database import connect, failed
+from innerd.log.database import DAMAGED, connect, failed
 from innerd.log.store import StoreUncertain
 
 # SQLite takes the transaction back by itself: https://sqlite.org/lang_transaction.html, section 3.1.
@@ -56,7 +56,7 @@ def _transaction(path: Path, database: sqlite3.Connection, work: Work) -> None:
         work(database)
     except BaseException as error:
         _roll_back(path, database)
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DAMAGED):
             raise failed(path, error) from error
         raise
     try:
