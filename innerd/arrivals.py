@@ -20,7 +20,7 @@ from innerd.api.sources import Source, Sources
 
 _log = structlog.get_logger("listener")
 
-_TAKEN = 64  # of those that wait, in one turn of the loop
+_TAKEN = 128  # of those that wait, in one turn of the loop
 _BEGUN = 8  # connections in one turn: each costs a tenth of a millisecond
 _PAUSE = 0.5  # seconds, when no file is left to accept with
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets, and nothing is kept of it
