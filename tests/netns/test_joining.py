@@ -177,7 +177,7 @@ def test_a_second_membership_in_one_range_is_refused_and_the_first_goes_on(kermp
     done = install(host, file)
     assert (done.returncode, refusal(done)) == (3, "already_installed")
     done = host.ask("inn", "install", file, "--name", "second", timeout=20)
-    assert (done.returncode, refusal(done)) == (6, "route_taken")
+    assert (done.returncode, refusal(done)) == (3, "range_in_use")
     assert host.ask("ip", "link", "show", "second").returncode != 0
     assert not host.path("/var/lib/inn/second").exists()
     steps.reaches(host, kermpany.name("innernet-server"))
