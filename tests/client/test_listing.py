@@ -141,7 +141,7 @@ tama             10.42.3.1    cats             invited
 oven             10.42.64.1   ovens            active
 ryo              10.42.128.1  humans           active   admin
 mari             10.42.128.2  humans           active
-5 peers: 1 online, 3 offline, 1 invited
+5 peers: 4 offline, 1 invited
 """
 _NARROW = """\
 NAME      IP           CIDR       STATE    RIGHTS  ENDPOINT
@@ -150,7 +150,7 @@ tama      10.42.3.1    cats       invited
 oven      10.42.64.1   ovens      active
 ryo       10.42.128.1  humans     active   admin
 mari      10.42.128.2  humans     active
-5 peers: 1 online, 3 offline, 1 invited
+5 peers: 4 offline, 1 invited
 """
 PEERS = {60: _NARROW, 80: _WHOLE, 200: _WHOLE}
 

@@ -24,7 +24,6 @@ from innerd.wire.innernet import PeerJson
 from innerd.wire.ours import NetworkCidr, NetworkJson
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-several.COORDINATOR = 1
 
 
 def duration(text: str, *, least: int = 1) -> int:

@@ -102,7 +102,7 @@ def _sum(peers: list[NetworkPeer], now: float) -> str:
     for peer in peers:
         state = render.state_of(peer, now)
         if state == "active":
-            state = "online" if peer.is_online or peer.id == COORDINATOR else "offline"
+            state = "online" if peer.is_online else "offline"
         counts[state] = counts.get(state, 0) + 1
     order = ("online", "offline", "disabled", "invited", "invitation expired")
     parts = [f"{counts[state]} {state.removeprefix('invitation ')}" for state in order if state in counts]
