@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from innerd.api.sources import Sources
+from innerd.api.sources import Source
 from innerd.coordinator.history import network_at
 from innerd.domain import commands as c
 from innerd.log.memory import MemoryStore
@@ -107,14 +107,21 @@ async def settled(count: int) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What so many requests of one peer cost is another matter: else few of them would come so far."""
+    monkeypatch.setattr(Source, "require_budget", lambda source: None)
+    monkeypatch.setattr(Source, "is_heavy", False)
+
+
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     ("target", "places", "waiting"),
     [("/v1/network?at=9", 1, 16), ("/v1/why?a=mari&b=tama&at=15", 1, 16), ("/v1/admin/events?limit=5", 4, 64)],
 )
 async def test_so_many_at_once_and_so_many_wait_and_the_rest_is_told(
-    long: World, target: str, places: int, waiting: int, monkeypatch: pytest.MonkeyPatch
+    long: World, target: str, places: int, waiting: int
 ) -> None:
-    monkeypatch.setattr("innerd.api.sources.HEAVY", float("inf"))  # else few of one peer's come so far
     store = store_of(long)
     asking = await crowd(long, target, places + waiting + 5)
     away = [task.result() for task in asking if task.done()]
@@ -124,14 +131,11 @@ async def test_so_many_at_once_and_so_many_wait_and_the_rest_is_told(
     answers = await asyncio.gather(*asking)
     assert [answer.status for answer in answers].count(200) == places + waiting
     assert store.most_inside <= places
-    long.services.sources = Sources()  # what so many cost is another matter
     assert (await ask(long, "ryo", "GET", target)).status == 200, "the places are free again"
 
 
-async def test_peers_that_ask_why_without_end_keep_no_administrator_from_asking(
-    long: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("innerd.api.sources.HEAVY", float("inf"))  # else few of one peer's come so far
+@pytest.mark.usefixtures("unmeasured")
+async def test_peers_that_ask_why_without_end_keep_no_administrator_from_asking(long: World) -> None:
     asking = await crowd(long, "/v1/why?a=ryo", 8 + 256 + 5, "mari")
     assert [task.result().code for task in asking if task.done()] == ["busy"] * 5
     admin = asyncio.create_task(ask(long, "ryo", "GET", "/v1/why?a=mari"))
