@@ -6,6 +6,7 @@ administrator's waits a thousand turns, or its SYN is dropped and comes again af
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -22,7 +23,9 @@ _log = structlog.get_logger("listener")
 
 _TAKEN = 128  # of those that wait, in one turn of the loop
 _BEGUN = 8  # connections in one turn: each costs a tenth of a millisecond
+_UNREAD = 32 * 1024  # bytes, which the kernel doubles: what it keeps of a connection that is not read, and must free
 _PAUSE = 0.5  # seconds, when no file is left to accept with
+_NOTHING_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets, and nothing is kept of it
 
 
@@ -49,6 +52,7 @@ class Arrivals:
         self._is_beginning = False
         self._beginnings: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)  # inherited: else megabytes of each
         listening.listen(backlog)
         self._listen()
 
@@ -78,12 +82,14 @@ class Arrivals:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._rest(error)
-                return
+                if error.errno in _NOTHING_LEFT:
+                    self._rest(error)
+                    return
+                continue  # of a connection that broke meanwhile: accept(2)
             self._seat(connection, client[:2])
 
     def _rest(self, error: OSError) -> None:
-        """Which files are left (EMFILE, ENFILE) does not change by asking without end."""
+        """Which files are left does not change by asking without end."""
         _log.warning("a connection could not be accepted", error=error.strerror)
         self._loop.remove_reader(self._listening.fileno())
         self._again = self._loop.call_later(_PAUSE, self._listen)

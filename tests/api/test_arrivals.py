@@ -3,6 +3,7 @@ away before anything is made for it."""
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -115,19 +116,22 @@ async def test_when_it_is_closed_nobody_is_left_waiting(sources: Sources, order:
         assert listening.fileno() == -1
 
 
-async def test_without_files_to_accept_with_it_is_tried_again(
-    sources: Sources, order: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "pause"), [(errno.EMFILE, 0.01), (errno.ECONNABORTED, 3600.0)])
+async def test_what_can_not_be_accepted_keeps_no_other_out(
+    sources: Sources, order: list[str], monkeypatch: pytest.MonkeyPatch, number: int, pause: float
 ) -> None:
+    """Without a file left it is tried again after a moment; a connection that broke is no reason to wait."""
+
     class Poor(socket.socket):
         left = 2
 
         def accept(self) -> tuple[socket.socket, object]:
             Poor.left -= 1
             if Poor.left >= 0:
-                raise OSError(24, "Too many open files")
+                raise OSError(number, "refused")
             return super().accept()
 
-    monkeypatch.setattr("innerd.arrivals._PAUSE", 0.01)
+    monkeypatch.setattr("innerd.arrivals._PAUSE", pause)
     made = listener()
     listening = Poor(fileno=made.detach())
     with knocking(listening, LIGHT_ONE):
