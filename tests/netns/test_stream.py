@@ -1,9 +1,10 @@
 """Changes on their way to agents: proven on the devices when `--wait` returns, and told in the end whatever is cut,
 killed or moved meanwhile."""
 
-import json
+import secrets
 import signal
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from innclient.agent import door
+from innerd.domain.values import PublicKey
+from innerd.wire import proof
+from innerd.wireguard.keys import shared_secret
 from tests.netns import steps
 from tests.netns.conftest import Kermpany
 from tests.netns.lab import Host, Lab, wait_for
@@ -195,18 +199,25 @@ def test_agents_resume_at_their_cursors_when_the_coordinator_was_killed(trio: Ke
     assert (after["revision"], after["head"]) == (before["revision"], before["head"])
     types = [event["type"] for event in steps.asked(mari, "inn", "events", NETWORK)["events"] if event["seq"] > last]
     assert types == ["coordinator.lost", "coordinator.connected"]
-    opening = raw_opening(mari, f"{after['generation']}.{after['revision']}")
+    opening = raw_opening(trio, mari, f"{after['generation']}.{after['revision']}")
     assert ("event: hello" in opening, "event: snapshot" in opening) == (True, False)
     add_cidr(trio, "after-kill", 31)
     hears_of(mari, "after-kill", 30)
 
 
-def raw_opening(host: Host, cursor: str) -> str:
+def raw_opening(trio: Kermpany, host: Host, cursor: str) -> str:
     """What the coordinator answers to a cursor. The agent's own stream is replaced by it, and comes back."""
-    url = f"http://10.42.0.1:{PORT}/v1/user/events"
-    key = json.loads(host.run("inn", "show", NETWORK, "--json"))["peers"][0]["public_key"]
-    headers = ("-H", f"X-Innernet-Server-Key: {key}", "-H", f"Last-Event-ID: {cursor}")
-    return host.run("curl", "-sN", "--max-time", "2", *headers, url, status=None)
+    where, target = f"10.42.0.1:{PORT}", "/v1/user/events"
+    server_key = steps.own_key_of_coordinator(trio.coordinator)
+    private_key = tomllib.loads(host.run("cat", f"/etc/inn/{NETWORK}.toml"))["interface"]["private-key"]
+    network_id = steps.asked(trio.coordinator, "innerd", "status", NETWORK)["id"]
+    secret = proof.derive_key(shared_secret(private_key, PublicKey(server_key)), network_id)
+    proved = proof.prove(
+        secret, proof.Request(method="GET", target=target, host=where), int(time.time()), secrets.token_hex(12)
+    )
+    fields = {"X-Innernet-Server-Key": server_key, proof.HEADER: proved, "Last-Event-ID": cursor}
+    headers = [part for name, value in fields.items() for part in ("-H", f"{name}: {value}")]
+    return host.run("curl", "-sN", "--max-time", "2", *headers, f"http://{where}{target}", status=None)
 
 
 def test_the_coordinator_moves_to_another_address(trio: Kermpany) -> None:
