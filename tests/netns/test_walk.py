@@ -111,7 +111,7 @@ def test_carving_a_cidr_moves_its_peers_and_narrows_their_sight(network: Kermpan
     ryo, mari = network.hosts["ryo"], network.hosts["mari"]
     address = steps.status(mari)["ip"]
     inner = f"{address}/{32 if '.' in address else 128}"
-    ryo.run("inn", "add-cidr", NETWORK, "--name", "bakers", "--cidr", inner, "--parent", "humans")
+    ryo.run("inn", "add-cidr", NETWORK, "--name", "bakers", "--cidr", inner, "--parent", "humans", "--yes")
     # mari's own CIDR is bakers now; humans' association holds for everything below humans, its membership doesn't.
     wait_for(lambda: "mari" not in steps.shown(ryo), "ryo to lose sight of mari")
     steps.reaches(mari, network.name("toaster"))
