@@ -25,7 +25,6 @@ _MUTED, _LONGEST = 3.0, 60.0  # seconds for which it is not heard, twice as long
 _APART = 0.05  # seconds between two that are heard again
 _BACK = 15.0  # answers that it may have at once when it is heard again
 _MOST_MUTED = 256  # sources that one filter names: it is gone through for each datagram
-_REMEMBERED = 65_536  # sources
 
 _ATTACH_FILTER, _DETACH_FILTER, _RCVBUFFORCE = 26, 27, 33  # asm-generic/socket.h
 _BUFFER = 512 * 1024  # bytes; the kernel doubles them: a thousand questions
