@@ -65,9 +65,9 @@ class SqliteStore:
                 [(a.actor, a.id, a.digest, a.status, a.result, a.at) for a in answers],
             )
 
-        await self._transact(write)
-        if self._answered is not None:
+        if self._answered is not None:  # before: one too many costs a look, one too few would do a command twice
             self._answered |= {hash((answer.actor, answer.id)) for answer in answers}
+        await self._transact(write)
 
     async def _transact(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """All or nothing. Raises StoreError (nothing happened) and StoreUncertain."""
