@@ -6,6 +6,7 @@ One process serves everybody on one loop, so a source that asks without end must
   up its budget is refused, and not read from for a moment.
 - Requests begin one in each turn of the loop, and who has cost least begins first.
 - Only a few requests of a source are in progress; until one is done, its other connections are not read.
+- Who is heavy shares what there is with all others who are: a part of the time, and a few requests in progress.
 
 A source is an address, and apart from it what only root can send from that address (ports below 1024): another user of
 a peer's host, or a container behind it, spends what is its own. Which of the two it is decides about room and turns,
@@ -149,6 +150,7 @@ class Source:
         return self.cost > self._sources.burst
 
     def charge(self, seconds: float) -> None:
+        self._sources.share()
         self._cost, self._counted = min(max(0.0, self.cost + seconds), 2 * BURST), self._sources.clock()
 
     def require_budget(self) -> None:
@@ -209,10 +211,9 @@ class Sources:
             if len(self._sources) >= _REMEMBERED:
                 self._forget()
             source = self._sources[key] = Source(self, is_root=key[1])
-        self._share()
         return source
 
-    def _share(self) -> None:
+    def share(self) -> None:
         """What each may cost, where many cost much. Looked at a few times a second."""
         if (now := self.clock()) - self._rated >= _SHARED_EVERY:
             self._rated = now

@@ -325,11 +325,11 @@ def test_many_who_are_heavy_share_what_is_there(sources: Sources, clock: Clock) 
     for number in range(50):
         sources.of((f"127.42.9.{number}", 5000)).charge(10 * HEAVY)
     clock.now += 0.3
-    sources.of(MARI)
+    sources.of(MARI).charge(0.0)
     assert sources.burst == LEAST_BURST
     assert sources.rate == ALL_RATE / 50
     clock.now += 1000
-    sources.of(MARI)
+    sources.of(MARI).charge(0.0)
     assert (sources.burst, sources.rate, sources.running) == (BURST, RATE, MOST_RUNNING)
 
 
