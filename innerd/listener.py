@@ -48,7 +48,8 @@ class TunnelProtocol(HttpToolsProtocol):
         self._sources = sources
         self._source: Source | None = source
         self._client = client
-        self._is_held = self._is_too_long = False
+        self._is_held = False
+        self._is_too_long: bool | None = None  # the body that comes in; None until it does
         self._kept = b""
         self._running: Any = None  # uvicorn's cycle of the request in progress
         self._head = self._message = 0
@@ -161,6 +162,7 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._head = self._message = 0
+        self._is_too_long = None
         self._deadline.cancel()
         self._deadline = self.loop.call_later(_HEAD_SECONDS, self.drop)
         super().on_message_begin()
@@ -172,11 +174,12 @@ class TunnelProtocol(HttpToolsProtocol):
         self.scope[PIPE] = self._connect  # type: ignore[literal-required]
         self.scope[SEAT] = self  # type: ignore[literal-required]
         super().on_headers_complete()
-        self._is_too_long = too_long(self.scope)  # type: ignore[arg-type]
         if len(self.pipeline) > _MOST_AHEAD:
             self.drop()
 
     def on_body(self, body: bytes) -> None:
+        if self._is_too_long is None:
+            self._is_too_long = too_long(self.scope)  # type: ignore[arg-type]
         if not self._is_too_long:  # what is going to be refused need not be kept until then
             super().on_body(body)
 
