@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from email.utils import formatdate
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
+from itertools import count
 from typing import Any
 
 import httpx2
@@ -23,6 +24,7 @@ from innerd.api.app import create_app
 from innerd.api.convergence import Convergence
 from innerd.api.hub import Hub
 from innerd.api.services import Services
+from innerd.api.sources import Sources
 from innerd.api.streams import Stream
 from innerd.coordinator.device_sync import DeviceSync
 from innerd.coordinator.history import History
@@ -147,6 +149,7 @@ class World:
             proof_required=proof_required,
             shared_secret=lambda other: keys.shared_secret(private_key("coordinator"), other),
             own_address=self._own_address(),
+            sources=Sources(count().__next__),  # seconds fly: what this machine is slow at is forgiven
             clock=lambda: self.now,
         )
         self.app = create_app(self.services)
