@@ -3,8 +3,8 @@
 import sys
 
 from benchmarks import device, dns, door, http, log, network, size, start, streams
-from innclient import logs
-from innerd.wiring import spare_the_collector
+from innerd.host import logs
+from innerd.serve.coordinator import spare_the_collector
 
 BENCHES = {
     "log": log.run,

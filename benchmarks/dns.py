@@ -22,10 +22,11 @@ from statistics import median
 from typing import NamedTuple, cast
 
 from benchmarks.figures import figure, quantile, say, title
-from innclient.agent.state import KnownPeer, Netmap
-from innclient.agent.stub import PORT, Stub
+from innclient.core.netmap import KnownPeer, Netmap
+from innclient.names.stub import PORT, Stub
+from inndns.records import Host
 from inndns.server import DnsServer
-from inndns.zone import Host, Zone, empty
+from inndns.zone import Zone, empty
 from innerd.domain.values import Name, PublicKey
 from tests.dns import nameservers
 

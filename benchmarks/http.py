@@ -17,18 +17,18 @@ import uvloop
 
 from benchmarks import commands
 from benchmarks.figures import figure, quantile, title
-from innclient import logs
 from inndns.server import Counters
 from innerd.api.metrics import Metrics
+from innerd.coordinator.presence import Observed
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
 from innerd.domain.values import PublicKey, parse_endpoint
+from innerd.host import logs
 from innerd.log.sqlite import SqliteStore
-from innerd.presence import Observed
+from innerd.serve.coordinator import spare_the_collector
 from innerd.wire import proof
 from innerd.wireguard import keys
-from innerd.wiring import spare_the_collector
 from tests.world import LOCAL, World, crowded, key, private_key, world
 
 PEERS = 5_000

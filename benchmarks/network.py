@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import figure, say, spread, title
-from innclient.admin.transport import Api, over_socket
+from innerd.admin.transport import Api, over_socket
 from innerd.wireguard import keys
 from innerd.wireguard.userspace import UserspaceBackend
 from tests.netns import steps

@@ -8,12 +8,12 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 
 from benchmarks.figures import figure, quantile, title
-from innclient.agent.core import Core, Identity
-from innclient.agent.pins import Pins
-from innclient.agent.reconcile import Server
-from innclient.agent.state import Netmap
-from innerd.api.frames import Frames
+from innclient.core.membership import Core, Identity
+from innclient.core.netmap import Netmap
+from innclient.core.pins import Pins
+from innclient.core.trials import Server
 from innerd.coordinator.feed import Feed
+from innerd.coordinator.presence import Presence
 from innerd.domain import commands as c
 from innerd.domain.concern import concerned
 from innerd.domain.decide import decide
@@ -21,7 +21,7 @@ from innerd.domain.events import AnyEvent
 from innerd.domain.network import EMPTY, Network, evolve, fold
 from innerd.domain.values import Endpoint, Name, PublicKey
 from innerd.domain.visibility import View
-from innerd.presence import Presence
+from innerd.streaming.frames import Frames
 from innerd.wire.stream import DECODERS, FrameParser
 from innerd.wireguard.device import Device
 from tests.client.told import hello

@@ -15,16 +15,16 @@ from typing import Any
 
 import uvloop
 
-from innclient import logs
-from innclient.options import raise_file_limit
 from innerd.api.app import create_app
+from innerd.command.options import raise_file_limit
 from innerd.config import Paths, load
 from innerd.domain import commands as c
 from innerd.domain.values import Endpoint, Name
-from innerd.founding import found
-from innerd.listener import Listener
+from innerd.host import logs
 from innerd.log import codec
-from innerd.wiring import Opened, opened, spare_the_collector
+from innerd.manage.create import found
+from innerd.serve.coordinator import Opened, opened, spare_the_collector
+from innerd.serve.listener import Listener
 from tests.world import LOCAL, key
 
 NETWORK = "streambench"

@@ -20,11 +20,11 @@ import msgspec
 
 from benchmarks import streaming
 from benchmarks.figures import figure, quantile, spread, title
-from innclient.agent.core import Core, Identity
-from innclient.agent.pins import Pins
-from innclient.agent.reconcile import Server
-from innclient.agent.state import Netmap
-from innclient.options import raise_file_limit
+from innclient.core.membership import Core, Identity
+from innclient.core.netmap import Netmap
+from innclient.core.pins import Pins
+from innclient.core.trials import Server
+from innerd.command.options import raise_file_limit
 from innerd.domain.values import Endpoint, PublicKey, parse_address
 from innerd.wire import proof
 from innerd.wire.stream import DECODERS, FrameParser

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from innclient import known
-from innclient.admin import ask, cidrs, invites, listing, lists, peers, records, render, reports
-from innclient.admin.verb import CONNECT, Call, verb
-from innclient.completions import completions
-from innclient.failures import Failure, usage
-from innclient.options import (
+from innerd import __version__
+from innerd.admin import cidrs, inspect, invites, lists, peers, records
+from innerd.admin.verb import CONNECT, Call, verb
+from innerd.command import listing, output, prompt, suggestions
+from innerd.command.completions import completions
+from innerd.command.options import (
     Command,
-    Settings,
     alias,
     configure_logs,
     finish,
@@ -26,11 +25,9 @@ from innclient.options import (
     json_flag,
     raise_file_limit,
     require_root,
-    settings_of,
 )
-from innclient.program import Program, help_verb
-from innerd import __version__
-from innerd import verbs as files_verbs
+from innerd.command.program import Program, help_verb
+from innerd.command.settings import Settings, settings_of
 from innerd.config import Config, Paths, load, paths_of
 from innerd.domain.claims import check_range, exact_range
 from innerd.domain.errors import Refused
@@ -42,10 +39,12 @@ from innerd.domain.values import (
     parse_endpoint,
     parse_interface,
 )
+from innerd.failure import Failure, usage
+from innerd.manage import verbs as files_verbs
 from innerd.wire.ours import NetworkJson, Status
 
 if TYPE_CHECKING:
-    from innclient.admin.transport import Api
+    from innerd.admin.transport import Api
 
 
 @contextlib.asynccontextmanager
@@ -54,14 +53,14 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     require_root("innerd")
     paths = paths_of(settings, network)
     config = load(paths)
-    from innerd import holding
+    from innerd.serve import holding
 
     found = await holding.way(paths)
     if not isinstance(found, holding.Served):
         async with _alone(settings, paths, config, found) as api:
             yield api
         return
-    from innclient.admin.transport import over_socket
+    from innerd.admin.transport import over_socket
 
     api = over_socket(found.socket)
     try:
@@ -74,9 +73,9 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) -> "AsyncIterator[Api]":
     import asyncio
 
-    from innclient.admin.transport import in_process
+    from innerd.admin.transport import in_process
     from innerd.api.app import create_app
-    from innerd.wiring import opened, sync_device_once
+    from innerd.serve.coordinator import opened, sync_device_once
 
     configure_logs(settings)
 
@@ -144,7 +143,7 @@ def new(
     accept_overlap: bool,
 ) -> None:
     """Make a new network."""
-    from innerd.founding import agree, found
+    from innerd.manage.create import agree, found
 
     settings = settings_of(context)
     if external_endpoint is not None and auto_external_endpoint:
@@ -153,42 +152,42 @@ def new(
     configure_logs(settings)
     where = "auto" if auto_external_endpoint else external_endpoint
     given = {"--network-name": network_name, "--network-cidr": network_cidr, "--listen-port": listen_port}
-    ask.need(given | {"--external-endpoint or --auto-external-endpoint": where})
-    name = network_name or ask.text("Network name", "--network-name", check=_network_name)
+    prompt.need(given | {"--external-endpoint or --auto-external-endpoint": where})
+    name = network_name or prompt.text("Network name", "--network-name", check=_network_name)
     paths = paths_of(settings, name)
     block = _network_range(
-        network_cidr or ask.text("Network CIDR", "--network-cidr", "10.42.0.0/16", check=_network_range)
+        network_cidr or prompt.text("Network CIDR", "--network-cidr", "10.42.0.0/16", check=_network_range)
     )
-    port = listen_port or int(ask.text("Listen port", "--listen-port", "51820", check=ask.port))
+    port = listen_port or int(prompt.text("Listen port", "--listen-port", "51820", check=prompt.port))
     endpoint = _endpoint(external_endpoint, auto_external_endpoint, port)
     agree(paths, block, endpoint, port, public_range=public_range, accept_overlap=accept_overlap)
     found(paths, block, endpoint, port, files_verbs.user())
     if settings.as_json:
         made = {"name": name, "cidr": str(block), "endpoint": endpoint, "address": str(first_address(block))}
-        render.document({"network": made, "config": str(paths.config), "database": str(paths.database)})
+        output.document({"network": made, "config": str(paths.config), "database": str(paths.database)})
         return
-    render.line(f'Network "{name}" ({block}) made. The coordinator is {first_address(block)}, reached at {endpoint}.')
-    render.line(f"  config    {paths.config}")
-    render.line(f"  database  {paths.database}")
-    render.line(f"Next: innerd add-cidr {name}, innerd add-peer {name}, innerd serve {name}")
+    output.line(f'Network "{name}" ({block}) made. The coordinator is {first_address(block)}, reached at {endpoint}.')
+    output.line(f"  config    {paths.config}")
+    output.line(f"  database  {paths.database}")
+    output.line(f"Next: innerd add-cidr {name}, innerd add-peer {name}, innerd serve {name}")
 
 
 def _endpoint(given: str | None, auto: bool, port: int) -> Endpoint:
     """Where peers reach the coordinator. Without a port, the listen port is meant."""
     if auto or (
         given is None
-        and ask.is_interactive()
-        and ask.yes_no("Find the public address out?", "--auto-external-endpoint")
+        and prompt.is_interactive()
+        and prompt.yes_no("Find the public address out?", "--auto-external-endpoint")
     ):
-        from innclient.publicip import public_address
+        from innerd.host.publicip import public_address
 
         try:
             return endpoint_of(str(public_address()), port)
         except Failure as failure:
-            if auto or not ask.is_interactive():
+            if auto or not prompt.is_interactive():
                 raise
-            render.line(f"{failure.message}: say it yourself", out=sys.stderr)  # the other answers are kept
-    text = given or ask.text(
+            output.line(f"{failure.message}: say it yourself", out=sys.stderr)  # the other answers are kept
+    text = given or prompt.text(
         "External endpoint", "--external-endpoint or --auto-external-endpoint", check=parse_endpoint
     )
     return parse_endpoint(text)
@@ -214,7 +213,7 @@ def serve(
     """Serve a network until SIGTERM or SIGINT. The tunnel stays up after that."""
     import uvloop
 
-    from innerd import wiring
+    from innerd.serve import coordinator
 
     settings = settings_of(context)
     if hosts_path is not None and no_write_hosts:
@@ -225,7 +224,7 @@ def serve(
     config.dns.enabled = config.dns.enabled and not no_dns
     configure_logs(settings, more=1)
     raise_file_limit()
-    options = wiring.Options(
+    options = coordinator.Options(
         backend=settings.backend,
         mtu=settings.mtu,
         routing=not settings.no_routing,
@@ -236,12 +235,12 @@ def serve(
     )
 
     def ready(addresses: list[str]) -> None:
-        render.line(f'innerd {__version__} serves "{network}"')
+        output.line(f'innerd {__version__} serves "{network}"')
         for address in addresses:
-            render.line(f"  {address}")
+            output.line(f"  {address}")
         sys.stdout.flush()
 
-    uvloop.run(wiring.serve(paths, config, options, ready))
+    uvloop.run(coordinator.serve(paths, config, options, ready))
 
 
 @cli.command("uninstall", cls=Command)
@@ -250,7 +249,7 @@ def serve(
 @click.pass_context
 def uninstall(context: click.Context, network: str, yes: bool) -> None:
     """Remove a network from this host for good: interface, log, key, names."""
-    from innerd import founding
+    from innerd.manage import create
     from innerd.wireguard.backend import choose
 
     settings = settings_of(context)
@@ -260,30 +259,30 @@ def uninstall(context: click.Context, network: str, yes: bool) -> None:
     with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
         hosts = Path(load(paths).names.hosts_path)
     if paths.config.exists() or paths.database.exists():
-        ask.confirm(f'Remove network "{network}" with its log and its key, for good?', yes=yes)
-    left = founding.uninstall(paths, choose(settings.backend, network), hosts)
+        prompt.confirm(f'Remove network "{network}" with its log and its key, for good?', yes=yes)
+    left = create.uninstall(paths, choose(settings.backend, network), hosts)
     if left is not None:
-        render.line(left, out=sys.stderr)
-    render.line(f'Network "{network}" is removed from this host.')
+        output.line(left, out=sys.stderr)
+    output.line(f'Network "{network}" is removed from this host.')
 
 
 @verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."), lists=lists.PEERS)
 async def show(call: Call, at: str | None) -> None:
     """The whole network: CIDRs, peers, associations; now, or as it was."""
-    when = reports.moment_of(at)
+    when = inspect.moment_of(at)
     network = await call.network() if when is None else (await call.api.get("/v1/network", at=when)).read(NetworkJson)
     if call.as_json:
-        render.document(network)
+        output.document(network)
         return
-    render.line(f"network: {network.name} (revision {network.revision}, {render.count(len(network.peers), 'peer')})")
+    output.line(f"network: {network.name} (revision {network.revision}, {output.count(len(network.peers), 'peer')})")
     if listing.has_columns():
-        lists.table(render.by_address(network.peers), time.time())
+        lists.table(output.by_address(network.peers), time.time())
         return
-    render.tree(network)
+    output.tree(network)
     for association in network.associations:
-        render.item(f"association: {association.cidr1} <=> {association.cidr2}")
+        output.item(f"association: {association.cidr1} <=> {association.cidr2}")
     for record in network.records:
-        render.item(f"record: {record.name} {record.type} {record.value}")
+        output.item(f"record: {record.name} {record.type} {record.value}")
 
 
 @verb("status", lists=())
@@ -291,27 +290,27 @@ async def status(call: Call) -> None:
     """How the coordinator is."""
     found = (await call.api.get("/v1/admin/status")).read(Status)
     if call.as_json:
-        render.document(found)
+        output.document(found)
         return
-    render.line(f"network: {found.network} ({found.id})")
-    render.line(f"  serving: {'yes, since ' + render.moment(found.started) if found.is_serving else 'no'}")
-    render.line(f"  endpoint: {found.endpoint}")
-    render.line(f"  revision: {found.revision} (generation {found.generation}, head {found.head[:16]}…)")
+    output.line(f"network: {found.network} ({found.id})")
+    output.line(f"  serving: {'yes, since ' + output.moment(found.started) if found.is_serving else 'no'}")
+    output.line(f"  endpoint: {found.endpoint}")
+    output.line(f"  revision: {found.revision} (generation {found.generation}, head {found.head[:16]}…)")
     for trouble in found.troubles:
-        render.line(f"  {trouble.kind.upper()}: {trouble.text} [{trouble.code}]")
+        output.line(f"  {trouble.kind.upper()}: {trouble.text} [{trouble.code}]")
         if trouble.hint:
-            render.line(f"    hint: {trouble.hint}")
+            output.line(f"    hint: {trouble.hint}")
     if not found.is_serving:
         return
-    render.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
-    render.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
+    output.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
+    output.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
     if found.software:
-        render.line(f"  they run: {', '.join(f'{what} ({count})' for what, count in found.software.items())}")
+        output.line(f"  they run: {', '.join(f'{what} ({count})' for what, count in found.software.items())}")
     if found.device_errors:
-        render.line(f"  device errors since start: {found.device_errors} (see the log)")
+        output.line(f"  device errors since start: {found.device_errors} (see the log)")
     for name, count in found.follower_errors.items():
         if count:
-            render.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
+            output.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
 
 
 @cli.command("doctor", cls=Command)
@@ -320,14 +319,14 @@ async def status(call: Call) -> None:
 @click.pass_context
 def doctor(context: click.Context, network: str) -> None:
     """Is everything as it should be on this host? If not: what is wrong, and what helps."""
-    from innclient import doctor as diagnosing
-    from innerd import doctor as coordinating
+    from innerd.command.findings import report
+    from innerd.manage import doctor as coordinating
 
     settings = settings_of(context)
     require_root("innerd doctor")
-    status = reports.status_or_failure(_connect, settings, network)
+    status = inspect.status_or_failure(_connect, settings, network)
     found = coordinating.diagnose(settings, paths_of(settings, network), status)
-    diagnosing.report(context, settings, list(found))
+    report(context, settings, list(found))
 
 
 def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:
@@ -344,7 +343,7 @@ def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:
         return [row[0] for row in connection.execute(kept[what])]
 
 
-known.readers["innerd"] = _names_in_log
+suggestions.readers["innerd"] = _names_in_log
 cli.add_command(alias(new, "init"))
 cli.add_command(completions("innerd", cli))
 cli.add_command(help_verb(cli))
@@ -352,13 +351,13 @@ for command in (
     *files_verbs.VERBS,
     show,
     status,
-    reports.set_endpoint,
+    inspect.set_endpoint,
     *peers.VERBS,
     *invites.VERBS,
     *lists.VERBS,
     *cidrs.VERBS,
     *records.VERBS,
-    *reports.VERBS,
+    *inspect.VERBS,
 ):
     cli.add_command(command)
 

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from innclient import files, here, toml
-from innclient.failures import USAGE, Failure, not_found
-from innclient.options import Settings
+from innerd.command import networks
+from innerd.command.settings import Settings
 from innerd.domain.claims import USUAL_SUFFIX, parse_suffix
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
@@ -22,6 +21,8 @@ from innerd.domain.values import (
     parse_range,
 )
 from innerd.domain.visibility import View
+from innerd.failure import USAGE, Failure, not_found
+from innerd.host import files, toml
 from innerd.wire import checkpoint
 from innerd.wire.note import Signer
 from innerd.wireguard.device import clamped
@@ -100,7 +101,7 @@ def load(paths: Paths) -> Config:
         raise not_found(
             "network_not_found",
             f'there is no network "{paths.network}" here ({paths.config})',
-            here.meant(paths.config_dir, paths.runtime_dir, paths.network, "innerd new makes one"),
+            networks.meant(paths.config_dir, paths.runtime_dir, paths.network, "innerd new makes one"),
         ) from None
     try:
         parse_public_key(config.private_key)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from innclient import logs
-from innclient.sparing import SparingFilter
+from innerd.host import logs
+from innerd.host.sparing import SparingFilter
 
 logs.configure("text", 0)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from innerd import heads
 from innerd.config import load as load_config
 from innerd.config import signer_of
 from innerd.log.verify import verify_file
+from innerd.serve import heads
 from innerd.wire.checkpoint import Checkpoint, sign, signer
 from tests import keeping as here
 from tests.client.commands import Host

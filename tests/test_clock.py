@@ -2,12 +2,12 @@
 
 import pytest
 
-from innerd.clock import BELIEVED, Clock
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.domain.invitations import GRACE
-from innerd.housekeeping import clean
 from innerd.log.codec import Who, envelope
+from innerd.serve.clock import BELIEVED, Clock
+from innerd.serve.housekeeping import clean
 from tests.coordinator.bench import asked
 from tests.world import World, key, world
 

@@ -17,13 +17,13 @@ import innclient.cli
 import innclient.config
 import innerd.cli
 import innerd.config
-from innclient import failures
-from innclient.options import global_flags
 from inndns.server import Counters
-from innerd.api.compat import OPEN
+from innerd import failure
+from innerd.api.gate import OPEN
 from innerd.api.metrics import Metrics
+from innerd.command.options import global_flags
+from innerd.coordinator.presence import Observed
 from innerd.domain.errors import CODES
-from innerd.presence import Observed
 from innerd.wire.stream import DECODERS
 from tests.world import populated
 
@@ -88,7 +88,7 @@ def test_every_global_flag_is_in_commands() -> None:
 
 
 def test_every_exit_status_is_in_its_page() -> None:
-    numbers = {value for name, value in vars(failures).items() if name.isupper() and isinstance(value, int)}
+    numbers = {value for name, value in vars(failure).items() if name.isupper() and isinstance(value, int)}
     table = section("exit-status.md", "## Exit status")
     assert {int(number) for number in re.findall(r"^\| (\d+) \|", table, re.M)} == {0, *numbers}
 
@@ -132,7 +132,7 @@ def statuses_said(source: Path) -> Iterator[tuple[str, int]]:
         name = ast.unparse(call.func).rpartition(".")[2] if isinstance(call, ast.Call) else ""
         if not isinstance(call, ast.Call) or name not in _AT or len(call.args) <= _AT[name]:
             continue
-        status = _STATUS.get(name) or getattr(failures, ast.unparse(call.args[0]), None)
+        status = _STATUS.get(name) or getattr(failure, ast.unparse(call.args[0]), None)
         code = call.args[_AT[name]]
         if isinstance(code, ast.Constant) and isinstance(code.value, str) and status:
             yield code.value, status
@@ -157,7 +157,7 @@ def codes_by_status() -> list[str]:
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_a_registered_code_stands_in_the_row_of_its_exit_status(code: str) -> None:
-    status = failures.status_of_code(code)
+    status = failure.status_of_code(code)
     assert any(re.match(rf"\| {status}\b", line) for line in codes_by_status() if f"`{code}`" in line), status
 
 

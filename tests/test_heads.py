@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from innerd import heads
+from innerd.serve import heads
 from tests import keeping as here
 from tests.client.commands import Host
 from tests.keeping import NETWORK, mode, paths, query, seen

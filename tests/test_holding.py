@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from innclient.failures import Failure
-from innerd import holding
 from innerd.config import Paths
-from innerd.listener import control_socket
+from innerd.failure import Failure
 from innerd.log.lock import Holder, StoreLocked, take
+from innerd.serve import holding
+from innerd.serve.listener import control_socket
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from innclient.failures import Failure
-from innerd import keeping
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
 from innerd.domain.values import Name
+from innerd.failure import Failure
 from innerd.log.codec import Who
 from innerd.log.sqlite import SqliteStore
 from innerd.log.verify import verify_file
+from innerd.manage import backup
 from tests import keeping as here
 from tests.client.commands import Host
 from tests.keeping import NETWORK, mode, paths, private_key, query, seen
@@ -123,7 +123,7 @@ async def test_a_backup_beside_a_writer_is_one_moment_of_the_log(host: Host, tar
     heads = []
     for number in range(8):
         beside = target.with_name(f"{number}.db")
-        made = await asyncio.to_thread(keeping.backup, paths(host), beside, with_keys=True)
+        made = await asyncio.to_thread(backup.backup, paths(host), beside, with_keys=True)
         heads.append((made.events, made.head))
         assert verify_file(beside) == made
         assert (made.events - first) % 2 == 0
@@ -187,5 +187,5 @@ def test_a_failed_backup_leaves_nothing_behind(host: Host, tmp_path: Path) -> No
     log.write_bytes(log.read_bytes()[:6000])
     target = tmp_path / "b.db"
     with pytest.raises(Failure):
-        keeping.backup(paths(host), target, with_keys=True)
+        backup.backup(paths(host), target, with_keys=True)
     assert [path.name for path in tmp_path.iterdir()] == ["host"]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from innclient.failures import Failure
-from innerd import keeping
 from innerd.coordinator.replay import load
 from innerd.domain.network import Network
+from innerd.failure import Failure
 from innerd.log.sqlite import SqliteStore
 from innerd.log.verify import verify_file
+from innerd.manage import backup as backups
 from tests import keeping as here
 from tests.client.commands import Host
 from tests.keeping import NETWORK, mode, paths, query, seen
@@ -213,7 +213,7 @@ def test_no_flipped_byte_anywhere_is_a_bug_of_ours_or_passes_for_another_log(bac
     for at in range(0, len(good), 97):
         backup.write_bytes(good[:at] + bytes([good[at] ^ 0x40]) + good[at + 1 :])
         try:
-            keeping.network_of(backup)
+            backups.network_of(backup)
             outcomes.add(0)
             assert verify_file(backup, whole=False).head == head
         except Failure as failure:

@@ -21,22 +21,22 @@ from typing import Any
 import httpx2
 
 from innerd.api.app import create_app
-from innerd.api.convergence import Convergence
-from innerd.api.hub import Hub
 from innerd.api.services import Services
 from innerd.api.sources import Sources
-from innerd.api.streams import Stream
 from innerd.coordinator.device_sync import DeviceSync
 from innerd.coordinator.history import History
+from innerd.coordinator.presence import Presence
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
 from innerd.domain.network import Peer
 from innerd.domain.values import Name, PublicKey, endpoint_of, parse_endpoint, parse_public_key
-from innerd.listener import Listener
 from innerd.log.codec import Who
 from innerd.log.memory import MemoryStore
-from innerd.presence import Presence
+from innerd.serve.listener import Listener
+from innerd.streaming.convergence import Convergence
+from innerd.streaming.hub import Hub
+from innerd.streaming.registry import Stream
 from innerd.wire import proof
 from innerd.wire.checkpoint import signer
 from innerd.wire.stream import Cursor

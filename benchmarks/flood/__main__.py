@@ -22,8 +22,8 @@ from benchmarks.flood.coordinator import Coordinator, Spent
 from benchmarks.flood.honest import Admin, Asker
 from benchmarks.flood.hostile import Hostile
 from benchmarks.flood.kinds import KINDS, Kind
-from innclient import logs
-from innclient.options import raise_file_limit
+from innerd.command.options import raise_file_limit
+from innerd.host import logs
 
 _INSIDE = "INNERD_FLOOD_INSIDE"  # set in the namespace
 _RAMP = 1.0  # seconds that the hostile have to begin

@@ -19,10 +19,10 @@ from benchmarks.flood.wire import DEVICE, PORT, SERVER, Peer, Target
 from innerd.config import Config, MetricsSection, Paths, load
 from innerd.domain import commands as c
 from innerd.domain.values import Endpoint, Name, first_address
-from innerd.founding import begin
+from innerd.manage.create import begin
+from innerd.serve.coordinator import Opened, opened
 from innerd.wire import proof
 from innerd.wireguard import keys
-from innerd.wiring import Opened, opened
 from tests.world import LOCAL, key, private_key
 
 BLOCK = ip_network("10.42.0.0/16")

@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.flood.wire import DNS, SERVER, Peer, Target, peer_socket
-from innclient.options import raise_file_limit
+from innerd.command.options import raise_file_limit
 
 _BEGIN = 15.0  # seconds that all connections together may take to be tried
 _NICE = -10  # what else runs on this machine must not slow them down

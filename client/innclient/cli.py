@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from innclient import config, coordinated, endpoints, here, hostsfile, looking, told, verifying
-from innclient.admin import ask, cidrs, invites, lists, peers, records, render, reports
-from innclient.admin.verb import CONNECT
-from innclient.completions import completions
+from innclient import config, coordinated
 from innclient.config import Paths
-from innclient.failures import SYSTEM, Failure, not_found, usage
-from innclient.flags import (
+from innclient.join.from_innernet import import_innernet
+from innclient.verbs import endpoints, events, look, verify
+from innclient.verbs.flags import (
     HOSTS,
     NAT,
     agent_section,
@@ -26,10 +24,13 @@ from innclient.flags import (
     tunnel_of,
     with_options,
 )
-from innclient.importing import import_innernet
-from innclient.options import (
+from innerd import __version__
+from innerd.admin import cidrs, inspect, invites, lists, peers, records
+from innerd.admin.verb import CONNECT
+from innerd.command import networks, output, prompt
+from innerd.command.completions import completions
+from innerd.command.options import (
     Command,
-    Settings,
     alias,
     configure_logs,
     finish,
@@ -38,17 +39,18 @@ from innclient.options import (
     raise_file_limit,
     require_root,
     run,
-    settings_of,
 )
-from innclient.program import Program, help_verb
-from innerd import __version__
+from innerd.command.program import Program, help_verb
+from innerd.command.settings import Settings, settings_of
 from innerd.domain.values import parse_interface, shown
+from innerd.failure import SYSTEM, Failure, not_found, usage
+from innerd.host import hostsfile
 from innerd.wireguard.device import DeviceError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
-    from innclient.admin.transport import Api
+    from innerd.admin.transport import Api
 
 
 @contextlib.asynccontextmanager
@@ -56,11 +58,11 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     """Over the tunnel, with the proof that we hold this peer's private key."""
     import asyncio
 
-    from innclient.admin.transport import over_tunnel
-    from innclient.agent.disk import load_netmap
     from innclient.agent.run import why_unreachable
-    from innclient.agent.view import network_of
-    from innclient.coordinator import Proof
+    from innclient.agent.store import load_netmap
+    from innclient.core.status import network_of
+    from innerd.admin.client import Proof
+    from innerd.admin.transport import over_tunnel
 
     require_root("inn")
     paths = paths_of(settings, network)
@@ -97,9 +99,9 @@ def cli(context: click.Context) -> None:
     Administrators change the network with the other verbs, over the tunnel.
     """
     context.meta[CONNECT] = _connect
-    context.meta[reports.WAY] = looking.way
+    context.meta[inspect.WAY] = look.way
     if context.invoked_subcommand is None:
-        context.invoke(looking.show)
+        context.invoke(look.show)
 
 
 @cli.command("install", cls=Command)
@@ -126,9 +128,9 @@ def install(
     **flags: Any,
 ) -> None:
     """Join a network by an invitation. Interrupted, it goes on when run again."""
-    from innclient import install as joining
-    from innclient import invitation
     from innclient.agent.run import cycle, holding
+    from innclient.join import install as joining
+    from innerd.admin import invitation
 
     settings = settings_of(context)
     if name is not None and default_name:
@@ -137,7 +139,9 @@ def install(
     require_root("inn install")
     configure_logs(settings)
     if name is None and not default_name:
-        name = ask.text("Interface name", "--name or --default-name", invited.interface.network_name, parse_interface)
+        name = prompt.text(
+            "Interface name", "--name or --default-name", invited.interface.network_name, parse_interface
+        )
     interface = name or invited.interface.network_name
     paths = paths_of(settings, interface)
     joining.check_free(paths)
@@ -157,14 +161,14 @@ def install(
         with contextlib.suppress(Failure, KeyboardInterrupt):  # joined is joined: `inn up` catches up
             run(cycle(keeper))
     with contextlib.suppress(KeyboardInterrupt):  # that is a no
-        if delete_invite or (ask.is_interactive() and ask.yes_no("Delete the invitation?", "-d", default=True)):
+        if delete_invite or (prompt.is_interactive() and prompt.yes_no("Delete the invitation?", "-d", default=True)):
             _remove(invite)
     seconds = time.monotonic() - began
     if settings.as_json:
-        render.document({"interface": interface, "ip": str(values.address.ip), "seconds": round(seconds, 3)})
+        output.document({"interface": interface, "ip": str(values.address.ip), "seconds": round(seconds, 3)})
         return
-    render.line(f"Joined {shown(invited.interface.network_name)} as {values.address.ip} in {seconds:.1f} s.")
-    render.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
+    output.line(f"Joined {shown(invited.interface.network_name)} as {values.address.ip} in {seconds:.1f} s.")
+    output.line(f"Stay in it: inn up -d {interface} (or: systemctl enable --now inn@{interface})")
 
 
 def _remove(invite: Path) -> None:
@@ -176,7 +180,7 @@ def _remove(invite: Path) -> None:
 
 
 def _say(text: str) -> None:
-    render.line(text, out=sys.stderr)
+    output.line(text, out=sys.stderr)
 
 
 cli.add_command(alias(install, "redeem"))
@@ -205,12 +209,12 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
         run(agent(keepers, _ready))
         return
     for name in names:
-        render.line(f"{name} is up at revision {_cycled(settings, name, flags)}.")
+        output.line(f"{name} is up at revision {_cycled(settings, name, flags)}.")
 
 
 def _fetched(paths: Paths) -> int | None:
     """The revision that a running agent has brought everything to; None where none runs."""
-    from innclient.agent.door import ask_agent
+    from innclient.agent.control import ask_agent
 
     return ask_agent(paths, "fetch", int)
 
@@ -231,7 +235,7 @@ def _cycled(settings: Settings, interface: str, flags: dict[str, Any]) -> int:
 
 
 async def _ready() -> None:
-    from innclient.notify import notify
+    from innerd.host.systemd import notify
 
     notify("READY=1")
 
@@ -247,13 +251,13 @@ def fetch(context: Any, /, interface: str, **flags: Any) -> None:
     paths = paths_of(settings, interface)
     revision = _fetched(paths)
     if revision is not None:
-        render.line(f"{interface} is at revision {revision}.")
+        output.line(f"{interface} is at revision {revision}.")
         return
     require_root("inn fetch without a running agent")
     config.load(paths)
     if not tunnel_of(settings, interface).is_up():
         raise Failure(SYSTEM, "interface_down", f"the interface {interface} is not up", f"inn up {interface}")
-    render.line(f"{interface} is at revision {_cycled(settings, interface, flags)}.")
+    output.line(f"{interface} is at revision {_cycled(settings, interface, flags)}.")
 
 
 @cli.command("down", cls=Command)
@@ -267,12 +271,12 @@ def down(context: click.Context, interface: str) -> None:
         require_root("inn down without a running agent")
         loaded = config.load(paths)
         _take_down(settings, paths, Path(loaded.config.agent.hosts_path), (loaded.values.private_key,))
-    render.line(f"{interface} is down.")
+    output.line(f"{interface} is down.")
 
 
 def _taken_down(paths: Paths) -> bool:
     """Whether a running agent took its interface down for us."""
-    from innclient.agent.door import ask_agent
+    from innclient.agent.control import ask_agent
 
     return ask_agent(paths, "down", str) is not None
 
@@ -300,7 +304,7 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
     if not paths.config.exists() and not paths.data.exists():
         missing = not_found("network_not_found", f'there is no network "{interface}" here', _meant(paths))
         raise coordinated.instead(missing, interface)
-    ask.confirm(f'Leave "{interface}"? Its key is lost with it: an administrator must add a new peer.', yes=yes)
+    prompt.confirm(f'Leave "{interface}"? Its key is lost with it: an administrator must add a new peer.', yes=yes)
     hosts = Path("/etc/hosts")
     private_keys: tuple[str, ...] = ()
     with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
@@ -318,31 +322,31 @@ def uninstall(context: click.Context, interface: str, yes: bool) -> None:
             _say(f"{error.message}")  # somebody else's: the network goes all the same
     paths.config.unlink(missing_ok=True)
     shutil.rmtree(paths.data, ignore_errors=True)
-    render.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
+    output.line(f"{interface} is removed from this host. Tell an administrator, who retires the peer.")
     if left is not None:
         raise left
 
 
 def _meant(paths: Paths) -> str:
-    return here.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn show lists what is")
+    return networks.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn show lists what is")
 
 
-cli.add_command(alias(looking.show, "list"))
+cli.add_command(alias(look.show, "list"))
 cli.add_command(completions("inn", cli))
 cli.add_command(help_verb(cli))
-cli.add_command(told.events)
-cli.add_command(told.trust)
-cli.add_command(verifying.verify)
+cli.add_command(events.events)
+cli.add_command(events.trust)
+cli.add_command(verify.verify)
 cli.add_command(import_innernet)
 for command in (
-    *looking.VERBS,
+    *look.VERBS,
     *endpoints.VERBS,
     *peers.VERBS,
     *invites.VERBS,
     *lists.VERBS,
     *cidrs.VERBS,
     *records.VERBS,
-    *reports.VERBS,
+    *inspect.VERBS,
 ):
     cli.add_command(command)
 

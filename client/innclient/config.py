@@ -4,19 +4,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from innclient import coordinated, files, here, toml
-from innclient.failures import USAGE, Failure, not_found
-from innclient.invitation import InterfaceSection, Parsed, ServerSection, check
-from innclient.resolver import Wish
+from innclient import coordinated
+from innerd.admin.invitation import InterfaceSection, Parsed, ServerSection, check
+from innerd.command import networks
 from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_listen, parse_range
+from innerd.failure import USAGE, Failure, not_found
+from innerd.host import files, toml
 from innerd.wireguard.backend import MAX_MTU, MIN_MTU
 
 Interface = IPv4Interface | IPv6Interface
+
+DnsMode = Literal["auto", "resolved", "resolvconf", "hosts", "none"]
 
 
 class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -25,7 +28,7 @@ class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=T
     hosts_path: str = "/etc/hosts"
     write_hosts: bool = True
     host_suffix: str | None = None  # None: <network>.wg
-    dns: Wish = "auto"
+    dns: DnsMode = "auto"
     dns_address: str | None = None  # None: the first that is free from 127.0.0.153 on
     dns_on_tunnel: bool = False
     mtu: Annotated[int, Meta(ge=MIN_MTU, le=MAX_MTU)] | None = None
@@ -126,7 +129,7 @@ def load(paths: Paths) -> Loaded:
         config = toml.read(paths.config, Config)
     except FileNotFoundError:
         what = f'there is no network "{paths.interface}" here ({paths.config})'
-        meant = here.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn install INVITATION joins one")
+        meant = networks.meant(paths.config_dir, paths.runtime_dir, paths.interface, "inn install INVITATION joins one")
         missing = not_found("network_not_found", what, meant)
         raise coordinated.instead(missing, paths.interface) from None
     try:

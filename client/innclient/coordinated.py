@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from innclient.failures import Failure, not_found
+from innerd.failure import Failure, not_found
 
 _CONFIGS = Path("/etc/innerd")
 _LINKS = Path("/sys/class/net")

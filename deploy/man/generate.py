@@ -21,8 +21,8 @@ import prose
 import innclient.cli
 import innerd
 import innerd.cli
-from innclient import guide
-from innclient.options import global_flags
+from innerd.command import guide
+from innerd.command.options import global_flags
 
 GROUPS: dict[str, click.Group] = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}
 SECTION = "8"

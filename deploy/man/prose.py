@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "_RUNTIME_DIR": "Folder of sockets and locks.",
 }
 
-# Of the programs: what to do and what to type. Those of the verbs are in their help (innclient.guide).
+# Of the programs: what to do and what to type. Those of the verbs are in their help (innerd.command.guide).
 EXAMPLES = {
     "innerd": [
         (

@@ -14,9 +14,9 @@ import click
 
 import innclient.cli
 import innerd.cli
-from innclient import guide
-from innclient.options import global_flags
 from innerd.api.app import describe, routes
+from innerd.command import guide
+from innerd.command.options import global_flags
 
 ROOT = Path(__file__).parents[2]
 GROUPS: dict[str, click.Group] = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}

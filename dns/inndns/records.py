@@ -6,18 +6,25 @@ the hosts' names; a target that ends in a dot is a whole name.
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from inndns import message as m
-
-if TYPE_CHECKING:
-    from inndns.zone import Host
+from inndns.reverse import Address
 
 Told = tuple[str, str, str]  # owner, type and value
+Class = int
 _TYPES = {"A": m.A, "AAAA": m.AAAA, "CNAME": m.CNAME, "TXT": m.TXT, "SRV": m.SRV}
 _STRING = 255  # bytes
+
+
+class Host(Struct, frozen=True, gc=False):
+    """One name with its address. `class_` None: everybody of the network sees it (the coordinator)."""
+
+    name: str
+    address: Address
+    class_: Class | None
+    records: tuple[Told, ...] = ()
 
 
 class Node(Struct, frozen=True, gc=False):
@@ -25,12 +32,12 @@ class Node(Struct, frozen=True, gc=False):
     without any it stands only above others (RFC 4592 2.2.2). `target` is where its CNAME leads, in wire format. `host`
     is the one that it hangs on: who sees that sees this."""
 
-    host: "Host"
+    host: Host
     sets: dict[int, tuple[bytes, int]]
     target: bytes | None = None
 
 
-def nodes(host: "Host", apex: bytes, ttl: int) -> dict[bytes, Node]:
+def nodes(host: Host, apex: bytes, ttl: int) -> dict[bytes, Node]:
     """The nodes that a host's records make, by their names in wire format, relative to the zone."""
     data: dict[bytes, dict[int, list[bytes]]] = {}
     for owner, type_, value in host.records:
@@ -47,7 +54,7 @@ def nodes(host: "Host", apex: bytes, ttl: int) -> dict[bytes, Node]:
     return {name: _node(host, sets, ttl) for name, sets in data.items()}
 
 
-def _node(host: "Host", sets: dict[int, list[bytes]], ttl: int) -> Node:
+def _node(host: Host, sets: dict[int, list[bytes]], ttl: int) -> Node:
     compiled = {
         kind: (b"".join(m.record(kind, ttl, data) for data in sorted(values)), len(values))
         for kind, values in sets.items()

@@ -3,12 +3,14 @@
 Zones are cut at octets (IPv4) or nibbles (IPv6).
 """
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from msgspec import Struct
 
 from inndns import message as m
-from innerd.domain.values import Address, Range
+
+Address = IPv4Address | IPv6Address
+Range = IPv4Network | IPv6Network
 
 _V4_ROOT = m.wire_name("in-addr.arpa")
 _V6_ROOT = m.wire_name("ip6.arpa")

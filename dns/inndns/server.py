@@ -16,7 +16,8 @@ from inndns import message as m
 from inndns.budgets import Budgets, mute, widen
 from inndns.connection import Connection, Turns
 from inndns.message import Question
-from inndns.zone import Host, Zone
+from inndns.records import Host
+from inndns.zone import Zone
 
 _log = structlog.get_logger("dns")
 

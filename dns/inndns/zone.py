@@ -8,28 +8,18 @@ A `Zone` is a value; `change` gives the next one in microseconds.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from inndns import message as m
 from inndns import reverse
+from inndns.maps import Map
 from inndns.message import Answer, Question
-from inndns.records import Node, Told
+from inndns.records import Class, Host, Node
 from inndns.records import nodes as compiled_nodes
-from innerd.domain.maps import Map
-from innerd.domain.values import Address, Range
-
-Class = int
-
-
-class Host(Struct, frozen=True, gc=False):
-    """One name with its address. `class_` None: everybody of the network sees it (the coordinator)."""
-
-    name: str
-    address: Address
-    class_: Class | None
-    records: tuple[Told, ...] = ()
+from inndns.reverse import Range
 
 
 class _Leaf(Struct, frozen=True, gc=False):
@@ -71,10 +61,10 @@ class Zone(Struct, frozen=True, kw_only=True):
     target: bytes  # the name server's name
     serial: int
     sees: Callable[[Class], frozenset[Class]]
-    names: Map[bytes, _Leaf] = Map()  # of hosts, forward and reverse, by whole names in wire format
-    askers: Map[str, Host] = Map()  # by address as sockets write it
-    nodes: Map[bytes, Node] = Map()  # of records beside hosts, by name in wire format relative to the zone
-    sorted: Map[Class | None, tuple[int, ...]] = Map()  # addresses of a class in order, for nodes above names
+    names: Map[bytes, _Leaf]  # of hosts, forward and reverse, by whole names in wire format
+    askers: Map[str, Host]  # by address as sockets write it
+    nodes: Map[bytes, Node]  # of records beside hosts, by name in wire format relative to the zone
+    sorted: Map[Class | None, tuple[int, ...]]  # addresses of a class in order, for nodes above names
     views: dict[Class | None, View] = {}  # of askers by their class, as far as they asked
 
     def change(
@@ -285,14 +275,25 @@ def _ordered(known: Map[Class | None, tuple[int, ...]], draft: dict[Class | None
     return draft[host.class_]
 
 
-def empty(network: str, suffix: str, block: Range, server: str, ttl: int) -> Zone:
-    """The zones of a network without any names; `server` is the label of the coordinator."""
+def empty(network: str, suffix: str, block: Range, server: str, ttl: int, maps: Map[Any, Any]) -> Zone:
+    """The zones of a network without any names; `server` is the label of the coordinator, `maps` an empty map of the
+    kind that the zones are to be kept in."""
     domain = f"{network}.{suffix}"
     name = m.wire_name(domain)
     target = m.wire_name(f"{server}.{domain}")
     blank = _Apex(name, m.REFUSAL, m.REFUSAL, b"")
     zone = Zone(
-        block=block, ttl=ttl, apex=blank, domain=domain, target=target, serial=0, sees=lambda class_: frozenset()
+        block=block,
+        ttl=ttl,
+        apex=blank,
+        domain=domain,
+        target=target,
+        serial=0,
+        sees=lambda class_: frozenset(),
+        names=maps,
+        askers=maps,
+        nodes=maps,
+        sorted=maps,
     )
     return replace(zone, apex=zone._top(name, 0))
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Response, delete, get, patch, post, put
 
-from innerd.api.carry import Asgi, body_of, carry_out, json
+from innerd.api.handling import Asgi, body_of, carry_out, json
 from innerd.api.services import Wired
 from innerd.coordinator.writer import Render
 from innerd.domain import commands as c

@@ -11,9 +11,9 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from innerd import __version__
-from innerd.api import admin, looking, user
-from innerd.api.carry import Asgi
-from innerd.api.compat import Door
+from innerd.api import admin, inspect, user
+from innerd.api.gate import Door
+from innerd.api.handling import Asgi
 from innerd.api.services import Services, Wired
 from innerd.api.sessions import peer_at
 from innerd.domain.errors import Refused
@@ -25,7 +25,7 @@ _log = structlog.get_logger("api")
 # Declared as 200, because Litestar lets no handler of a 204 answer by itself (a dry run does, with a body).
 _EMPTY = {
     str(handler.operation_id)
-    for handler in (*admin.ROUTES, *looking.ROUTES, *user.ROUTES)
+    for handler in (*admin.ROUTES, *inspect.ROUTES, *user.ROUTES)
     if handler.http_methods & {"PUT", "PATCH", "DELETE"}
     or handler.operation_id in ("Redeem", "ReissueInvitation", "Connect")
 }
@@ -73,7 +73,7 @@ def _described(app: Litestar) -> bytes:
 def describe(app: Litestar) -> bytes:
     """The OpenAPI document: Litestar's, with the request bodies, which we decode ourselves (see `wire`)."""
     schema: dict[str, Any] = app.openapi_schema.to_schema()
-    bodies = [handler for handler in (*admin.ROUTES, *looking.ROUTES, *user.ROUTES) if "body" in handler.opt]
+    bodies = [handler for handler in (*admin.ROUTES, *inspect.ROUTES, *user.ROUTES) if "body" in handler.opt]
     schemas, components = msgspec.json.schema_components(
         [handler.opt["body"] for handler in bodies], ref_template="#/components/schemas/{name}"
     )
@@ -118,7 +118,7 @@ def create_app(services: Services) -> Door:
 def routes(services: Services | None) -> Litestar:
     """What is behind the door. Without services it answers nothing, but can be described."""
     return Litestar(
-        route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES, *looking.ROUTES],
+        route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES, *inspect.ROUTES],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _bug},
         openapi_config=OpenAPIConfig(title="innerd", version=__version__, enabled_endpoints=set()),

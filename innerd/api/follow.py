@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from innerd.api.asgi import Receive, Scope, Send, disconnected, only_waits
-from innerd.api.reports import audit_query, audit_record
+from innerd.api.audit import audit_query, audit_record
 from innerd.api.services import Services
 from innerd.api.sessions import Session
 from innerd.coordinator.feed import Change

@@ -21,9 +21,9 @@ from prometheus_client.registry import Collector
 from inndns.server import BUCKETS, Counters
 from innerd import __version__
 from innerd.api.services import Services
-from innerd.api.telling import MAX_WAITING
 from innerd.coordinator.feed import Change, Follower
 from innerd.domain.network import COORDINATOR, EMPTY, Network
+from innerd.streaming.sender import MAX_WAITING
 
 _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)

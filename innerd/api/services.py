@@ -7,14 +7,14 @@ from typing import Annotated
 from litestar.params import Dependency
 from msgspec import Struct, field
 
-from innerd.api.convergence import Convergence
-from innerd.api.hub import Hub
 from innerd.api.sources import Sources
 from innerd.coordinator.history import History
+from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
 from innerd.domain.network import Peer
 from innerd.domain.values import Address, PublicKey
-from innerd.presence import Presence
+from innerd.streaming.convergence import Convergence
+from innerd.streaming.hub import Hub
 from innerd.wire.ours import Trouble
 
 

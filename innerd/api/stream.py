@@ -5,10 +5,10 @@ import contextlib
 from collections.abc import Callable
 
 from innerd.api.asgi import PIPE, Scope, Send, only_waits
-from innerd.api.hub import Hub
-from innerd.api.streams import Stream
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
+from innerd.streaming.hub import Hub
+from innerd.streaming.registry import Stream
 from innerd.wire.caller import RUN, parse_run
 from innerd.wire.stream import Cursor, parse_cursor
 

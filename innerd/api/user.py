@@ -4,12 +4,12 @@ import structlog
 from litestar import Response, get, post, put
 
 from innerd import __version__
-from innerd.api.carry import Asgi, body_of, carry_out, empty, json, peer_of
+from innerd.api.handling import Asgi, body_of, carry_out, empty, json, peer_of
 from innerd.api.services import Wired
+from innerd.coordinator.presence import Receipt
 from innerd.domain.commands import OverrideEndpoint, Redeem
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_public_key
-from innerd.presence import Receipt
 from innerd.wire import ours
 from innerd.wire.innernet import EndpointContents, RedeemContents, candidates_of
 

@@ -17,12 +17,12 @@ import structlog
 from msgspec.structs import replace
 
 from innerd.coordinator.feed import Change as Committed
+from innerd.coordinator.presence import Observed, Presence
 from innerd.domain.events import KeyPinned
 from innerd.domain.invitations import is_open
 from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
 from innerd.domain.visibility import touched
-from innerd.presence import Observed, Presence
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer, only
 from innerd.wireguard.plan import Change, RemovePeer, applied, edits, plan

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from inndns.zone import Host, Zone, empty
+from inndns.records import Host
+from inndns.zone import Zone, empty
 from innerd.coordinator.feed import Change
 from innerd.domain.cidrs import INFRA_NAME
+from innerd.domain.maps import Map
 from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.records import addresses
 from innerd.domain.values import Address
@@ -25,7 +27,7 @@ class Names:
 
     def _begin(self, view: View) -> None:
         network = view.network
-        self.zone = empty(network.name, self._suffix, network.root.range, INFRA_NAME, self._ttl)
+        self.zone = empty(network.name, self._suffix, network.root.range, INFRA_NAME, self._ttl, Map())
         self._update(view, view, (), network.peers)
 
     def asker(self, source: str) -> Host | None:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from innerd.presence import Observed
+from innerd.coordinator.presence import Observed
 from tests.api.asking import Answer, ask
 from tests.world import World, key, world
 

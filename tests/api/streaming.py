@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from innerd.api.streams import Stream
+from innerd.streaming.registry import Stream
 from tests.world import Pipe, World
 
 PATIENCE = 5  # seconds: only a broken server takes that long

@@ -6,10 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from innerd.api.metrics import Metrics
-from innerd.clock import Clock
 from innerd.domain import commands as c
-from innerd.headline import headline, troubles
 from innerd.log.store import StoreError
+from innerd.serve.clock import Clock
+from innerd.serve.status_line import headline, troubles
 from innerd.wire.stream import Cursor
 from tests.api.asking import ask
 from tests.world import World

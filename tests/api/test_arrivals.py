@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from innerd.api.sources import BURST, HEAVY, MOST_UNPROVEN, Source, Sources
-from innerd.arrivals import Arrivals
+from innerd.serve.arrivals import Arrivals
 from tests.client.support import eventually
 
 AT = "127.42.0.1"
@@ -131,7 +131,7 @@ async def test_what_can_not_be_accepted_keeps_no_other_out(
                 raise OSError(number, "refused")
             return super().accept()
 
-    monkeypatch.setattr("innerd.arrivals._PAUSE", pause)
+    monkeypatch.setattr("innerd.serve.arrivals._PAUSE", pause)
     made = listener()
     listening = Poor(fileno=made.detach())
     with knocking(listening, LIGHT_ONE):

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from innclient.agent.state import Presence, take_presence
+from innclient.core.netmap import Presence, take_presence
 from innerd.wire.stream import PeerPresence
 from tests.api.asking import ask
 from tests.world import World, world

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from innerd.listener import Listener, control_socket
+from innerd.serve.listener import Listener, control_socket
 from innerd.wireguard.device import DeviceError
 from tests.world import World
 

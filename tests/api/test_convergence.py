@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from innerd.api.streams import Stream
-from innerd.api.telling import MAX_WAITING
+from innerd.coordinator.presence import Observed
 from innerd.domain import commands as c
-from innerd.presence import Observed
+from innerd.streaming.registry import Stream
+from innerd.streaming.sender import MAX_WAITING
 from innerd.wire.stream import Cursor
 from tests.api.asking import Answer, ask
 from tests.stepped import on_stepped_time, step

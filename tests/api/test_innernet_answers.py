@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from innerd.presence import Observed
+from innerd.coordinator.presence import Observed
 from tests.api.asking import ask, peer_contents
 from tests.world import World, key
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from innerd.coordinator.presence import Observed
 from innerd.domain import commands as c
 from innerd.domain.values import Endpoint
-from innerd.presence import Observed
 from tests.api.asking import Answer, ask, events_after, listed
 from tests.world import World
 

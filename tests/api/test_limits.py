@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from innerd.api.limits import Buckets
 from innerd.api.sources import BURST, RATE, Source, Sources
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
+from innerd.streaming.limits import Buckets
 from innerd.wire import proof
 from innerd.wire.stream import Cursor
 from tests.api.asking import Answer, ask

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from innerd.coordinator.presence import Observed
 from innerd.domain.errors import Refused
-from innerd.presence import Observed
 from tests.api.streaming import drained, frames_of
 from tests.world import World
 

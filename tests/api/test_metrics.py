@@ -11,15 +11,15 @@ from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from innerd.api.metrics import _HTTP_BUCKETS, Metrics
-from innerd.clock import Clock
 from innerd.config import MetricsSection, metrics_rule
 from innerd.coordinator.feed import Change
+from innerd.coordinator.presence import Observed, Presence
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.values import Endpoint
-from innerd.headline import troubles
 from innerd.log.memory import MemoryStore
-from innerd.presence import Observed, Presence
+from innerd.serve.clock import Clock
+from innerd.serve.status_line import troubles
 from tests.api.asking import ask
 from tests.api.logs import write
 from tests.world import World, key

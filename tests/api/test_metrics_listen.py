@@ -2,7 +2,7 @@
 
 import pytest
 
-from innerd.exposing import MetricsOnly
+from innerd.serve.exposing import MetricsOnly
 from tests.world import World, populated
 
 WHERE = "127.0.0.1:9586"

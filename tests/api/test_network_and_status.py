@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from innerd.coordinator.presence import Observed, Receipt
 from innerd.domain import commands as c
-from innerd.presence import Observed, Receipt
 from tests.api.asking import ask, events_after, peer_contents
 from tests.world import World, key
 

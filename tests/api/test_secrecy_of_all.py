@@ -14,14 +14,14 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from innerd.api.streams import Stream
 from innerd.coordinator.names import Names
+from innerd.coordinator.presence import Observed, Receipt
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Network, Peer
 from innerd.domain.values import Name
 from innerd.log.codec import Who
-from innerd.presence import Observed, Receipt
+from innerd.streaming.registry import Stream
 from innerd.wire.stream import parse_cursor
 from tests.api.asking import Answer, ask
 from tests.api.streaming import drained, frames_of

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from innerd.api.telling import MAX_WAITING
 from innerd.domain import commands as c
 from innerd.domain.values import Name
+from innerd.streaming.sender import MAX_WAITING
 from innerd.wire.checkpoint import Checkpoint, read
 from innerd.wire.note import parse_verifier
 from tests.api.streaming import frames_of, stream_of
@@ -99,7 +99,7 @@ async def test_a_clock_that_jumps_keeps_no_checkpoint_back(w: World, step: float
 
 
 async def test_rounds_run_beside_the_telling(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("innerd.api.telling._CHECKPOINTS", 0.01)
+    monkeypatch.setattr("innerd.streaming.sender._CHECKPOINTS", 0.01)
     async with w.listening() as port, stream_of(w, "mari", port) as mari:
         await mari.next("presence")
         w.now += 60

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from innerd.api.asgi import PIPE
-from innerd.api.frames import HEAVY
 from innerd.api.stream import Connection, serve_stream
-from innerd.api.streams import Stream
-from innerd.api.telling import _TICK_BYTES, MAX_WAITING
+from innerd.coordinator.presence import Receipt
 from innerd.coordinator.replay import load
 from innerd.domain import commands as c
 from innerd.domain.values import Endpoint, Name
 from innerd.log.memory import MemoryStore
 from innerd.log.store import Stored
-from innerd.presence import Receipt
+from innerd.streaming.frames import HEAVY
+from innerd.streaming.registry import Stream
+from innerd.streaming.sender import _TICK_BYTES, MAX_WAITING
 from innerd.wire.stream import Cursor
 from tests.api.sockets import wire
 from tests.api.streaming import PATIENCE
@@ -111,7 +111,7 @@ async def test_finding_out_what_is_heavy_holds_nobody_up(
         return is_heavy(*args)
 
     monkeypatch.setattr(teller, "_is_heavy", counted)
-    monkeypatch.setattr("innerd.api.telling._SLICE", -1.0)  # every piece of work takes too long
+    monkeypatch.setattr("innerd.streaming.sender._SLICE", -1.0)  # every piece of work takes too long
     await w.writer.submit(c.AddAssociation(w.cidr_id("all"), w.cidr_id("crowd")), LOCAL)
     await told(w, streams, turns)
     assert sum(turns.done.values()) >= len(streams)
@@ -134,7 +134,7 @@ async def test_soft_state_that_a_class_does_not_see_holds_nobody_up(
         return changes_for(*args)
 
     monkeypatch.setattr(teller, "_changes_for", counted)
-    monkeypatch.setattr("innerd.api.telling._SLICE", -1.0)  # every piece of work takes too long
+    monkeypatch.setattr("innerd.streaming.sender._SLICE", -1.0)  # every piece of work takes too long
     for number in range(CROWD):
         w.presence.report_candidates(w.peer(f"crowd-{number}").id, (Endpoint("192.168.1.7:1"),))
     ticking = asyncio.create_task(turns.run())
@@ -215,8 +215,8 @@ async def test_a_stream_that_went_while_others_were_told_is_told_nothing(
     async def rest(pace: object) -> None:
         await go.wait()
 
-    monkeypatch.setattr("innerd.api.telling._SLICE", -1.0)  # every piece of work takes too long
-    monkeypatch.setattr("innerd.api.telling._Pace.rest", rest)
+    monkeypatch.setattr("innerd.streaming.sender._SLICE", -1.0)  # every piece of work takes too long
+    monkeypatch.setattr("innerd.streaming.sender._Pace.rest", rest)
     await w.open("ryo")
     older = await w.open("mari")
     applied(w, "mari")

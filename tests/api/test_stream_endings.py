@@ -5,11 +5,11 @@ import asyncio
 import httpx2
 import pytest
 
-from innerd.api.streams import Stream
-from innerd.api.telling import MAX_WAITING
+from innerd.coordinator.presence import Observed
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
-from innerd.presence import Observed
+from innerd.streaming.registry import Stream
+from innerd.streaming.sender import MAX_WAITING
 from innerd.wire import proof
 from innerd.wire.stream import Cursor
 from tests.api.asking import ask

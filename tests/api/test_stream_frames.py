@@ -2,8 +2,8 @@
 
 import pytest
 
+from innerd.coordinator.presence import Observed
 from innerd.domain import commands as c
-from innerd.presence import Observed
 from tests.api.asking import ask
 from tests.api.streaming import Told, drained, frames_of, hard, stream_of
 from tests.world import World, key

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from innerd.api.streams import Stream
 from innerd.domain import commands as c
 from innerd.domain.values import Name
+from innerd.streaming.registry import Stream
 from innerd.wire import proof
 from tests.api.asking import HEADER, SERVER_KEY
 from tests.api.sockets import Wire, wire

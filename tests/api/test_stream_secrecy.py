@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from innerd.coordinator.presence import Observed, Receipt
 from innerd.domain import commands as c
-from innerd.presence import Observed, Receipt
 from tests.api.asking import ask
 from tests.api.streaming import drained, stream_of
 from tests.world import World, key, populated

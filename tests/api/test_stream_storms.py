@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from innerd.api import frames as frames_module
-from innerd.api.frames import HEAVY, Frames
-from innerd.api.streams import Stream
-from innerd.api.telling import _TICK_BYTES
 from innerd.coordinator.feed import History
+from innerd.coordinator.presence import Observed
 from innerd.domain import commands as c
 from innerd.domain.values import Name
-from innerd.presence import Observed
+from innerd.streaming import frames as frames_module
+from innerd.streaming.frames import HEAVY, Frames
+from innerd.streaming.registry import Stream
+from innerd.streaming.sender import _TICK_BYTES
 from innerd.wire.stream import Cursor
 from tests.api.streaming import PATIENCE, Told, frames_of
 from tests.world import LOCAL, Pipe, World, crowded, populated
@@ -205,7 +205,7 @@ async def test_many_classes_of_few_are_told_in_turns_too(monkeypatch: pytest.Mon
     streams = [s for number in range(40) for s in await connect(w, turns, f"team-{number}", head(w))]
     cleared(streams)
     turns.order.clear()
-    monkeypatch.setattr("innerd.api.telling._SLICE", -1.0)
+    monkeypatch.setattr("innerd.streaming.sender._SLICE", -1.0)
     at: list[int] = []
     tell = w.hub.teller._tell
     monkeypatch.setattr(w.hub.teller, "_tell", lambda *args: (at.append(turns.now), tell(*args))[1])

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from innerd import unread
 from innerd.domain.values import endpoint_of
-from innerd.listener import Listener
+from innerd.serve import unread
+from innerd.serve.listener import Listener
 from tests.api.asking import HEADER, SERVER_KEY
 from tests.api.sockets import wire
 from tests.client.support import eventually

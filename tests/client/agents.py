@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
-from innclient.agent.keeper import Keeper
 from innclient.agent.run import agent
+from innclient.agent.session import Keeper
 from tests.client.commands import Done, run
 from tests.client.support import eventually
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from innclient.agent import door
+from innclient.agent import control
 
 PATIENCE = 5  # seconds: only a broken door takes that long
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -26,7 +26,7 @@ async def door_at(path: Path, content: Any = "content") -> AsyncIterator[asyncio
             raise content
         return content
 
-    opened = door.Door(path, answer)
+    opened = control.Door(path, answer)
     await opened.open()
     try:
         yield asked

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import httpx2
 import rich_click as click
 
-from innclient.admin import cidrs, invites, peers, reports
-from innclient.admin.transport import Api
-from innclient.admin.verb import CONNECT
-from innclient.options import Settings
+from innerd.admin import cidrs, inspect, invites, peers
+from innerd.admin.transport import Api
+from innerd.admin.verb import CONNECT
+from innerd.command.settings import Settings
 from tests.world import INTERFACE, World
 
 Deed = Callable[[], Awaitable[None]]
@@ -70,7 +70,7 @@ class Way(httpx2.AsyncBaseTransport):
         def program(context: click.Context) -> None:
             context.meta[CONNECT] = connect
 
-        for command in (*cidrs.VERBS, *peers.VERBS, *invites.VERBS, *reports.VERBS, reports.set_endpoint):
+        for command in (*cidrs.VERBS, *peers.VERBS, *invites.VERBS, *inspect.VERBS, inspect.set_endpoint):
             program.add_command(command)
         settings = Settings("inn", "/nowhere", "/nowhere", "/nowhere")
         program.main([verb, INTERFACE, *args], prog_name="inn", standalone_mode=False, obj=settings)

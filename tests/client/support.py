@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from innclient import config
-from innclient.agent.applier import Making
-from innclient.agent.keeper import Choices, Keeper
-from innclient.agent.names import Names
+from innclient.agent.device import Making
+from innclient.agent.session import Choices, Keeper
 from innclient.agent.tunnel import Tunnel
 from innclient.config import Paths
-from innclient.invitation import InterfaceSection, ServerSection
+from innclient.names.publisher import Names
+from innerd.admin.invitation import InterfaceSection, ServerSection
 from innerd.domain.values import endpoint_of
 from innerd.wireguard.memory import MemoryBackend
 from tests.world import INTERFACE, World, key, private_key

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from innclient import invitation
+from innerd.admin import invitation
 from tests.client.commands import CHANGES, Host
 from tests.client.conftest import NETWORK, revision
 

@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from innclient import files, lookups
-from innclient.agent import disk, stream
-from innclient.agent import keeper as keeper_module
-from innclient.agent.disk import Shelf
+from innclient.agent import session as keeper_module
+from innclient.agent import store, stream
 from innclient.agent.journal import Journal, read
-from innclient.agent.keeper import Keeper
-from innclient.agent.pins import Pins
 from innclient.agent.run import _show, _status, cycle
-from innclient.agent.state import LogForked, greet, take_delta
-from innclient.agent.words import Entry, differences
-from innclient.failures import Failure
+from innclient.agent.session import Keeper
+from innclient.agent.store import Shelf
+from innclient.core.changes import Entry, differences
+from innclient.core.netmap import LogForked, greet, take_delta
+from innclient.core.pins import Pins
 from innerd.domain import commands as c
+from innerd.failure import Failure
+from innerd.host import domains, files
 from innerd.wire.innernet import CidrJson
 from innerd.wire.ours import Applied
 from innerd.wire.stream import Bye, DeltaJson, PeerPresence, PresenceJson
@@ -258,7 +258,7 @@ async def test_domains_without_number_keep_no_tick_from_its_work(
         hang.wait()
         return []
 
-    monkeypatch.setattr(lookups, "resolve", resolve)
+    monkeypatch.setattr(domains, "resolve", resolve)
     told_of = [PeerPresence(peer=4 + n, endpoint=f"a{n}.example:1", candidates=[], online=True) for n in range(20_000)]
     script = OPEN + told(hello(), snapshot(*HONEST, cidrs=[ROOT]), PresenceJson(whole=True, peers=told_of))
     try:
@@ -405,10 +405,10 @@ def test_bytes_in_the_journal_keep_no_agent_from_starting(tmp_path: Path, garbag
 def test_bytes_in_the_memory_are_an_error_that_names_the_file(tmp_path: Path) -> None:
     """disk.py _read: as above; the user sees an internal error in place of state_unreadable."""
     paths = paths_in(tmp_path)
-    disk.save_pins(paths, Pins({"10.42.128.2": key("mari")}))
+    store.save_pins(paths, Pins({"10.42.128.2": key("mari")}))
     paths.pins.write_bytes(paths.pins.read_bytes().replace(b"10.42.128.2", b"10.42.\xff"))
     with pytest.raises(Failure, match="can't be read"):
-        disk.load_pins(paths)
+        store.load_pins(paths)
 
 
 def test_many_entries_at_once_are_written_in_the_time_that_they_need(tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ async def test_trust_that_could_not_be_written_down_is_no_success(
     """told.py _trust_in_files: the shelf keeps what it can't write in memory, and the command ends with it, with exit
     status 0 and "is the key of mari from now on". The same goes for pins and netmap after one `cycle`."""
     kermpany = await populated()
-    disk.save_pins(paths_in(tmp_path), Pins({str(kermpany.peer("mari").ip): key("mari of old")}))
+    store.save_pins(paths_in(tmp_path), Pins({str(kermpany.peer("mari").ip): key("mari of old")}))
     async with kermpany.listening() as port:
         keeper = keeper_of(kermpany, "ryo", tmp_path, port)
         await cycle(keeper)
@@ -460,7 +460,7 @@ async def test_trust_that_could_not_be_written_down_is_no_success(
 
     monkeypatch.setattr(files, "write_atomically", refuse)
     done = await inn(keeper, "trust", INTERFACE, "mari", "--yes")
-    assert disk.load_pins(keeper.paths).broken
+    assert store.load_pins(keeper.paths).broken
     assert done.status == 6
 
 
@@ -509,4 +509,4 @@ def test_a_later_try_never_writes_an_older_memory_over_a_newer_one(
     go_on.set()
     retrying.join()
     saving.join()
-    assert disk.load_netmap(paths) == (netmap(), 6.0)
+    assert store.load_netmap(paths) == (netmap(), 6.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from innclient import checks
+from innerd.host import checks
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient.failures import Failure
 from innerd.domain import commands as c
 from innerd.domain.values import Endpoint, Name, parse_address
+from innerd.failure import Failure
 from tests.client.commands import CHANGES as ANY
 from tests.client.meddling import Way
 from tests.world import World, key, populated

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from innclient import config, toml
-from innclient.failures import NOT_FOUND, USAGE, Failure
-from innclient.invitation import InterfaceSection, ServerSection
+from innclient import config
 from innerd import config as coordinators
+from innerd.admin.invitation import InterfaceSection, ServerSection
 from innerd.config import Config, metrics_rule
 from innerd.domain.values import parse_address
+from innerd.failure import NOT_FOUND, USAGE, Failure
+from innerd.host import toml
 from tests.client.support import paths_in
 from tests.world import key, private_key
 

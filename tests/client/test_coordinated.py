@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from innclient import checks, coordinated
-from innclient.admin import render
-from innclient.doctor import report
-from innclient.failures import Failure
-from innclient.options import Settings
+from innclient import coordinated
+from innclient.verbs.doctor import report
+from innerd.command import output
+from innerd.command.settings import Settings
+from innerd.failure import Failure
+from innerd.host import checks
 from tests.client.commands import Host
 
 SAYS = "this host is the coordinator of kermpany, and no peer"
@@ -68,7 +69,7 @@ def test_the_findings_of_several_networks_stand_under_their_names(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(render, "line", lambda *parts: said.append("".join(map(str, parts))))
+    monkeypatch.setattr(output, "line", lambda *parts: said.append("".join(map(str, parts))))
     one = checks.Finding(check="port", state="ok", text="1", network="kermpany")
     two = checks.Finding(check="port", state="ok", text="2", network="ferment")
     host = checks.ok("disk", "room")

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import core as core_module
-from innclient.agent import keeper as keeper_module
-from innclient.agent.core import Core, Identity, Taken
-from innclient.agent.keeper import Keeper
-from innclient.agent.pins import Pins
-from innclient.agent.reconcile import Server
-from innclient.agent.state import LogForked, Netmap
+from innclient.agent import session as keeper_module
+from innclient.agent.session import Keeper
 from innclient.agent.tunnel import Tunnel
+from innclient.core import membership as core_module
+from innclient.core.membership import Core, Identity, Taken
+from innclient.core.netmap import LogForked, Netmap
+from innclient.core.pins import Pins
+from innclient.core.trials import Server
 from innerd.domain.errors import Refused
 from innerd.domain.values import Endpoint, parse_address, parse_range
 from innerd.wire.innernet import PeerJson

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent import disk
-from innclient.agent.pins import Pins, check
-from innclient.agent.state import Netmap, emptied, take_snapshot
+from innclient.agent import store
 from innclient.config import Paths
-from innclient.failures import TRUST, Failure
+from innclient.core.netmap import Netmap, emptied, take_snapshot
+from innclient.core.pins import Pins, check
+from innerd.failure import TRUST, Failure
 from innerd.wire.innernet import CidrJson
 from tests.client.support import paths_in
 from tests.client.told import COORDINATOR, MARI, ME, known, netmap, peer_json, snapshot
@@ -18,8 +18,8 @@ from tests.world import key
 
 
 def test_nothing_on_disk_is_an_empty_memory(tmp_path: Path) -> None:
-    assert disk.load_netmap(paths_in(tmp_path)) == (Netmap(), None)
-    assert disk.load_pins(paths_in(tmp_path)) == Pins()
+    assert store.load_netmap(paths_in(tmp_path)) == (Netmap(), None)
+    assert store.load_pins(paths_in(tmp_path)) == Pins()
 
 
 SIX = take_snapshot(
@@ -43,22 +43,22 @@ SIX = take_snapshot(
 )
 def test_a_netmap_comes_back_as_it_was(tmp_path: Path, known_map: Netmap) -> None:
     paths = paths_in(tmp_path)
-    disk.save_netmap(paths, known_map, 1234.5)
-    assert disk.load_netmap(paths) == (known_map, 1234.5)
+    store.save_netmap(paths, known_map, 1234.5)
+    assert store.load_netmap(paths) == (known_map, 1234.5)
 
 
 def test_pins_and_their_breaks_come_back_as_they_were(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     pins = check(Pins(), [known(4, "mari", "10.42.128.2"), known(5, "oven", "fd00::8")], 100.0)
     pins = check(pins, [known(4, "mari", "10.42.128.2", public_key=key("other"))], 200.0)
-    disk.save_pins(paths, pins)
-    assert disk.load_pins(paths) == pins
+    store.save_pins(paths, pins)
+    assert store.load_pins(paths) == pins
 
 
 def test_the_memory_is_private(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    disk.save_netmap(paths, netmap(MARI), 0.0)
-    disk.save_pins(paths, Pins())
+    store.save_netmap(paths, netmap(MARI), 0.0)
+    store.save_pins(paths, Pins())
     assert {path.stat().st_mode & 0o777 for path in paths.data.iterdir()} == {0o600}
     assert paths.data.stat().st_mode & 0o777 == 0o700
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_an_error_that_names_the_file(tmp_path: Path, con
     paths.data.mkdir(parents=True)
     paths.netmap.write_bytes(content)
     paths.pins.write_bytes(content)
-    for path, load in ((paths.netmap, disk.load_netmap), (paths.pins, disk.load_pins)):
+    for path, load in ((paths.netmap, store.load_netmap), (paths.pins, store.load_pins)):
         with pytest.raises(Failure) as failed:
             load(paths)
         assert (failed.value.status, failed.value.code) == (TRUST, "state_unreadable")
@@ -102,19 +102,19 @@ def edited(paths, **peer: object) -> None:
 )
 def test_a_value_that_was_edited_to_nonsense_is_damage(tmp_path: Path, peer: dict) -> None:
     paths = paths_in(tmp_path)
-    disk.save_netmap(paths, take_snapshot(Netmap(), snapshot(COORDINATOR, ME)), 0.0)
+    store.save_netmap(paths, take_snapshot(Netmap(), snapshot(COORDINATOR, ME)), 0.0)
     edited(paths, **peer)
-    assert str(paths.netmap) in (disk.damage(paths) or "")
-    left = disk.load_netmap(paths)[0]
+    assert str(paths.netmap) in (store.damage(paths) or "")
+    left = store.load_netmap(paths)[0]
     assert (left.peers, left.revision, left.is_emptied) == ({}, 10, True)
 
 
 def test_a_file_of_a_later_version_is_not_guessed_at(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    disk.save_pins(paths, Pins())
+    store.save_pins(paths, Pins())
     paths.pins.write_bytes(paths.pins.read_bytes().replace(b'"version":1', b'"version":2'))
     with pytest.raises(Failure):
-        disk.load_pins(paths)
+        store.load_pins(paths)
 
 
 DAMAGED = {
@@ -128,7 +128,7 @@ SEEN = netmap(MARI)
 
 def lost(paths: Paths, content: bytes | None = b"\0") -> None:
     """A memory of a network, whose cache is damaged then, or gone."""
-    disk.save_netmap(paths, SEEN, 5.0)
+    store.save_netmap(paths, SEEN, 5.0)
     paths.netmap.unlink()
     if content is not None:
         paths.netmap.write_bytes(content)
@@ -140,7 +140,7 @@ def test_a_damaged_cache_leaves_how_far_the_log_was_seen_and_is_told_anew(
 ) -> None:
     paths = paths_in(tmp_path)
     lost(paths, content)
-    left, saved = disk.load_netmap(paths)
+    left, saved = store.load_netmap(paths)
     assert (left.network, left.network_id, left.suffix) == (SEEN.network, SEEN.network_id, SEEN.suffix)
     assert (left.generation, left.revision, left.head_hash) == (SEEN.generation, SEEN.revision, SEEN.head_hash)
     assert (left.peers, left.cursor, saved) == ({}, None, None)
@@ -148,30 +148,30 @@ def test_a_damaged_cache_leaves_how_far_the_log_was_seen_and_is_told_anew(
 
 def test_a_cache_that_is_older_than_what_was_seen_is_told_anew(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    disk.save_netmap(paths, SEEN, 5.0)
+    store.save_netmap(paths, SEEN, 5.0)
     before = paths.netmap.read_bytes()
-    disk.save_netmap(paths, replace(SEEN, revision=SEEN.revision + 9), 6.0)
+    store.save_netmap(paths, replace(SEEN, revision=SEEN.revision + 9), 6.0)
     paths.netmap.write_bytes(before)
-    left = disk.load_netmap(paths)[0]
+    left = store.load_netmap(paths)[0]
     assert (left.revision, left.cursor) == (SEEN.revision + 9, None)
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_head_beside_a_good_cache_hinders_nothing(tmp_path: Path, content: bytes) -> None:
     paths = paths_in(tmp_path)
-    disk.save_netmap(paths, SEEN, 5.0)
+    store.save_netmap(paths, SEEN, 5.0)
     paths.head.write_bytes(content)
-    assert disk.load_netmap(paths) == (SEEN, 5.0)
+    assert store.load_netmap(paths) == (SEEN, 5.0)
 
 
 def test_what_is_lost_is_told_with_or_without_harm(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    assert disk.damage(paths) is None
+    assert store.damage(paths) is None
     lost(paths)
-    assert str(paths.netmap) in (disk.damage(paths) or "")
+    assert str(paths.netmap) in (store.damage(paths) or "")
     paths.pins.write_bytes(b"")
     with pytest.raises(Failure) as failed:
-        disk.damage(paths)
+        store.damage(paths)
     assert failed.value.status == TRUST
     unit = Path(__file__).parents[2] / "deploy/systemd/inn@.service"
     (never,) = [line for line in unit.read_text().splitlines() if line.startswith("RestartPreventExitStatus=")]

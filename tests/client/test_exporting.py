@@ -12,14 +12,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from innclient import config
-from innclient.agent import exporting
-from innclient.agent.exporting import export
-from innclient.agent.keeper import Keeper
-from innclient.failures import Failure
+from innclient.agent import metrics as exporter
+from innclient.agent.metrics import export
+from innclient.agent.session import Keeper
 from inndns.server import DnsServer
 from inndns.zone import empty
 from innerd.domain import commands as c
+from innerd.domain.maps import Map
 from innerd.domain.values import parse_range
+from innerd.failure import Failure
 from innerd.wireguard.memory import MemoryBackend
 from innerd.wireguard.plan import RemovePeer
 from tests.client.agents import agent_of
@@ -125,7 +126,7 @@ async def test_series_per_peer_are_there_only_where_asked_for(tmp_path: Path) ->
 
 async def test_names_answered_by_the_stub_are_counted(tmp_path: Path) -> None:
     async with exported(tmp_path) as (_, keeper, port):
-        nothing = empty("kermpany", "wg", parse_range("127.42.0.0/16"), "innernet-server", 5)
+        nothing = empty("kermpany", "wg", parse_range("127.42.0.0/16"), "innernet-server", 5, Map())
         server = DnsServer(lambda: nothing)
         server.counters.responses["udp", "A", "NOERROR"] = 7
         await keeper.names.stub.close()
@@ -137,7 +138,10 @@ async def test_names_answered_by_the_stub_are_counted(tmp_path: Path) -> None:
 
 async def test_every_family_of_the_page_is_in_the_docs_and_no_other(tmp_path: Path) -> None:
     async with exported(tmp_path, metrics_per_peer=True) as (_, keeper, port):
-        backend, server = keeper.tunnel.backend, DnsServer(lambda: empty("a", "b", parse_range("127.0.0.0/8"), "c", 5))
+        backend, server = (
+            keeper.tunnel.backend,
+            DnsServer(lambda: empty("a", "b", parse_range("127.0.0.0/8"), "c", 5, Map())),
+        )
         assert isinstance(backend, MemoryBackend)
         backend.hear(keeper.paths.interface, key("mari"), 1_790_000_000.5)
         server.counters.responses["udp", "A", "NOERROR"] = 7
@@ -184,9 +188,9 @@ async def test_a_web_page_gets_nothing_whatever_name_it_gave_the_address(tmp_pat
 async def test_who_asks_slowly_takes_a_place_for_a_while_and_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "_REQUEST", 0.3)
+    monkeypatch.setattr(exporter, "_REQUEST", 0.3)
     async with exported(tmp_path) as (_, _, port):
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(exporting._MOST)]
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(exporter._MOST)]
         with pytest.raises((ConnectionError, AssertionError)):
             await scrape(port)  # no place is left
         async with asyncio.timeout(5):
@@ -200,11 +204,11 @@ async def test_who_asks_slowly_takes_a_place_for_a_while_and_nothing_more(
 async def test_who_reads_nothing_takes_a_place_for_a_while_and_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "_ANSWER", 0.5)
+    monkeypatch.setattr(exporter, "_ANSWER", 0.5)
     async with exported(tmp_path) as (_, _, port):
         with monkeypatch.context() as patch, contextlib.ExitStack() as deaf:
-            patch.setattr(exporting, "_answer", lambda status, body: b"x" * 20_000_000)
-            for _ in range(exporting._MOST):
+            patch.setattr(exporter, "_answer", lambda status, body: b"x" * 20_000_000)
+            for _ in range(exporter._MOST):
                 reader = deaf.enter_context(socket.create_connection(("127.0.0.1", port)))
                 reader.sendall(f"GET /metrics HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
             with pytest.raises((ConnectionError, AssertionError)):
@@ -231,7 +235,7 @@ async def test_an_endless_head_is_cut_off(tmp_path: Path) -> None:
 async def test_an_address_that_is_taken_is_tried_again_and_tunnels_are_up_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "_AGAIN", 0.01)
+    monkeypatch.setattr(exporter, "_AGAIN", 0.01)
     w = await populated()
     async with w.listening() as port:
         keeper = keeper_of(w, "ryo", tmp_path, port)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from innclient import failures
-from innclient.failures import Failure, as_failure, report, status_of_code
+from innerd import failure
 from innerd.domain.errors import CODES, Refused
+from innerd.failure import Failure, as_failure, report, status_of_code
 from innerd.wireguard.device import DeviceError, NoSuchDevice
 
 # The contract's table, written down again on purpose: from the words there, code by code where a word names one.
@@ -112,7 +112,7 @@ def test_an_error_in_json_is_one_document_on_stderr(capsys: pytest.CaptureFixtur
 
 
 def test_the_statuses_are_those_of_the_contract() -> None:
-    f = failures
+    f = failure
     statuses = (f.INTERNAL, f.USAGE, f.REFUSED, f.NOT_FOUND, f.UNREACHABLE, f.SYSTEM, f.TRUST, f.INVITATION)
     assert statuses == (1, 2, 3, 4, 5, 6, 7, 8)
     assert f.INTERRUPTED == 130

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from innclient import invitation
-from innclient.invitation import InterfaceSection, Invitation, ServerSection
+from innerd.admin import invitation
+from innerd.admin.invitation import InterfaceSection, Invitation, ServerSection
 from tests.world import key, private_key
 
 SAYS = """
-from innclient.admin import render
-from innclient.options import finish, Settings
+from innerd.command import output
+from innerd.command.options import finish
+from innerd.command.settings import Settings
 import rich_click as click
 
 @click.command()
@@ -23,9 +24,9 @@ def say(what):
     if what == "bug":
         raise ZeroDivisionError("M\\u00fcller \\u2713 \\udcff")
     if what == "json":
-        render.document({"name": "M\\u00fcller \\U0001f980 \\u2713"})
+        output.document({"name": "M\\u00fcller \\U0001f980 \\u2713"})
     else:
-        render.line("\\u25c9 ryo \\u25ef M\\u00fcller \\u2713")
+        output.line("\\u25c9 ryo \\u25ef M\\u00fcller \\u2713")
 
 finish("inn", say, lambda: Settings("inn", "/nowhere", "/nowhere", "/nowhere"))
 """

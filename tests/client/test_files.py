@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from innclient import files
+from innerd.host import files
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from innclient import lookups
-from innclient.agent import finding
-from innclient.agent.disk import Last
-from innclient.agent.state import KnownPeer
+from innclient.agent import endpoints
+from innclient.agent.store import Last
+from innclient.core.netmap import KnownPeer
 from innerd.domain.values import Endpoint, Name
+from innerd.host import domains
 from tests.client.support import keeper_at
 from tests.world import key
 
@@ -21,7 +21,7 @@ V4, V6, NAME = "192.0.2.1:1", "[2001:db8::1]:1", Endpoint("vpn.example.com:1")
 
 async def test_an_override_counts_more_than_what_the_network_tells(tmp_path: Path) -> None:
     keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
-    found = finding.Finder(keeper.loaded, keeper._finder.last)
+    found = endpoints.Finder(keeper.loaded, keeper._finder.last)
     before = keeper.netmap
     assert found.server(before).endpoint == CONFIG
     coordinator = KnownPeer(
@@ -39,11 +39,11 @@ async def test_an_override_counts_more_than_what_the_network_tells(tmp_path: Pat
 async def test_a_silent_coordinator_is_tried_at_its_names_next_address_and_stays_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "resolve", lambda endpoint, block: [V4, V6])
-    monkeypatch.setattr(lookups, "_FRESH", 0.0)
+    monkeypatch.setattr(domains, "resolve", lambda endpoint, block: [V4, V6])
+    monkeypatch.setattr(domains, "_FRESH", 0.0)
     keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
     keeper.loaded.overrides[SERVER] = NAME
-    found = finding.Finder(keeper.loaded, keeper._finder.last)
+    found = endpoints.Finder(keeper.loaded, keeper._finder.last)
     found.first_look(keeper.netmap, {})
     assert found.server(keeper.netmap).endpoint == V4
     found.try_another()
@@ -56,13 +56,13 @@ async def test_a_silent_coordinator_is_tried_at_its_names_next_address_and_stays
 async def test_while_its_name_is_not_known_the_coordinator_is_where_it_was_reached_last(tmp_path: Path) -> None:
     keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
     keeper.loaded.overrides[SERVER] = NAME
-    found = finding.Finder(keeper.loaded, Last(endpoints={str(SERVER): V4}))
+    found = endpoints.Finder(keeper.loaded, Last(endpoints={str(SERVER): V4}))
     assert found.server(keeper.netmap).endpoint == V4
     await keeper.http.aclose()
 
 
 def test_of_a_names_addresses_ipv4_comes_first_and_what_has_no_route_last(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [(0, 0, 0, "", (address, 1)) for address in ("2001:db8::1", "192.0.2.1", "192.0.2.1", "198.51.100.1")]
-    monkeypatch.setattr(lookups.socket, "getaddrinfo", lambda *_, **__: answers)
-    monkeypatch.setattr(lookups, "_has_route", lambda endpoint: endpoint != "198.51.100.1:1")
-    assert lookups.resolve(NAME) == [V4, V6, "198.51.100.1:1"]
+    monkeypatch.setattr(domains.socket, "getaddrinfo", lambda *_, **__: answers)
+    monkeypatch.setattr(domains, "_has_route", lambda endpoint: endpoint != "198.51.100.1:1")
+    assert domains.resolve(NAME) == [V4, V6, "198.51.100.1:1"]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from innclient import checks, firewall
-from innclient.checks import Finding
-from innclient.doctor import tried
-from innclient.firewall import ACCEPT, DROP
+from innclient.verbs.doctor import tried
+from innerd.host import checks, firewall
+from innerd.host.checks import Finding
+from innerd.host.firewall import ACCEPT, DROP
 
 PORT = 51820
 PACKET = firewall.incoming("udp", PORT, "eth0", 4)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from innclient import firewall
+from innerd.host import firewall
 from tests.netns.lab import Host, wait_for
 from tests.netns.nat import wire
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient.agent.keeper import Keeper
-from innclient.agent.pins import Broken, Pins
 from innclient.agent.run import headline
+from innclient.agent.session import Keeper
+from innclient.core.pins import Broken, Pins
 from tests.client.support import keeper_at
 from tests.world import key
 

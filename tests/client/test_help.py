@@ -12,7 +12,7 @@ import pytest
 
 import innclient.cli
 import innerd.cli
-from innclient import guide
+from innerd.command import guide
 from tests.client.commands import run
 
 PROGRAMS: dict[str, click.Group] = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}
@@ -92,7 +92,7 @@ def test_help_is_a_verb_too(program: str) -> None:
     assert (run(program, "help", "nosuch").status, run(program, "help", "nosuch").code) == (2, "usage")
 
 
-@pytest.mark.parametrize("module", ["innclient.guide", "innclient.shells"])
+@pytest.mark.parametrize("module", ["innerd.command.guide", "innerd.command.shells"])
 def test_nothing_of_it_is_loaded_before_somebody_asks(module: str) -> None:
     check = f"import innclient.cli, innerd.cli, sys; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient.agent.keeper import Keeper
 from innclient.agent.run import cycle
-from innclient.failures import UNREACHABLE, Failure
+from innclient.agent.session import Keeper
+from innerd.failure import UNREACHABLE, Failure
 from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import KEEPALIVE, Bye, DeltaJson, PeerPresence, PresenceJson
 from tests.client.agents import agent_of as served

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient import config, invitation
-from innclient.failures import INVITATION, USAGE, Failure
+from innclient import config
+from innerd.admin import invitation
+from innerd.failure import INVITATION, USAGE, Failure
 from tests.client.commands import Host
 from tests.client.support import paths_in
 from tests.world import key, private_key

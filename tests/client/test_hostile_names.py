@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from innclient import config
-from innclient.agent.keeper import Keeper
 from innclient.agent.run import _status
-from innclient.agent.state import Netmap, greet
-from innclient.agent.view import refused_domain
+from innclient.agent.session import Keeper
 from innclient.config import Paths
+from innclient.core.netmap import Netmap, greet
+from innclient.core.status import refused_domain
 from innerd.domain.errors import Refused
 from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import DeltaJson

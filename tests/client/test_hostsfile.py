@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from innclient.failures import SYSTEM, Failure
-from innclient.hostsfile import lines_of, replaced, update
+from innerd.failure import SYSTEM, Failure
+from innerd.host.hostsfile import lines_of, replaced, update
 
 BEGIN, END = b"# DO NOT EDIT innernet kermpany BEGIN", b"# DO NOT EDIT innernet kermpany END"
 RYO, MARI = b"10.42.128.1 ryo.kermpany.wg", b"10.42.128.2 mari.kermpany.wg"

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import innclient.cli
-from innclient import invitation, known
-from innclient.agent import disk
-from innclient.agent.state import KnownCidr, KnownPeer, Netmap
+from innclient.agent import store
 from innclient.agent.tunnel import Tunnel
-from innclient.options import Settings
+from innclient.core.netmap import KnownCidr, KnownPeer, Netmap
+from innerd.admin import invitation
+from innerd.command import suggestions
+from innerd.command.settings import Settings
 from innerd.domain.values import parse_address, parse_name, parse_public_key
 from innerd.wireguard.memory import MemoryBackend
 from tests.client.commands import Done, Host
@@ -98,7 +99,7 @@ def told(folder: Path) -> None:
         is_admin=False,
     )
     netmap = Netmap(network=INTERFACE, me=3, revision=7, peers={3: mari}, cidrs={cidr.id: cidr for cidr in cidrs})
-    disk.save_netmap(paths_in(folder), netmap, 1.0)
+    store.save_netmap(paths_in(folder), netmap, 1.0)
 
 
 CIDRS = [(INTERFACE, None, 0), ("humans", INTERFACE, 1), ("cats", INTERFACE, 0)]
@@ -212,6 +213,6 @@ async def test_a_shell_is_offered_the_disabled_too_once_an_administrator_has_loo
     assert (done.status, done.err) == (0, "")
     (data / "netmap.json").write_text('{"peers": [{"name": "ryo"}], "cidrs": []}')
     settings = Settings("inn", "/etc/inn", str(tmp_path / "lib"), "/run/inn")
-    assert {"mari", "ryo", "oven"} <= set(known.readers["inn"](settings, INTERFACE, "peers"))
+    assert {"mari", "ryo", "oven"} <= set(suggestions.readers["inn"](settings, INTERFACE, "peers"))
     (data / "names.json").unlink()
-    assert list(known.readers["inn"](settings, INTERFACE, "peers")) == ["ryo"]
+    assert list(suggestions.readers["inn"](settings, INTERFACE, "peers")) == ["ryo"]

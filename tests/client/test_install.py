@@ -15,12 +15,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from innclient import config, install
+from innclient import config
 from innclient.agent.tunnel import Tunnel
 from innclient.config import AgentSection
-from innclient.failures import Failure
-from innclient.invitation import InterfaceSection, Invitation, Parsed, ServerSection, check
+from innclient.join import install
+from innerd.admin.invitation import InterfaceSection, Invitation, Parsed, ServerSection, check
 from innerd.domain import commands as c
+from innerd.failure import Failure
 from innerd.log.codec import Who
 from innerd.wireguard import keys
 from innerd.wireguard.memory import MemoryBackend

@@ -10,8 +10,8 @@ import pytest
 
 import innclient.cli
 import innerd.cli
-from innclient.failures import Failure
-from innclient.options import Settings
+from innerd.command.settings import Settings
+from innerd.failure import Failure
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK
 from tests.client.screen import Screen

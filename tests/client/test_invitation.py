@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient import invitation
-from innclient.failures import INVITATION, Failure
-from innclient.invitation import InterfaceSection, Invitation, ServerSection
+from innerd.admin import invitation
+from innerd.admin.invitation import InterfaceSection, Invitation, ServerSection
+from innerd.failure import INVITATION, Failure
 from tests.client.commands import Host
 from tests.world import key, private_key
 

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from innclient.agent import journal as journal_module
-from innclient.agent.core import Core, Identity
 from innclient.agent.journal import Journal, read
-from innclient.agent.pins import Pins
-from innclient.agent.state import Netmap, take_delta
-from innclient.agent.words import Entry, differences
+from innclient.core.changes import Entry, differences
+from innclient.core.membership import Core, Identity
+from innclient.core.netmap import Netmap, take_delta
+from innclient.core.pins import Pins
 from innerd.domain.values import parse_address
 from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import DeltaJson

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from innclient import lookups
-from innclient.agent import disk, finding
-from innclient.agent import keeper as keeping
-from innclient.agent.keeper import Keeper
-from innclient.agent.names import Names
-from innclient.agent.pins import Pins
+from innclient.agent import endpoints, store
+from innclient.agent import session as keeping
 from innclient.agent.run import cycle, from_files, status_of, why_unreachable
-from innclient.failures import REFUSED, TRUST, UNREACHABLE, Failure
+from innclient.agent.session import Keeper
+from innclient.core.pins import Pins
+from innclient.names.publisher import Names
 from innerd import __version__
+from innerd.coordinator.presence import Observed, Presence
 from innerd.domain import commands as c
 from innerd.domain.values import parse_endpoint
-from innerd.listener import Listener
-from innerd.presence import Observed, Presence
+from innerd.failure import REFUSED, TRUST, UNREACHABLE, Failure
+from innerd.host import domains
+from innerd.serve.listener import Listener
 from innerd.wireguard.plan import RemovePeer, SetPeer
 from tests.client.support import COORDINATOR, eventually, hosts_of, keeper_of, on_device, paths_in
 from tests.world import INTERFACE, Dated, World, key, populated
@@ -102,7 +102,7 @@ async def test_a_disabled_peer_keeps_nobody_but_the_coordinator(kermpany: World,
         await eventually(lambda: on_device(keeper) == {key("coordinator")})
         await eventually(lambda: "mari" not in hosts_of(keeper))
         await eventually(lambda: "disabled" in (keeper.trouble or "") or "unauthorized" in (keeper.trouble or ""))
-        await eventually(lambda: disk.load_netmap(keeper.paths)[0].is_emptied, "written down")
+        await eventually(lambda: store.load_netmap(keeper.paths)[0].is_emptied, "written down")
         await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
         await eventually(lambda: on_device(keeper) == {key("coordinator"), key("mari")}, "back in")
 
@@ -128,7 +128,7 @@ async def test_who_was_shut_out_knows_it_still_when_it_starts_anew(kermpany: Wor
         async with running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
             await in_step(keeper, kermpany)
             await kermpany.do(c.ChangePeer(id=ryo, is_disabled=True))
-            await eventually(lambda: disk.load_netmap(keeper.paths)[0].is_emptied, "written down")
+            await eventually(lambda: store.load_netmap(keeper.paths)[0].is_emptied, "written down")
         keeper = keeper_of(kermpany, "ryo", tmp_path, port)
         status = status_of(keeper, from_files(keeper.paths, None), has_agent=False)
         assert (status.shut_out, status.trouble) == ("disabled", "this machine was disabled by an administrator")
@@ -137,7 +137,7 @@ async def test_who_was_shut_out_knows_it_still_when_it_starts_anew(kermpany: Wor
         await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
         async with running(keeper):
             await eventually(lambda: keeper.netmap.shut_out is None, "let in again")
-            await eventually(lambda: disk.load_netmap(keeper.paths)[0].shut_out is None, "written down, too")
+            await eventually(lambda: store.load_netmap(keeper.paths)[0].shut_out is None, "written down, too")
 
 
 def bound_again(port: int) -> socket.socket:
@@ -226,8 +226,8 @@ def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         ends.wait()
         return []
 
-    monkeypatch.setattr(lookups, "resolve", resolve)
-    monkeypatch.setattr(finding, "_PATIENCE", 0.0)
+    monkeypatch.setattr(domains, "resolve", resolve)
+    monkeypatch.setattr(endpoints, "_PATIENCE", 0.0)
     yield asked
     ends.set()
 
@@ -259,7 +259,7 @@ async def test_with_a_silent_resolver_a_start_from_the_cache_goes_where_the_coor
     async with kermpany.listening() as port:
         await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
     paths = paths_in(tmp_path)
-    disk.Shelf(paths).save_last(disk.Last(endpoints={COORDINATOR: "198.51.100.3:443"}))
+    store.Shelf(paths).save_last(store.Last(endpoints={COORDINATOR: "198.51.100.3:443"}))
     again = keeper_of(kermpany, "ryo", tmp_path, port)
     await again.bring_up()
     assert on_device(again) == {key("coordinator"), key("mari")}
@@ -276,8 +276,8 @@ async def test_a_name_that_is_found_at_last_is_gone_to_at_once(
         found.wait()
         return ["198.51.100.7:443"]
 
-    monkeypatch.setattr(lookups, "resolve", resolve)
-    monkeypatch.setattr(finding, "_MORE_PATIENCE", 0.0)
+    monkeypatch.setattr(domains, "resolve", resolve)
+    monkeypatch.setattr(endpoints, "_MORE_PATIENCE", 0.0)
     monkeypatch.setattr(keeping, "_TICK", 3600.0)
     keeper = keeper_of(kermpany, "ryo", tmp_path, 1)
     keeper.loaded.overrides[ip_address(COORDINATOR)] = parse_endpoint("vpn.example.com:443")
@@ -292,7 +292,7 @@ async def test_a_name_that_is_found_at_last_is_gone_to_at_once(
 
 def pin(keeper_folder: Path, kermpany: World, name: str, key_name: str) -> None:
     """An earlier run of this peer saw another key for a peer's address."""
-    disk.save_pins(paths_in(keeper_folder), Pins({str(kermpany.peer(name).ip): key(key_name)}))
+    store.save_pins(paths_in(keeper_folder), Pins({str(kermpany.peer(name).ip): key(key_name)}))
 
 
 async def test_a_changed_key_reaches_neither_device_nor_names_and_is_reported(kermpany: World, tmp_path: Path) -> None:
@@ -307,8 +307,8 @@ async def test_a_changed_key_reaches_neither_device_nor_names_and_is_reported(ke
         assert (broken.name, broken.pinned, broken.offered) == ("mari", key("mari of old"), key("mari"))
         receipt = kermpany.presence.receipts[kermpany.peer("ryo").id]
         assert receipt.refused == ((kermpany.peer("mari").id, "pin"),)
-    assert disk.load_pins(keeper.paths).broken == keeper.pins.broken
-    assert disk.load_pins(keeper.paths).keys[str(kermpany.peer("mari").ip)] == key("mari of old")
+    assert store.load_pins(keeper.paths).broken == keeper.pins.broken
+    assert store.load_pins(keeper.paths).keys[str(kermpany.peer("mari").ip)] == key("mari of old")
 
 
 async def test_the_cache_is_no_way_around_a_pin(kermpany: World, tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient import show
-from innclient.admin import listing, render
-from innclient.agent.view import CidrView, NetworkView, PeerView
+from innclient.core.status import CidrView, NetworkView, PeerView
+from innclient.verbs import show
+from innerd.command import listing, output
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK, add_peer
 from tests.client.screen import Screen
@@ -105,7 +105,7 @@ def test_show_is_a_table_where_columns_are_asked_for(capsys: pytest.CaptureFixtu
     from innclient.cli import cli
 
     with cli.make_context("inn", [], resilient_parsing=True) as context:
-        context.meta[render.COLUMNS] = ("name", "path", "received")
+        context.meta[output.COLUMNS] = ("name", "path", "received")
         show.as_table(view(), named=True)
     head, columns, ryo, _, mari = capsys.readouterr().out.splitlines()
     assert (head, columns.split()) == ("network: kermpany", ["NAME", "PATH", "RECEIVED"])

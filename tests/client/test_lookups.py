@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from innclient import lookups
-from innclient.lookups import Lookups, resolve, resolved
 from innerd.domain.values import Endpoint
+from innerd.host import domains
+from innerd.host.domains import Lookups, resolve, resolved
 from tests.client.support import eventually
 
 BLOCK = ipaddress.ip_network("10.42.0.0/16")
@@ -34,8 +34,8 @@ class Resolver:
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     found = Resolver()
-    monkeypatch.setattr(lookups.socket, "getaddrinfo", found.getaddrinfo)
-    monkeypatch.setattr(lookups, "_has_route", lambda endpoint: True)
+    monkeypatch.setattr(domains.socket, "getaddrinfo", found.getaddrinfo)
+    monkeypatch.setattr(domains, "_has_route", lambda endpoint: True)
     yield found
     found.free.set()
 
@@ -93,7 +93,7 @@ async def test_what_was_known_stays_known_while_nobody_answers(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Asked()
-    monkeypatch.setattr(lookups, "_FRESH", 0.0)
+    monkeypatch.setattr(domains, "_FRESH", 0.0)
     resolver.says["vpn.example.com"] = ["192.0.2.1"]
     asked.want(NAME)
     await eventually(asked.knows(NAME))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent.state import Presence
-from innclient.agent.ways import Way
+from innclient.agent.paths import Way
+from innclient.core.netmap import Presence
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DevicePeer
 from tests.client.support import keeper_at

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from innclient.admin.reports import moment_of
-from innclient.failures import Failure
+from innerd.admin.inspect import moment_of
+from innerd.failure import Failure
 
 
 @pytest.mark.parametrize("text", [None, "1", "4711"])

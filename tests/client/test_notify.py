@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from innclient import notify
-from innclient.notify import keep_told, keep_watched, watched
+from innerd.host import systemd
+from innerd.host.systemd import keep_told, keep_watched, watched
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_who_is_not_watched_says_nothing(
 
 
 async def test_the_state_is_told_when_it_is_another_one(told: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "_TOLD", 0.001)
+    monkeypatch.setattr(systemd, "_TOLD", 0.001)
     states = iter(["connected", "connected", "connected", "no connection"])
     telling = asyncio.create_task(keep_told(lambda: next(states, "no connection")))
     loop = asyncio.get_running_loop()

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from innclient.overlap import Neighbour, Own, of_host, of_neighbours, overlaps_of
 from innerd.domain.values import parse_range
+from innerd.host.overlap import Neighbour, Own, of_host, of_neighbours, overlaps_of
 from innerd.wireguard.links import Route
 
 BLOCK = parse_range("10.42.0.0/16")
@@ -87,7 +87,7 @@ def test_two_networks_of_a_host_share_neither_range_port_nor_names() -> None:
     assert of_neighbours([other], parse_range("10.43.0.0/16"), None, None) == []
 
 
-ASKS = "from innclient.overlap import of_host; print(of_host('nothing').came_from)"
+ASKS = "from innerd.host.overlap import of_host; print(of_host('nothing').came_from)"
 
 
 def test_the_ssh_connection_is_found_though_sudo_hides_it() -> None:

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from innclient.agent.pins import Pins, check, trusted
-from innclient.agent.state import KnownPeer
+from innclient.core.netmap import KnownPeer
+from innclient.core.pins import Pins, check, trusted
 from tests.client.told import known
 from tests.world import key
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 import structlog
 
-from innclient import logs
-from innclient.admin import render
-from innclient.failures import Failure, report
-from innclient.terminal import printable
+from innerd.command import output
+from innerd.failure import Failure, report
+from innerd.host import logs
+from innerd.terminal import printable
 
 C0, C1 = "\0\a\b\t\n\r\x1b\x1f\x7f", "\x80\x85\x9b\x9d\x9f"
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -46,11 +46,11 @@ def test_text_of_any_language_stays_as_it_is() -> None:
 
 
 PRINTED: dict[str, Callable[[str], None]] = {
-    "a line": render.line,
-    "a coloured part": lambda text: render.line("x ", render.Styled(text, "32")),
-    "a line of a list": lambda text: render.item(text),
-    "a cell": lambda text: render.table(("NAME", "IP"), [(text, "10.42.128.1")]),
-    "a head": lambda text: render.table((text,), []),
+    "a line": output.line,
+    "a coloured part": lambda text: output.line("x ", output.Styled(text, "32")),
+    "a line of a list": lambda text: output.item(text),
+    "a cell": lambda text: output.table(("NAME", "IP"), [(text, "10.42.128.1")]),
+    "a head": lambda text: output.table((text,), []),
 }
 
 
@@ -72,18 +72,18 @@ def test_colours_are_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     screen = Screen()
     with contextlib.redirect_stdout(screen):
-        render.line("\x1b[31mred ", render.Styled("\x1b[0mryo", "32"))
+        output.line("\x1b[31mred ", output.Styled("\x1b[0mryo", "32"))
     assert screen.getvalue() == "\\x1b[31mred \x1b[32m\\x1b[0mryo\x1b[0m\n"
 
 
 def test_columns_are_as_wide_as_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    render.table(("NAME", "IP"), [("\x9b", "10.42.128.1"), ("mari", "10.42.128.2")])
+    output.table(("NAME", "IP"), [("\x9b", "10.42.128.1"), ("mari", "10.42.128.2")])
     assert capsys.readouterr().out == "NAME  IP\n\\x9b  10.42.128.1\nmari  10.42.128.2\n"
 
 
 JSON: dict[str, Callable[[str], None]] = {
-    "a document": lambda text: render.document({"name": text, text: [text]}),
-    "one of many": lambda text: render.compact({"name": text}),
+    "a document": lambda text: output.document({"name": text, text: [text]}),
+    "one of many": lambda text: output.compact({"name": text}),
     "an error": lambda text: report(Failure(3, "code", text, text), as_json=True),
 }
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from innclient import config
-from innclient.admin import ask
-from innclient.admin.several import cidr_choices, deletable
-from innclient.failures import Failure
+from innerd.admin.several import cidr_choices, deletable
+from innerd.command import prompt
+from innerd.failure import Failure
 from innerd.wire.ours import NetworkJson
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK
@@ -77,9 +77,9 @@ def test_a_free_address_is_filled_in_and_a_bad_path_is_said_at_once(host: Host, 
 )
 def test_a_path_is_checked_when_it_is_given(host: Host, path: str, said: str) -> None:
     with pytest.raises(Failure, match=said):
-        ask.new_file(str(host.folder / path))
-    ask.new_file("-")
-    ask.new_file(str(host.folder / "new.toml"))
+        prompt.new_file(str(host.folder / path))
+    prompt.new_file("-")
+    prompt.new_file(str(host.folder / "new.toml"))
 
 
 @pytest.mark.parametrize("words", [["list-peers"], ["show"], ["audit"], ["list-cidrs", "--tree"]], ids=" ".join)

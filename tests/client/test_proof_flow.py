@@ -4,7 +4,7 @@ import httpx2
 import msgspec
 import pytest
 
-from innclient.coordinator import Proof
+from innerd.admin.client import Proof
 from innerd.wire.ours import Capabilities
 from innerd.wire.proof import HEADER
 from tests.world import key, private_key

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from innclient.agent.reconcile import Server, Trial, is_silent, next_trials, wanted
-from innclient.agent.state import Presence
+from innclient.core.netmap import Presence
+from innclient.core.trials import Server, Trial, is_silent, next_trials, wanted
 from innerd.domain.values import Endpoint, PublicKey, parse_address
 from innerd.wireguard.device import Device, DevicePeer, Wanted
 from tests.client.told import known

@@ -7,11 +7,11 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import door
+from innclient.agent import control
 from innclient.agent.run import from_files, status_of
-from innclient.doctor import _agent
+from innclient.verbs.doctor import _agent
 from innerd import __version__
-from innerd.doctor import _releases
+from innerd.manage.doctor import _releases
 from innerd.wire.ours import Status
 from tests.client.support import keeper_at
 
@@ -52,10 +52,10 @@ async def test_an_agent_that_runs_since_before_an_upgrade_is_named(
     show = from_files(keeper.paths, None)
     status = replace(status_of(keeper, show, has_agent=True), release=release)
 
-    async def answer(request: door.Request) -> Struct:
+    async def answer(request: control.Request) -> Struct:
         return status if request.verb == "status" else show
 
-    opened = door.Door(keeper.paths.socket, answer, keeper.paths.data)
+    opened = control.Door(keeper.paths.socket, answer, keeper.paths.data)
     await opened.open()
     try:
         found = await asyncio.to_thread(lambda: list(_agent(keeper.paths)))

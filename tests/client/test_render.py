@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from innclient.admin import render
+from innerd.command import output
 from innerd.domain.diff import Diff, Moved
 from innerd.wire.ours import NetworkAssociation, NetworkCidr, NetworkJson, NetworkPeer
 
@@ -25,12 +25,12 @@ AGES = [
 
 @pytest.mark.parametrize(("past", "said"), AGES)
 def test_how_long_ago(past: float, said: str) -> None:
-    assert render.ago(1_000_000.0 - past, 1_000_000.0) == said
+    assert output.ago(1_000_000.0 - past, 1_000_000.0) == said
 
 
 def test_what_never_was_was_never() -> None:
-    assert render.ago(None) == "never"
-    assert render.moment(None) == "never"
+    assert output.ago(None) == "never"
+    assert output.moment(None) == "never"
 
 
 SIZES = [
@@ -51,16 +51,16 @@ SIZES = [
 
 @pytest.mark.parametrize(("number", "said"), SIZES)
 def test_sizes_change_their_unit_at_twice_it(number: int, said: str) -> None:
-    assert render.size(number) == said
+    assert output.size(number) == said
 
 
 def test_a_table_is_columns_as_wide_as_they_need(capsys: pytest.CaptureFixture[str]) -> None:
-    render.table(("NAME", "IP"), [("ryo", "10.42.128.1"), ("mari-laptop", "")])
+    output.table(("NAME", "IP"), [("ryo", "10.42.128.1"), ("mari-laptop", "")])
     assert capsys.readouterr().out == "NAME         IP\nryo          10.42.128.1\nmari-laptop\n"
 
 
 def test_a_table_without_rows_is_its_head(capsys: pytest.CaptureFixture[str]) -> None:
-    render.table(("NAME", "IP"), [])
+    output.table(("NAME", "IP"), [])
     assert capsys.readouterr().out == "NAME  IP\n"
 
 
@@ -116,9 +116,9 @@ TREE = """\
 
 
 def test_a_tree_has_narrower_cidrs_below_and_peers_where_they_belong(capsys: pytest.CaptureFixture[str]) -> None:
-    render.tree(NETWORK)
+    output.tree(NETWORK)
     assert capsys.readouterr().out == TREE
-    render.tree(NETWORK, peers=False)
+    output.tree(NETWORK, peers=False)
     assert capsys.readouterr().out == "".join(line + "\n" for line in TREE.splitlines() if "|" not in line)
 
 
@@ -133,12 +133,12 @@ def test_a_tree_has_narrower_cidrs_below_and_peers_where_they_belong(capsys: pyt
     ],
 )
 def test_a_peers_place_in_its_life(changes: dict, state: str) -> None:
-    assert render.state_of(peer("p", "10.0.0.1", "c", **changes), now=100.0) == state
+    assert output.state_of(peer("p", "10.0.0.1", "c", **changes), now=100.0) == state
 
 
 def test_a_difference_says_who_gains_and_loses_whom(capsys: pytest.CaptureFixture[str]) -> None:
     moved = Moved("mari", "humans", "bakers")
-    render.difference(Diff(2, 1, (("a", "b"), ("a", "c")), (("mari", "ryo"),), ("new",), ("old",), (moved,)))
+    output.difference(Diff(2, 1, (("a", "b"), ("a", "c")), (("mari", "ryo"),), ("new",), ("old",), (moved,)))
     said = capsys.readouterr().out.splitlines()
     assert said[0].endswith(": 2")
     assert said[1:3] == ["  + a - b", "  + a - c"]
@@ -150,7 +150,7 @@ def test_a_difference_says_who_gains_and_loses_whom(capsys: pytest.CaptureFixtur
 
 
 def test_a_document_is_one_json_text_without_colours(capsys: pytest.CaptureFixture[str]) -> None:
-    render.document({"peers": NETWORK.peers, "revision": 9})
+    output.document({"peers": NETWORK.peers, "revision": 9})
     out = capsys.readouterr().out
     assert [p["name"] for p in json.loads(out)["peers"]] == ["ryo", "mari", "cat"]
     assert "\x1b" not in out

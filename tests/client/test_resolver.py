@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from innclient import resolver
-from innclient.resolver import Mode, Refusal, Setting, put, undo, usual
+from innclient.names import resolver
+from innclient.names.resolver import Mode, Refusal, Setting, put, undo, usual
 
 DOMAINS = ("kermpany.wg", "42.10.in-addr.arpa")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient.agent import disk
-from innclient.agent.keeper import Keeper
-from innclient.agent.state import emptied
+from innclient.agent import store
+from innclient.agent.session import Keeper
+from innclient.core.netmap import emptied
 from tests.client.liar import OPEN, Liar, presence, told
 from tests.client.support import COORDINATOR, eventually, keeper_at, keeper_of, on_device
 from tests.client.told import hello, peer_json, snapshot
@@ -49,7 +49,7 @@ def torn(keeper: Keeper) -> None:
 
 
 def shut_out(keeper: Keeper) -> None:
-    disk.save_netmap(keeper.paths, emptied(disk.load_netmap(keeper.paths)[0], "disabled"), 0.0)
+    store.save_netmap(keeper.paths, emptied(store.load_netmap(keeper.paths)[0], "disabled"), 0.0)
 
 
 LOST = {"its cache is torn": torn, "it was shut out": shut_out}
@@ -100,4 +100,4 @@ async def test_a_machine_with_a_torn_cache_is_back_by_itself(tmp_path: Path) -> 
         torn(keeper)
         async with running(keeper_of(world, "ryo", tmp_path, port)) as keeper:
             await eventually(lambda: keeper.applied == world.writer.network.revision and on_device(keeper) == known)
-            await eventually(lambda: disk.damage(keeper.paths) is None)
+            await eventually(lambda: store.damage(keeper.paths) is None)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient.failures import SYSTEM, Failure
-from innclient.hostsfile import update
-from innclient.rewriting import rewrite
+from innerd.failure import SYSTEM, Failure
+from innerd.host.hostsfile import update
+from innerd.host.rewriting import rewrite
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 
@@ -20,8 +20,8 @@ FOREIGN = b"".join(b"192.0.2.%d host%d.example\n" % (n % 250, n) for n in range(
 UPDATE = """
 import sys
 from pathlib import Path
-from innclient.failures import Failure
-from innclient.hostsfile import lines_of, update
+from innerd.failure import Failure
+from innerd.host.hostsfile import lines_of, update
 from ipaddress import ip_address
 names = [(ip_address(f"10.42.{n // 250}.{n % 250 + 1}"), f"peer{n}") for n in range(int(sys.argv[2]))]
 try:

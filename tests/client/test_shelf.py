@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from innclient import files
-from innclient.agent import disk
-from innclient.agent import keeper as keeper_module
-from innclient.agent.disk import Shelf
-from innclient.agent.keeper import Keeper
-from innclient.agent.pins import Pins
+from innclient.agent import session as keeper_module
+from innclient.agent import store
+from innclient.agent.session import Keeper
+from innclient.agent.store import Shelf
+from innclient.core.pins import Pins
 from innerd.domain import commands as c
+from innerd.host import files
 from tests.client.agents import agent_of, inn
 from tests.client.support import eventually, hosts_of, keeper_of, on_device, paths_in
 from tests.client.told import MARI, netmap
@@ -59,8 +59,8 @@ def test_what_could_not_be_written_is_kept_and_written_at_the_next_try(volume: D
     volume.full = False
     shelf.retry()
     assert shelf.broken is None
-    assert disk.load_netmap(paths) == (netmap(MARI), 5.0)
-    assert disk.load_pins(paths) == PINS
+    assert store.load_netmap(paths) == (netmap(MARI), 5.0)
+    assert store.load_pins(paths) == PINS
 
 
 def test_of_several_that_could_not_be_written_the_last_one_is(volume: Disk, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_of_several_that_could_not_be_written_the_last_one_is(volume: Disk, tmp_
     shelf.save_netmap(netmap(), 6.0)
     volume.full = False
     shelf.retry()
-    assert disk.load_netmap(paths) == (netmap(), 6.0)
+    assert store.load_netmap(paths) == (netmap(), 6.0)
 
 
 def test_what_was_written_meanwhile_is_not_written_over_by_a_later_try(volume: Disk, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_was_written_meanwhile_is_not_written_over_by_a_later_try(volume: D
     volume.full = False
     shelf.save_netmap(netmap(), 6.0)
     shelf.retry()
-    assert disk.load_netmap(paths) == (netmap(), 6.0)
+    assert store.load_netmap(paths) == (netmap(), 6.0)
 
 
 def test_one_file_that_can_not_be_written_is_said_although_the_other_can(volume: Disk, tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_one_file_that_can_not_be_written_is_said_although_the_other_can(volume:
     shelf.save_pins(PINS)
     shelf.save_netmap(netmap(MARI), 5.0)
     assert shelf.broken is not None
-    assert disk.load_netmap(paths) == (netmap(MARI), 5.0)
+    assert store.load_netmap(paths) == (netmap(MARI), 5.0)
     volume.full = False
     shelf.retry()
-    assert (shelf.broken, disk.load_pins(paths)) == (None, PINS)
+    assert (shelf.broken, store.load_pins(paths)) == (None, PINS)
 
 
 def test_where_all_is_written_a_try_writes_nothing(volume: Disk, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ async def in_step(kermpany: World) -> None:
 
 
 def on_disk(keeper: Keeper) -> set[str]:
-    return {peer.name for peer in disk.load_netmap(keeper.paths)[0].peers.values()}
+    return {peer.name for peer in store.load_netmap(keeper.paths)[0].peers.values()}
 
 
 async def test_with_a_full_disk_the_device_follows_and_no_receipt_promises_it_until_it_is_written(
@@ -150,7 +150,7 @@ async def test_with_a_full_disk_the_device_follows_and_no_receipt_promises_it_un
             await eventually(lambda: keeper.shelf.broken is None, "written")
             await in_step(kermpany)
             assert on_disk(keeper) == {"innernet-server", "ryo", "oven"}
-            assert disk.load_pins(keeper.paths) == keeper.pins
+            assert store.load_pins(keeper.paths) == keeper.pins
             assert (await inn(keeper, "status", INTERFACE, "--json")).json["disk_error"] is None
             assert not task.done()
 

@@ -6,8 +6,8 @@ import logging
 import pytest
 import structlog
 
-from innclient import sparing
-from innclient.sparing import OfSource, Sparing, SparingFilter
+from innerd.host import sparing
+from innerd.host.sparing import OfSource, Sparing, SparingFilter
 
 JUNK = "Invalid HTTP request received."
 

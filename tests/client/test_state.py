@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent.state import LogForked, Netmap, Presence, emptied, greet, take_delta, take_presence, take_snapshot
+from innclient.core.netmap import LogForked, Netmap, Presence, emptied, greet, take_delta, take_presence, take_snapshot
 from innerd.domain.errors import Refused
 from innerd.wire.innernet import CidrJson
 from innerd.wire.stream import Cursor, DeltaJson, PeerPresence

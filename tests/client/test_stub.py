@@ -12,9 +12,9 @@ import dns.rcode
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent import stub as stub_module
-from innclient.agent.state import KnownPeer, KnownRecord, Netmap
-from innclient.agent.stub import Stub
+from innclient.core.netmap import KnownPeer, KnownRecord, Netmap
+from innclient.names import stub as stub_module
+from innclient.names.stub import Stub
 from innerd.domain.values import Name
 from tests.world import key
 

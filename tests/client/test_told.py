@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from innclient.admin import ask
-from innclient.agent import disk
-from innclient.agent.keeper import Keeper
-from innclient.agent.pins import Pins, check
+from innclient.agent import store
 from innclient.agent.run import cycle
-from innclient.agent.words import Entry
+from innclient.agent.session import Keeper
+from innclient.core.changes import Entry
+from innclient.core.pins import Pins, check
+from innerd.command import prompt
 from innerd.domain import commands as c
 from innerd.domain.values import Name
 from tests.client.agents import agent_of, inn
@@ -28,7 +28,7 @@ async def kermpany() -> World:
 
 def pin(folder: Path, kermpany: World, *names: str) -> None:
     """An earlier run of this peer saw other keys for peers' addresses."""
-    disk.save_pins(paths_in(folder), Pins({str(kermpany.peer(n).ip): key(f"{n} of old") for n in names}))
+    store.save_pins(paths_in(folder), Pins({str(kermpany.peer(n).ip): key(f"{n} of old") for n in names}))
 
 
 def entry(text: str, **changes: object) -> Entry:
@@ -159,7 +159,7 @@ async def test_a_key_that_is_trusted_is_on_the_device_and_no_longer_reported_as_
             assert kermpany.presence.receipts[ryo.id].revision == kermpany.writer.network.revision
             assert "mari.kermpany.wg" in keeper.choices.names.path.read_text()
             assert (await inn(keeper, "status", INTERFACE)).status == 0
-            assert disk.load_pins(keeper.paths).keys[str(mari.ip)] == key("mari")
+            assert store.load_pins(keeper.paths).keys[str(mari.ip)] == key("mari")
             assert keeper.journal.after(0)[-1].type == "key.trusted"
 
 
@@ -199,7 +199,7 @@ async def test_who_is_not_refused_can_not_be_trusted(kermpany: World, tmp_path: 
             await cycle(keeper)
             found = [await inn(keeper, "trust", INTERFACE, who, "--yes") for who in ("ryo", "nobody", "6.6.6.6")]
     assert {(done.status, done.code, done.out) for done in found} == {(4, "no_such_break", "")}
-    assert set(disk.load_pins(keeper.paths).broken) == {str(kermpany.peer("mari").ip)}
+    assert set(store.load_pins(keeper.paths).broken) == {str(kermpany.peer("mari").ip)}
 
 
 async def test_without_a_terminal_and_without_yes_nothing_is_trusted(kermpany: World, tmp_path: Path) -> None:
@@ -232,9 +232,9 @@ async def test_a_key_that_changed_while_it_was_looked_at_is_not_trusted(
             if runs:
                 keeper.core.pins = changed(keeper.core.pins)
             else:
-                disk.save_pins(keeper.paths, changed(disk.load_pins(keeper.paths)))
+                store.save_pins(keeper.paths, changed(store.load_pins(keeper.paths)))
 
-        monkeypatch.setattr(ask, "confirm", look_long)
+        monkeypatch.setattr(prompt, "confirm", look_long)
         if runs:
             async with agent_of(keeper):
                 await refusing(keeper, "mari")
@@ -245,7 +245,7 @@ async def test_a_key_that_changed_while_it_was_looked_at_is_not_trusted(
             await cycle(keeper)
             done = await inn(keeper, "trust", INTERFACE, "mari")
     assert (done.status, done.code) == (7, "key_changed")
-    assert disk.load_pins(keeper.paths).keys[ip] == key("mari of old")
+    assert store.load_pins(keeper.paths).keys[ip] == key("mari of old")
 
 
 async def test_without_an_agent_the_files_trust_and_the_next_run_believes_it(kermpany: World, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ async def test_without_an_agent_the_files_trust_and_the_next_run_believes_it(ker
         assert key("mari") not in on_device(keeper)
         done = await inn(keeper, "trust", INTERFACE, "mari", "--yes")
         assert (done.status, done.out.splitlines()[-1].split()[0]) == (0, key("mari"))
-        pins = disk.load_pins(keeper.paths)
+        pins = store.load_pins(keeper.paths)
         assert (pins.keys[str(kermpany.peer("mari").ip)], pins.broken) == (key("mari"), {})
         again = keeper_of(kermpany, "ryo", tmp_path, port)
         await cycle(again)
@@ -284,8 +284,8 @@ async def test_what_was_trusted_is_pinned_like_any_other_key(kermpany: World, tm
         keeper = keeper_of(kermpany, "ryo", tmp_path, port)
         await cycle(keeper)
         await inn(keeper, "trust", INTERFACE, "mari", "--yes")
-    pins = disk.load_pins(keeper.paths)
-    mari = replace(disk.load_netmap(keeper.paths)[0].peers[kermpany.peer("mari").id], public_key=key("third"))
+    pins = store.load_pins(keeper.paths)
+    mari = replace(store.load_netmap(keeper.paths)[0].peers[kermpany.peer("mari").id], public_key=key("third"))
     assert check(pins, [mari], 5.0).broken[str(mari.ip)].pinned == key("mari")
 
 
@@ -298,7 +298,7 @@ async def test_a_key_is_trusted_by_the_files_in_any_form(kermpany: World, tmp_pa
         await cycle(keeper)
         done = await inn(keeper, "trust", INTERFACE, FORMS[by].format(name="mari", ip=mari.ip, id=mari.id), "--yes")
     assert done.status == 0
-    assert disk.load_pins(keeper.paths).keys[str(mari.ip)] == key("mari")
+    assert store.load_pins(keeper.paths).keys[str(mari.ip)] == key("mari")
 
 
 @pytest.mark.parametrize("by", FORMS)

@@ -11,12 +11,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from innclient.admin.transport import Api, in_process, over_socket, over_tunnel
-from innclient.coordinator import Proof
-from innclient.failures import Failure
-from innclient.invitation import Parsed
+from innerd.admin.client import Proof
+from innerd.admin.invitation import Parsed
+from innerd.admin.transport import Api, in_process, over_socket, over_tunnel
 from innerd.domain.values import parse_endpoint
-from innerd.listener import Listener, control_socket
+from innerd.failure import Failure
+from innerd.serve.listener import Listener, control_socket
 from innerd.wire.ours import NetworkJson
 from tests.client.support import COORDINATOR
 from tests.world import World, key, populated, private_key

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from innclient.agent.traversal import OVER, PROBE, Action, Found, GaveUp, Send, Traversal, candidates_of, path_kind
+from innclient.core.traversal import OVER, PROBE, Action, Found, GaveUp, Send, Traversal, candidates_of, path_kind
 from innerd.domain.values import Endpoint
 from innerd.wire.probe import PING, PONG, Probe, decode, encode, probe_key, sender_of
 
@@ -154,7 +154,7 @@ def test_without_priming_routers_that_track_strangers_would_never_let_them_meet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Why the probes with a small TTL come first."""
-    monkeypatch.setattr("innclient.agent.traversal.PRIME", ())
+    monkeypatch.setattr("innclient.core.traversal.PRIME", ())
     one, other = machine(1, "easy", tracks=True), machine(2, "easy", tracks=True)
     met(one, other, skew=0.05)
     assert one.found is None or other.found is None

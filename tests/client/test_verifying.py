@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from innclient.agent import disk
-from innclient.agent.keeper import Keeper
+from innclient.agent import store
 from innclient.agent.run import cycle
-from innclient.agent.witness import Seen, Witnessed
+from innclient.agent.session import Keeper
+from innclient.core.witness import Seen, Witnessed
 from innerd.domain import commands as c
 from innerd.domain.values import Name
 from innerd.log.memory import MemoryStore
@@ -110,7 +110,7 @@ async def test_a_client_that_was_moved_to_another_log_has_the_proof_itself(kermp
             await eventually(lambda: keeper.forked or keeper.core.witnessed.forks)
             done = await inn(keeper, "verify", INTERFACE)
             assert (done.status, done.code) == (7, "log_forked")
-            await eventually(lambda: disk.load_witnessed(keeper.paths).forks)
+            await eventually(lambda: store.load_witnessed(keeper.paths).forks)
     assert (await inn(keeper, "verify", INTERFACE)).status == 7  # and from the files
 
 
@@ -129,7 +129,7 @@ async def test_rounds_give_clients_a_revision_in_common(kermpany: World, tmp_pat
             await kermpany.hub.teller.tell_checkpoint()
             at = (1, kermpany.writer.network.revision)
             await eventually(lambda: at in ryo.core.witnessed.hashes and at in mari.core.witnessed.hashes)
-            await eventually(lambda: at in disk.load_witnessed(mari.paths).hashes, "written down")
+            await eventually(lambda: at in store.load_witnessed(mari.paths).hashes, "written down")
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             done = await inn(ryo, "verify", INTERFACE, await exported(mari, tmp_path), "--json")
@@ -154,9 +154,9 @@ def by_hand(kermpany: World, revision: int, hash_: str, *, generation: int = 1, 
 
 async def test_what_was_told_but_not_signed_is_compared_too(kermpany: World, tmp_path: Path) -> None:
     ryo = await saw(kermpany, "ryo", tmp_path)
-    witnessed = disk.load_witnessed(ryo.paths)
+    witnessed = store.load_witnessed(ryo.paths)
     first = by_hand(kermpany, 1, "00" * 32)
-    disk.save_witnessed(ryo.paths, Witnessed(witnessed.key, (Seen(first, 1.0),)))
+    store.save_witnessed(ryo.paths, Witnessed(witnessed.key, (Seen(first, 1.0),)))
     file = tmp_path / "note"
     file.write_text(by_hand(kermpany, kermpany.writer.network.revision, "11" * 32))
     done = await inn(ryo, "verify", INTERFACE, str(file))
@@ -207,5 +207,5 @@ async def test_usage(kermpany: World, tmp_path: Path) -> None:
 
 async def test_the_pinned_key_is_the_coordinators_whoever_asks(kermpany: World, tmp_path: Path) -> None:
     keepers = [await saw(kermpany, name, tmp_path) for name in ("ryo", "mari")]
-    assert {disk.load_witnessed(keeper.paths).key for keeper in keepers} == {kermpany.hub.checkpoints.key}
+    assert {store.load_witnessed(keeper.paths).key for keeper in keepers} == {kermpany.hub.checkpoints.key}
     assert key("coordinator") not in str(kermpany.hub.checkpoints.key)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from innclient import show
-from innclient.agent.pins import Broken, Pins
-from innclient.agent.view import NameState, NetworkView, StatusView, network_view
+from innclient.core.pins import Broken, Pins
+from innclient.core.status import NameState, NetworkView, StatusView, network_view
+from innclient.verbs import show
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DevicePeer
 from tests.client.told import MARI, netmap, peer_json

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from innerd.coordinator.presence import Observed
 from innerd.domain.values import parse_endpoint
-from innerd.listener import Listener, control_socket
 from innerd.log.lock import take
-from innerd.presence import Observed
+from innerd.serve.listener import Listener, control_socket
 from tests.client.commands import CHANGES, Done, Host
 from tests.client.conftest import NETWORK
 from tests.client.support import eventually

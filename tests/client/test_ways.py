@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent.keeper import Keeper
-from innclient.agent.state import Presence
-from innclient.agent.ways import Way
+from innclient.agent.paths import Way
+from innclient.agent.session import Keeper
+from innclient.core.netmap import Presence
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import DevicePeer
 from tests.client.support import keeper_at

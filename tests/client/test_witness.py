@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innclient.agent import disk
-from innclient.agent.core import Core
-from innclient.agent.state import LogForked
-from innclient.agent.witness import DAYS, FORKS, NEWEST, Seen, Witnessed, compared, remembered, take_note
-from innclient.failures import TRUST, Failure
+from innclient.agent import store
+from innclient.core.membership import Core
+from innclient.core.netmap import LogForked
+from innclient.core.witness import DAYS, FORKS, NEWEST, Seen, Witnessed, compared, remembered, take_note
 from innerd.domain.errors import Refused
+from innerd.failure import TRUST, Failure
 from innerd.wire.checkpoint import Checkpoint, sign
 from innerd.wire.note import NotSigned, Signer
 from innerd.wire.stream import CheckpointJson, DeltaJson, Hello
@@ -213,10 +213,10 @@ def test_what_was_signed_is_read_as_it_was_written(tmp_path: Path) -> None:
     core, paths = met(), paths_in(tmp_path)
     with pytest.raises(LogForked):
         heard(core, [told(note(10, what="x"))], NOW)
-    disk.save_witnessed(paths, core.witnessed)
+    store.save_witnessed(paths, core.witnessed)
     assert paths.checkpoints.stat().st_mode & 0o777 == 0o600
-    assert disk.load_witnessed(paths) == core.witnessed
-    assert disk.load_witnessed(paths_in(tmp_path / "elsewhere")) == Witnessed()
+    assert store.load_witnessed(paths) == core.witnessed
+    assert store.load_witnessed(paths_in(tmp_path / "elsewhere")) == Witnessed()
 
 
 @pytest.mark.parametrize(
@@ -231,10 +231,10 @@ def test_what_was_signed_is_read_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_file_that_was_changed_is_said_and_never_begun_anew(spoil: Callable[[str], str], tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    disk.save_witnessed(paths, met().witnessed)
+    store.save_witnessed(paths, met().witnessed)
     paths.checkpoints.write_text(spoil(paths.checkpoints.read_text()))
     with pytest.raises(Failure) as failed:
-        disk.load_witnessed(paths)
+        store.load_witnessed(paths)
     assert (failed.value.status, failed.value.code) == (TRUST, "state_unreadable")
 
 

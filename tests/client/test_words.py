@@ -10,12 +10,12 @@ import pytest
 
 import innclient.cli
 import innerd.cli
-from innclient import show
-from innclient.admin.transport import over_socket
-from innclient.agent.view import NetworkView
-from innclient.coordinator import unheard
-from innclient.failures import Failure
+from innclient.core.status import NetworkView
+from innclient.verbs import show
+from innerd.admin.client import unheard
+from innerd.admin.transport import over_socket
 from innerd.domain.errors import plainly
+from innerd.failure import Failure
 from tests.client.commands import Host, run
 from tests.client.conftest import NETWORK
 

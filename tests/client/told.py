@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from innclient.agent.core import Core, Taken
-from innclient.agent.state import KnownPeer, Netmap, take_snapshot
+from innclient.core.membership import Core, Taken
+from innclient.core.netmap import KnownPeer, Netmap, take_snapshot
 from innerd.domain.values import Name, parse_address
 from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import Hello, Snapshot

@@ -2,8 +2,8 @@
 
 import pytest
 
+from innerd.coordinator.presence import Observed, Presence, Receipt
 from innerd.domain.values import Endpoint
-from innerd.presence import Observed, Presence, Receipt
 
 SEEN = Endpoint("203.0.113.9:40001")
 SEEN_6 = Endpoint("[2001:db8::9]:40001")

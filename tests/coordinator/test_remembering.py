@@ -3,11 +3,11 @@
 import pytest
 from msgspec.structs import replace
 
-from innerd import remembering
+from innerd.coordinator import remembering
+from innerd.coordinator.presence import Observed, Presence, Receipt
 from innerd.domain import commands as c
 from innerd.domain.values import Endpoint
 from innerd.log.store import StoreError
-from innerd.presence import Observed, Presence, Receipt
 from tests.api.asking import ask
 from tests.world import World, populated
 

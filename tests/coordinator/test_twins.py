@@ -3,8 +3,8 @@
 import pytest
 
 from innclient.agent.sharing import Sharing
+from innerd.coordinator.presence import Observed, Presence
 from innerd.domain.values import Endpoint
-from innerd.presence import Observed, Presence
 
 A, B, C = (Endpoint(f"192.0.2.{n}:51820") for n in (1, 2, 3))
 PEER = 3

@@ -16,7 +16,9 @@ import dns.rcode
 import dns.rdatatype
 
 from inndns import message as m
-from inndns.zone import Host, Zone, empty
+from inndns.records import Host
+from inndns.zone import Zone, empty
+from innerd.domain.maps import Map
 
 ID = 0xBEEF
 RD = 0x0100
@@ -68,7 +70,7 @@ def zone_of(
     serial: int = 7,
 ) -> Zone:
     """A zone built afresh."""
-    blank = empty("kermpany", suffix, ip_network(block), SERVER, TTL)
+    blank = empty("kermpany", suffix, ip_network(block), SERVER, TTL, Map())
     return blank.change(serial, sight(sees or {}), [], list(hosts))
 
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import dns.name
 import dns.reversename
 
-from inndns.zone import Host, Zone, empty
+from inndns.records import Host
+from inndns.zone import Zone, empty
+from innerd.domain.maps import Map
 from tests.dns.asking import DO, RD, SERVER, host, opt, packet, sight
 from tests.dns.oracle import reverse_apexes
 
@@ -60,7 +62,7 @@ def network(rng: Random, label: str, block: str, peers: int, records: bool = Fal
         one = host(name, str(first + offset), rng.choice([HUMANS, OVENS]))
         told = tuple(_records(rng, one, names)) if records and rng.random() < 0.3 else ()
         hosts.append(Host(one.name, one.address, one.class_, told))
-    zone = empty(label, "wg", range_, SERVER, TTL).change(SERIAL, sight(SEES), [], hosts)
+    zone = empty(label, "wg", range_, SERVER, TTL, Map()).change(SERIAL, sight(SEES), [], hosts)
     return Network(f"{label}.wg", block, hosts, zone, str(hosts[0].address))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import dns.name
 import dns.reversename
 
-from inndns.zone import Host
+from inndns.records import Host
 from tests.dns.asking import SERVER, packet
 from tests.dns.oracle import reverse_apexes
 

@@ -17,7 +17,7 @@ import dns.reversename
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from inndns.zone import Host
+from inndns.records import Host
 from tests.dns.asking import SERVER, host
 
 BLOCKS = [

@@ -19,9 +19,9 @@ import dns.rdatatype
 import pytest
 
 from inndns import server
+from inndns.records import Host
 from inndns.reverse import domains as reverse_domains
 from inndns.server import DnsServer
-from inndns.zone import Host
 from innerd.config import DnsSection
 from tests.dns.asking import (
     ADDRESS,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from inndns.connection import Connection as TcpConnection
-from inndns.zone import Host
+from inndns.records import Host
 from tests.dns.asking import VILLAGE_SEES, opt, packet, summary, told, with_opt, zone_of
 from tests.dns.serving import HOSTS, MARI, PATIENCE, RYO, Connection, Serving, serving
 from tests.dns.test_server_tcp import ASKED, SAID, on_stepped_time, stepped_loop

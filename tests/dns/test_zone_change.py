@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inndns.zone import Host, Zone
+from inndns.records import Host
+from inndns.zone import Zone
 from tests.dns.asking import HUMANS, VILLAGE, VILLAGE_HOSTS, VILLAGE_SEES, dig, host, packet, reply, sight, zone_of
 from tests.dns.oracle import BLOCKS, Sees, examples, populations, probes, sights
 

@@ -8,7 +8,9 @@ import dns.rdatatype
 import pytest
 
 from inndns import message as m
-from inndns.zone import Host, Zone, empty
+from inndns.records import Host
+from inndns.zone import Zone, empty
+from innerd.domain.maps import Map
 from tests.dns.asking import packet
 from tests.dns.test_zone_visibility import steps
 
@@ -36,7 +38,7 @@ SEES = {1: frozenset({1}), 2: frozenset({1, 2})}
 
 
 def zone(*hosts: Host) -> Zone:
-    blank = empty("kermpany", "wg", ip_network("10.42.0.0/16"), "innernet-server", 5)
+    blank = empty("kermpany", "wg", ip_network("10.42.0.0/16"), "innernet-server", 5, Map())
     return blank.change(1, SEES.__getitem__, [], hosts or (RYO, MARI))
 
 

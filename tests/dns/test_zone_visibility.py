@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inndns import message as m
-from inndns.zone import Host, Zone
+from inndns.records import Host
+from inndns.zone import Zone
 from tests.dns.asking import (
     ADDRESS,
     VILLAGE,

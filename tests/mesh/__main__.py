@@ -4,7 +4,7 @@ import sys
 import time
 
 from benchmarks.figures import quantile
-from innclient import logs
+from innerd.host import logs
 from tests.mesh import clock
 from tests.mesh.life import Life, Wrong, lived
 

@@ -9,8 +9,8 @@ from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from random import Random
 
-from innerd.api.streams import Stream
 from innerd.coordinator.feed import Change
+from innerd.coordinator.presence import Presence
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.domain.netmap import netmap
@@ -18,7 +18,7 @@ from innerd.domain.network import Peer
 from innerd.domain.values import Endpoint, Name, endpoint_of
 from innerd.domain.visibility import View
 from innerd.log.memory import MemoryStore
-from innerd.presence import Presence
+from innerd.streaming.registry import Stream
 from innerd.wire.stream import Cursor
 from tests.mesh.links import Line
 from tests.mesh.peers import Machine

@@ -5,13 +5,13 @@ import contextlib
 from random import Random
 from typing import TYPE_CHECKING
 
-from innclient.agent.core import Core, Identity
-from innclient.agent.pins import Pins
-from innclient.agent.reconcile import Server
-from innclient.agent.state import LogForked, Netmap
+from innclient.core.membership import Core, Identity
+from innclient.core.netmap import LogForked, Netmap
+from innclient.core.pins import Pins
+from innclient.core.trials import Server
+from innerd.coordinator.presence import Receipt
 from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint
-from innerd.presence import Receipt
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, FrameParser
 from innerd.wireguard.memory import MemoryBackend
 from tests.mesh.links import Line, Weather

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from innerd import heads
+from innerd.serve import heads
 from tests.log.damage import spoil
 from tests.netns import crashing, steps
 from tests.netns.crashing import DATABASE, SERVE

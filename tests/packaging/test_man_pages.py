@@ -13,8 +13,9 @@ import pytest
 
 import innclient.cli
 import innerd.cli
-from innclient import failures, guide
-from innclient.options import global_flags
+from innerd import failure
+from innerd.command import guide
+from innerd.command.options import global_flags
 
 MAN = Path(__file__).parents[2] / "deploy/man"
 GROUPS = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}
@@ -64,7 +65,7 @@ def test_every_global_option_and_exit_status_stands_in_both_pages(program: str) 
     said = part(f"{program}.8", "GLOBAL OPTIONS")
     for name in ["-V", "--version", *(name for option in global_flags() for name in option.opts)]:
         assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", said), name
-    numbers = {value for name, value in vars(failures).items() if name.isupper() and isinstance(value, int)}
+    numbers = {value for name, value in vars(failure).items() if name.isupper() and isinstance(value, int)}
     assert set(PROSE.STATUSES) == {0, *numbers}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from innclient.failures import Failure
+from innerd.failure import Failure
 from innerd.wireguard.device import DeviceError
 
 _log = structlog.get_logger("agent")

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from innclient import files
-from innclient.agent.words import Entry
+from innclient.core.changes import Entry
 from innerd.domain.errors import UNREADABLE
+from innerd.host import files
 
 _KEPT = 2000  # entries in memory
 _LARGEST = 1 << 20  # bytes of the file, beside one older

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient.agent import stream
-from innclient.agent.state import Netmap, greet
+from innclient.core.netmap import Netmap, greet
 from innerd.wire.stream import Hello
 
 

@@ -10,22 +10,24 @@ from typing import Any
 
 import structlog
 
-from innclient import config, files, hostsfile, resolver
-from innclient.agent import disk, stream
-from innclient.agent.core import SHUT_OUT
-from innclient.agent.door import Door, Request, ask_agent
-from innclient.agent.exporting import export
-from innclient.agent.keeper import Keeper
-from innclient.agent.state import LogForked
+from innclient import config
+from innclient.agent import store, stream
+from innclient.agent.control import Door, Request, ask_agent
+from innclient.agent.metrics import export
+from innclient.agent.session import Keeper
 from innclient.agent.tunnel import Tunnel
-from innclient.agent.view import NetworkView, StatusView, checkpoints_view, network_view, shut_out
-from innclient.agent.words import Entry
 from innclient.config import Loaded, Paths
-from innclient.failures import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
-from innclient.firewall import to_serve
-from innclient.notify import keep_told, keep_watched
-from innclient.probe import pings
+from innclient.core.changes import Entry
+from innclient.core.membership import SHUT_OUT
+from innclient.core.netmap import LogForked
+from innclient.core.status import NetworkView, StatusView, checkpoints_view, network_view, shut_out
+from innclient.names import resolver
 from innerd import __version__
+from innerd.failure import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
+from innerd.host import files, hostsfile
+from innerd.host.firewall import to_serve
+from innerd.host.reachability import pings
+from innerd.host.systemd import keep_told, keep_watched
 from innerd.wire import proof
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.keys import public_key
@@ -108,7 +110,7 @@ def _shut_out(paths: Paths) -> str | None:
     """Why this machine is no peer, as its agent was told last; without an agent, the files."""
     with contextlib.suppress(Failure):  # what can't be asked or read is said elsewhere
         told = ask_agent(paths, "status", StatusView)
-        return disk.load_netmap(paths)[0].shut_out if told is None else told.shut_out
+        return store.load_netmap(paths)[0].shut_out if told is None else told.shut_out
     return None
 
 
@@ -333,6 +335,6 @@ def status_of(keeper: Keeper, view: NetworkView, *, has_agent: bool) -> StatusVi
 
 def from_files(paths: Paths, tunnel: Tunnel | None) -> NetworkView:
     """What `show` says without an agent: the last state, and the device where we may read it."""
-    netmap, saved = disk.load_netmap(paths)
+    netmap, saved = store.load_netmap(paths)
     device = tunnel.get() if tunnel is not None and tunnel.is_up() else None
-    return network_view(paths.interface, netmap, disk.load_pins(paths), device, saved or 0.0, time.time())
+    return network_view(paths.interface, netmap, store.load_pins(paths), device, saved or 0.0, time.time())

@@ -10,8 +10,8 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
-from innclient.coordinator import ENDLESS, Proof, client_of, problem_of, unheard
-from innclient.invitation import Parsed
+from innerd.admin.client import ENDLESS, Proof, client_of, problem_of, unheard
+from innerd.admin.invitation import Parsed
 from innerd.domain.errors import CODES, UNREADABLE
 from innerd.wire.caller import RUN
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser

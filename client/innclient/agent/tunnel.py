@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from innclient.invitation import Parsed
+from innerd.admin.invitation import Parsed
 from innerd.domain.values import (
     KEEPALIVE,
     Address,

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from innerd.api import admin, looking, user
+from innerd.api import admin, inspect, user
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.wire.innernet import EndpointContents, PeerContents, candidates_of, decode
 
 _SHAPES: list[Any] = [
-    handler.opt["body"] for handler in (*admin.ROUTES, *looking.ROUTES, *user.ROUTES) if "body" in handler.opt
+    handler.opt["body"] for handler in (*admin.ROUTES, *inspect.ROUTES, *user.ROUTES) if "body" in handler.opt
 ]
 _PEER = (
     b'{"name":"ryo","ip":"10.42.128.1","cidr_id":3,"public_key":"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",'

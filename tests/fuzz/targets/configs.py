@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from innclient import config as clients
-from innclient.failures import Failure
 from innerd import config as coordinators
+from innerd.failure import Failure
 from tests.client.test_config import CLIENTS, COORDINATORS
 
 SEEDS = [CLIENTS.encode(), COORDINATORS.encode()]

@@ -5,12 +5,12 @@ import contextlib
 
 import msgspec
 
-from innclient.agent.core import Core
-from innclient.agent.state import LogForked
 from innclient.agent.stream import Lost, frames_of
-from innclient.hostsfile import lines_of
+from innclient.core.membership import Core
+from innclient.core.netmap import LogForked
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_name
+from innerd.host.hostsfile import lines_of
 from innerd.wire.stream import Bye, Connect, DeltaJson, FrameParser, PeerPresence, PresenceJson, frame
 from innerd.wireguard.netlink import setting
 from tests.client.test_core import EMPTY, MARI, NOW, OVEN, believe, new_core

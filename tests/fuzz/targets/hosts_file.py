@@ -1,8 +1,8 @@
 """The hosts file of a machine: whatever stands in it, no line but ours is ever changed, and what was put in can be
 taken out again."""
 
-from innclient import hostsfile
-from innclient.failures import Failure
+from innerd.failure import Failure
+from innerd.host import hostsfile
 
 _BEGIN, _END = b"# DO NOT EDIT innernet kermpany BEGIN", b"# DO NOT EDIT innernet kermpany END"
 _OURS = [b"10.42.128.1 ryo.kermpany.wg", b"10.42.128.2 mari.kermpany.wg"]

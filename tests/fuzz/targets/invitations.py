@@ -1,8 +1,10 @@
 """An invitation from whoever sent it: read, or refused; and what is read can become a configuration that reads back."""
 
-from innclient import config, invitation, toml
-from innclient.failures import Failure
-from innclient.invitation import InterfaceSection, Invitation, ServerSection
+from innclient import config
+from innerd.admin import invitation
+from innerd.admin.invitation import InterfaceSection, Invitation, ServerSection
+from innerd.failure import Failure
+from innerd.host import toml
 from tests.fuzz.targets.configs import _folder
 from tests.world import key, private_key
 

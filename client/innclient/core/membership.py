@@ -1,0 +1,275 @@
+"""One peer's membership as a state machine: frames come in, what the device should be goes out. Pure: no I/O, and the
+time is an argument.
+
+`take` believes what came, in one step or not at all; `changes` says what that means for the device as it is. The order
+that matters is the keeper's: pins are saved before the device changes, a receipt goes out after it. What one change
+costs does not grow with the network: only the peers that it speaks of are looked at.
+"""
+
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from innclient.core.changes import Entry, differences
+from innclient.core.netmap import (
+    KnownPeer,
+    LogForked,
+    Netmap,
+    Presence,
+    emptied,
+    greet,
+    take_delta,
+    take_presence,
+    take_snapshot,
+)
+from innclient.core.pins import Pins, check, seeded
+from innclient.core.trials import HEAD_START, MOMENT, Server, Trial, entry_of, next_trials, wanted
+from innclient.core.witness import Witnessed, agrees, meet, take_note, with_proof
+from innerd.domain.errors import Refused
+from innerd.domain.values import Address, Endpoint, PublicKey
+from innerd.wire.ours import Applied, RefusedPeer
+from innerd.wire.stream import Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
+from innerd.wireguard.device import Device, Wanted
+from innerd.wireguard.plan import Change, applied, plan
+
+_MOST_REFUSED = 1000  # wire.ours.Applied
+_NOTHING_SIGNED = Witnessed()
+SHUT_OUT = ("disabled", "retired")  # the reasons of a `bye` that mean: you are no peer any more
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who this peer is, and whom it believes to be the coordinator: from its own config."""
+
+    private_key: str
+    public_key: PublicKey
+    ip: Address
+    server_key: PublicKey
+    server_ip: Address
+
+
+class Taken(Struct, kw_only=True):
+    """What came of some frames. `peers` and `keys` are those that may be other than before; None: all."""
+
+    hello: Hello | None = None
+    is_caught_up: bool = False
+    bye: str | None = None
+    meetings: list[Connect] = []
+    peers: set[int] | None = set()
+    keys: set[PublicKey] = set()
+    entries: list[Entry] = []
+    names_changed: bool = False
+
+
+class Core:
+    def __init__(
+        self,
+        me: Identity,
+        netmap: Netmap,
+        pins: Pins,
+        overrides: dict[Address, Endpoint],
+        witnessed: Witnessed = _NOTHING_SIGNED,
+        *,
+        stays: bool = True,
+    ) -> None:
+        self.me = me
+        self.netmap = netmap
+        # Our own address and the coordinator's are known from the invitation, before anybody tells us of them.
+        self.pins = seeded(pins, {me.server_ip: me.server_key, me.ip: me.public_key})
+        self.witnessed = witnessed
+        self.presence: dict[int, Presence] = {}
+        self.overrides = overrides
+        self.trials: dict[int, Trial] = {}
+        self.held: Callable[[int], bool] = lambda number: False  # peers that the device must not try by itself
+        self.begins: Callable[[int], bool | None] = lambda number: None  # who sends first; None: a matter of keys
+        self.stays = stays  # as the agent, or for one cycle
+        self._misled: set[int] = set()  # peers that were tried from memory, though they have overrides elsewhere
+        self._is_greeted = False  # on the connection that is open
+        self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
+        self.applied: int | None = None  # the revision of it that the coordinator knows of
+
+    def connected(self) -> None:
+        """A new connection: nobody has said yet who they are."""
+        self._is_greeted = False
+
+    # -- what comes in ------------------------------------------------------------------------------------------
+
+    def take(self, frames: Iterable[Struct], now: float) -> Taken:
+        """Believe what came together, in one step. Raises LogForked and Refused; then everything stays as it was, but
+        for the proof of a fork, which is kept."""
+        frames = list(frames)
+        try:
+            return self._take(frames, now)
+        except LogForked:
+            self.witnessed = with_proof(self.witnessed, frames, now)
+            raise
+
+    def _take(self, frames: list[Struct], now: float) -> Taken:
+        before, netmap, presence, taken = self.netmap, self.netmap, self.presence, Taken()
+        is_greeted, witnessed = self._is_greeted, self.witnessed
+        for frame in frames:
+            if isinstance(frame, Hello) is is_greeted:
+                raise Refused("protocol_unknown", "a stream has one hello, and begins with it", "is that innerd?")
+            match frame:
+                case Hello():
+                    is_greeted, taken.hello = True, frame
+                    netmap, witnessed = greet(netmap, frame), meet(witnessed, frame, now)
+                case CheckpointJson():
+                    witnessed = take_note(witnessed, frame.note, netmap.generation, now)
+                case Snapshot():
+                    netmap, taken.peers = take_snapshot(netmap, frame), None
+                case DeltaJson():
+                    netmap = take_delta(netmap, frame)
+                    _touch(taken, [peer.id for peer in frame.peers] + frame.gone)
+                case PresenceJson():
+                    after = take_presence(presence, frame.peers, whole=frame.whole, block=netmap.block)
+                    told = presence.keys() | after.keys() if frame.whole else {peer.peer for peer in frame.peers}
+                    _touch(taken, [number for number in told if presence.get(number) != after.get(number)])
+                    presence, taken.is_caught_up = after, taken.is_caught_up or frame.whole
+                case Connect():
+                    taken.meetings = [*taken.meetings, frame]
+                case Bye():
+                    taken.bye = frame.reason
+                    if frame.reason in SHUT_OUT:
+                        netmap, presence, taken.peers = emptied(netmap, frame.reason), {}, None
+            if netmap.revision:
+                agrees(witnessed, netmap.generation, netmap.revision, netmap.head_hash)
+        self.netmap, self.presence, self._is_greeted, self.witnessed = netmap, presence, is_greeted, witnessed
+        if taken.is_caught_up:
+            self._forget_memories()
+        if taken.hello is not None:
+            self.applied = None  # a coordinator that started anew knows of no receipt: say it again
+        self._compare(before, taken, now)
+        return taken
+
+    def _forget_memories(self) -> None:
+        """What was tried from memory, before anybody told us where peers are, is not waited for."""
+        known, tried = self.presence, self.trials
+        self.trials = {
+            number: trial
+            for number, trial in tried.items()
+            if trial.endpoint is None or (number in known and trial.endpoint in self._said(number, known[number]))
+        }
+        peers = self.netmap.peers
+        self._misled = {n for n in tried.keys() - self.trials.keys() if n in peers and peers[n].endpoint is not None}
+
+    def _said(self, number: int, known: Presence) -> Iterable[Endpoint]:
+        """Where a peer is said to be: at its override, if it has one, whatever else is known."""
+        peer = self.netmap.peers.get(number)
+        return known.endpoints if peer is None or peer.endpoint is None else (peer.endpoint,)
+
+    def _compare(self, before: Netmap, taken: Taken, now: float) -> None:
+        """Note what is other than before: keys for the device, words for people."""
+        after = self.netmap
+        numbers = before.peers.keys() | after.peers.keys() if taken.peers is None else taken.peers
+        for number in numbers:
+            old, new = before.peers.get(number), after.peers.get(number)
+            taken.keys |= {peer.public_key for peer in (old, new) if peer is not None}
+            taken.names_changed |= _named(old) != _named(new)
+        if taken.peers is None or before is not after:
+            taken.entries += differences(before, after, numbers, now)
+
+    # -- what is believed ---------------------------------------------------------------------------------------
+
+    def check_pins(self, numbers: set[int] | None, now: float) -> Pins:
+        """The pins after what was told of some peers (None: of all). Not yet ours: they must be saved first."""
+        return check(self.pins, self._told(numbers), now, known=None if numbers is None else numbers)
+
+    def _told(self, numbers: set[int] | None) -> list[KnownPeer]:
+        peers = self.netmap.peers
+        return list(peers.values()) if numbers is None else [peers[n] for n in sorted(numbers) if n in peers]
+
+    def believed(self, numbers: set[int] | None = None) -> list[KnownPeer]:
+        """The visible peers (or some) whose keys agree with the pins, and are not ours."""
+        keys, me = self.pins.keys, self.me.public_key
+        return [
+            peer
+            for peer in self._told(numbers)
+            if keys.get(str(peer.ip)) == peer.public_key and (peer.public_key != me or peer.id == self.netmap.me)
+        ]
+
+    def refused(self, netmap: Netmap) -> list[RefusedPeer]:
+        """Whom we do not take, of a netmap: as many as a receipt may name."""
+        told = [RefusedPeer(peer=b.peer, reason="pin") for b in self.pins.broken.values()]
+        return (told + [RefusedPeer(peer=number, reason=why) for number, why in netmap.refused.items()])[:_MOST_REFUSED]
+
+    # -- what goes out ------------------------------------------------------------------------------------------
+
+    def changes(
+        self,
+        device: Device,
+        server: Server,
+        presence: dict[int, Presence],
+        now: float,
+        touched: Taken | None = None,
+    ) -> tuple[tuple[Change, ...], Device]:
+        """What must change on a device, and the device after that. With `touched`, only what that concerns is looked
+        at, and the rest of the device believed to be as it is. `presence` is where silent peers may be tried, as
+        addresses."""
+        numbers = None if touched is None else touched.peers
+        if numbers is None or touched is None:
+            want = self._wanted(device, server, presence, now, None)
+            changes = plan(device, want)
+            return changes, applied(device, changes)
+        keys = {*touched.keys, *(p.public_key for p in self._told(numbers)), server.public_key}
+        part = replace(device, peers={key: device.peers[key] for key in keys if key in device.peers})
+        changes = plan(part, self._wanted(part, server, presence, now, numbers))
+        part = applied(part, changes)
+        others = {key: peer for key, peer in device.peers.items() if key not in keys}
+        return changes, replace(part, peers=others | part.peers)
+
+    def _wanted(
+        self, device: Device, server: Server, presence: dict[int, Presence], now: float, numbers: set[int] | None
+    ) -> Wanted:
+        believed = self.believed(numbers)
+        # Who does not stay can't wait for the other to begin.
+        head_start, moment = (HEAD_START, MOMENT) if self.stays else (0.0, 0.0)
+        tried = self.trials
+        free = [peer for peer in believed if not self.held(peer.id)]
+        trials = next_trials(tried, self.me.public_key, free, presence, device, now, head_start, moment, self.begins)
+        kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers}
+        self.trials = kept | trials
+        due = {number: trial for number, trial in trials.items() if trial != tried.get(number)}
+        for number in self._misled & {peer.id for peer in free}:  # even if it answers where it was
+            if number in presence and presence[number].endpoints:
+                due[number] = Trial(now, 0, presence[number].endpoints[0])
+        self._misled = set()
+        return wanted(
+            private_key=self.me.private_key,
+            me=self.netmap.me,
+            server=server,
+            peers=believed,
+            trials=due,
+            overrides=self.overrides,
+            device=device,
+            now=now,
+        )
+
+    def placed(self, peer: KnownPeer, endpoint: Endpoint, device: Device) -> tuple[tuple[Change, ...], Device]:
+        """What must change for a peer to be reached at an endpoint, and the device after that."""
+        key = peer.public_key
+        part = replace(device, peers={key: device.peers[key]} if key in device.peers else {})
+        changes = plan(part, Wanted(private_key=self.me.private_key, peers={key: entry_of(peer, endpoint)}))
+        return changes, applied(device, changes)
+
+    @property
+    def due(self) -> float | None:
+        """When the first turn of a peer comes whose turn it is not yet."""
+        return min((trial.since for trial in self.trials.values() if trial.turn < 0), default=None)
+
+    def receipt(self) -> Applied | None:
+        """What must be reported of what the device matches; None where the coordinator knows it."""
+        if self.matched.revision in (0, self.applied) or self.matched.is_emptied:
+            return None
+        self.applied = self.matched.revision
+        return Applied(revision=self.applied, refused=self.refused(self.matched))
+
+
+def _named(peer: KnownPeer | None) -> tuple[object, ...]:
+    """What names are made of: who is believed depends on the key."""
+    return () if peer is None else (peer.name, peer.ip, peer.public_key, peer.records)
+
+
+def _touch(taken: Taken, numbers: Iterable[int]) -> None:
+    if taken.peers is not None:
+        taken.peers = taken.peers | set(numbers)

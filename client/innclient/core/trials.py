@@ -1,0 +1,126 @@
+"""What this peer's device should be, from what it knows. Pure: the device and the time come in as values.
+
+Keys, allowed IPs and keepalive are ours; endpoints are WireGuard's own business as long as a peer answers. Only for
+a peer that is silent the next of its known endpoints is tried.
+"""
+
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from innclient.core.netmap import COORDINATOR, KnownPeer, Presence
+from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
+from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, only
+
+SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
+MOMENT = 0.05  # seconds until a peer begins: the other should know of it by then, or it drops its packet
+TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
+HEAD_START = 0.6  # seconds in which the peer that begins should have reached the other: a way by satellite and back
+
+
+class Server(Struct, frozen=True):
+    """The coordinator. `endpoint` is resolved, None while its name can't be; `moved` says that it is a new one,
+    to be taken even though the old one may still seem alive."""
+
+    public_key: PublicKey
+    ip: Address
+    endpoint: Endpoint | None
+    moved: bool = False
+
+
+def is_silent(entry: DevicePeer | None, now: float) -> bool:
+    return entry is None or entry.last_handshake is None or now - entry.last_handshake > SILENT
+
+
+class Trial(Struct, frozen=True):
+    """An endpoint that a silent peer is tried at; `turn` counts the endpoints tried so far. Before our first turn
+    (-1) there is none: the peer begins."""
+
+    since: float
+    turn: int
+    endpoint: Endpoint | None
+
+
+def next_trials(
+    trials: dict[int, Trial],
+    me: PublicKey,
+    peers: Iterable[KnownPeer],
+    presence: dict[int, Presence],
+    device: Device,
+    now: float,
+    head_start: float = HEAD_START,
+    moment: float = 0.0,
+    begins: Callable[[int], bool | None] = lambda number: None,
+) -> dict[int, Trial]:
+    """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
+
+    Two peers hear of each other at the same moment. If both began at once, their handshakes would cross, each would
+    drop the other's answer, and WireGuard would try again only after 5 s. So one begins, after a moment
+    in which the other hears of it too; that one follows after a head start, in case a NAT lets nobody in. Who begins is
+    what `begins` says, else it is the one with the higher key.
+
+    An endpoint is set once a turn and then left alone, as the peer may be trying us at the same moment and
+    WireGuard has learned the better one from its packet.
+    """
+    after = {}
+    for peer in peers:
+        known = presence.get(peer.id)
+        if known is None or not known.endpoints or not is_silent(device.peers.get(peer.public_key), now):
+            continue
+        before = trials.get(peer.id)
+        if before is not None and now < before.since - head_start:
+            before = None  # the clock went back: begin anew
+        first = me > peer.public_key if (said := begins(peer.id)) is None else said
+        since = before.since if before is not None else now + (moment if first else head_start)
+        turn = max(-1, int((now - since) // TRY))
+        if before is None or turn != before.turn:
+            endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None
+            after[peer.id] = Trial(since, turn, endpoint)
+        else:
+            after[peer.id] = before
+    return after
+
+
+def wanted(
+    *,
+    private_key: str,
+    me: int,
+    server: Server,
+    peers: Iterable[KnownPeer],
+    trials: dict[int, Trial],
+    overrides: dict[Address, Endpoint],
+    device: Device,
+    now: float,
+) -> Wanted:
+    """The device as it should be. `trials` are those whose endpoint has not been set yet."""
+    entries = {server.public_key: _server_entry(server, device, now)}
+    for peer in peers:
+        if peer.id in (me, COORDINATOR) or peer.public_key == server.public_key or peer.ip == server.ip:
+            continue
+        trial = trials.get(peer.id)
+        endpoint = overrides.get(peer.ip) or (trial.endpoint if trial else None)
+        entries[peer.public_key] = entry_of(peer, endpoint)
+    return Wanted(private_key=private_key, peers=entries)
+
+
+def entry_of(peer: KnownPeer, endpoint: Endpoint | None) -> WantedPeer:
+    """A peer as it should be on the device; None leaves its endpoint to WireGuard."""
+    return WantedPeer(
+        public_key=peer.public_key,
+        allowed_ips=only(peer.ip),
+        keepalive=KEEPALIVE,
+        endpoint=endpoint,
+        force_endpoint=True,
+    )
+
+
+def _server_entry(server: Server, device: Device, now: float) -> WantedPeer:
+    entry = device.peers.get(server.public_key)
+    # It may roam (an address behind a NAT of its own); its configured endpoint is for when it is silent.
+    return WantedPeer(
+        public_key=server.public_key,
+        allowed_ips=only(server.ip),
+        keepalive=KEEPALIVE,
+        endpoint=server.endpoint if server.moved or is_silent(entry, now) else None,
+        force_endpoint=True,
+    )

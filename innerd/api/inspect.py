@@ -1,0 +1,176 @@
+"""The routes that look: the network now and as it was, why, how things are, and the log."""
+
+import msgspec
+from litestar import Response, get
+
+from innerd import __version__
+from innerd.api.asgi import only_waits
+from innerd.api.audit import actor_name, audit_page
+from innerd.api.handling import Asgi, json, session_of
+from innerd.api.services import Services, Wired
+from innerd.api.sessions import Session
+from innerd.coordinator.history import is_revision, revision_at
+from innerd.coordinator.presence import Presence
+from innerd.domain.errors import Refused
+from innerd.domain.naming import peer_meant
+from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.values import shown as shown_text
+from innerd.domain.visibility import View
+from innerd.log.codec import Envelope
+from innerd.streaming.convergence import MOST
+from innerd.wire import ours
+
+
+@get("/v1/network", operation_id="Network", summary="Everything, at the newest revision or as it was (at)")
+async def network(request: Asgi, services: Wired) -> Response[bytes]:
+    view: View = services.writer.view
+    soft: Presence | None = services.presence
+    at = request.query_params.get("at")
+    if at is not None:
+        revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
+        view, soft = View.of(await services.history.at(revision)), None  # none was kept
+    now, serving = services.clock(), services.is_serving
+    shown = ours.network_json(view, soft, now, services.internal_endpoint, services.suffix, is_serving=serving)
+    return json(shown, view.network.revision)
+
+
+@get("/v1/why", operation_id="Why", summary="Whether two peers see each other, by which rule, since which event")
+async def why(request: Asgi, services: Wired) -> Response[bytes]:
+    """Administrators ask about any pair and any time; a peer about itself and whom it sees, now: for it, who is out of
+    sight does not exist."""
+    writer, asks = services.writer, session_of(request)
+    view = writer.view
+    network, head = view.network, view.network.revision
+    at = request.query_params.get("at")
+    if at is not None:
+        if not asks.admin_capable():
+            raise Refused("not_admin", "only administrators may look back")
+        network = await services.history.at(await revision_at(writer.store, head, services.clock(), at))
+    asked = dict(request.query_params)
+    if "a" in asked and "b" not in asked:  # who asks and the one named; the local user is the coordinator
+        asked = {"a": (asks.peer or network.coordinator).name, "b": asked["a"]}
+    one, other = (_named(network, asked.get(name), name, is_admin=asks.admin_capable()) for name in ("a", "b"))
+    if not asks.admin_capable():
+        own = asks.peer
+        for peer in (one, other):
+            if peer.id != own.id and not view.sees(own, peer):
+                raise _nobody()
+        if own.id not in (one.id, other.id):
+            raise Refused("not_admin", "only administrators may ask about others")
+    if one.id == other.id:
+        raise Refused("invalid_request", f'"{one.name}" and "{other.name}" are one peer')
+    async with services.history.sights[asks.admin_capable()].take():
+        sight = await services.history.sight(network, one.id, other.id)
+    since = _made(sight.since, writer.view, asks)
+    return json(
+        ours.why_json(one.name, other.name, network.revision, sight.reason, since, sight.before), network.revision
+    )
+
+
+def _named(network: Network, name: str | None, parameter: str, *, is_admin: bool) -> Peer:
+    if name is None:
+        raise Refused("invalid_request", f"the name of a peer is missing ({parameter})", "name two peers")
+    peer = peer_meant(network, name)
+    if peer is None:
+        raise _nobody(name if is_admin else None)
+    return peer
+
+
+def _nobody(name: str | None = None) -> Refused:
+    """To who is no administrator the very same, whether a peer is out of sight or was never there."""
+    return Refused(
+        "peer_not_found", "there is no such peer" if name is None else f"there is no peer {shown_text(name)}"
+    )
+
+
+def _made(since: Envelope | None, view: View, asks: Session) -> ours.MadeBy | None:
+    """Who did it is told to who may see that peer: to others it was an administrator, whichever."""
+    if since is None:
+        return None
+    actor, name = since.actor, actor_name(since.actor, view.network)
+    if not asks.admin_capable() and not _may_know(actor, view, asks):
+        actor, name = "administrator", "an administrator"
+    return ours.MadeBy(seq=since.seq, at=since.at, type=since.type, actor=actor, actor_name=name)
+
+
+def _may_know(actor: str, view: View, asks: Session) -> bool:
+    kind, _, number = actor.partition(":")
+    if kind != "peer":
+        return actor == "coordinator"
+    own, other = (view.network.peers.get(n) for n in (asks.peer.id if asks.peer else 0, int(number)))
+    return own is not None and other is not None and view.sees(own, other)
+
+
+@get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
+async def status(services: Wired) -> Response[bytes]:
+    view = services.writer.view
+    return json(_status(services, view), view.network.revision)
+
+
+def _status(services: Services, view: View) -> ours.Status:
+    network, now = view.network, services.clock()
+    active = [peer for peer in network.peers.values() if peer.is_active and peer.id != COORDINATOR]
+    return ours.Status(
+        network=network.name,
+        id=network.id,
+        generation=network.generation,
+        revision=network.revision,
+        head=services.writer.head_hash,
+        version=__version__,
+        is_serving=services.is_serving,
+        started=services.started,
+        peers=len(active),
+        online=sum(services.presence.is_online(peer.id, now) for peer in active),
+        streams=len(services.hub.streams.by_peer),
+        lagging=services.convergence.lagging(),
+        endpoint=network.coordinator.endpoint,
+        device_errors=services.device_errors(),
+        follower_errors=services.writer.feed.errors,
+        troubles=services.troubles(),
+        software=services.presence.releases(peer.id for peer in active),
+    )
+
+
+@get("/v1/admin/convergence", operation_id="Convergence", summary="Which peers have applied which revision")
+async def convergence(request: Asgi, services: Wired) -> Response[bytes]:
+    """With `revision`, of what happened up to it; with `wait`, when all connected peers have that, or after so many
+    seconds."""
+    head, asked = services.writer.network.revision, request.query_params
+    revision, seconds = _revision(asked.get("revision"), head), _seconds(asked.get("wait"))
+    if seconds and not services.is_serving:
+        raise Refused("not_serving", "nobody serves this network: no peer is connected", "start it: innerd serve")
+    if seconds:
+        only_waits(request.scope)  # type: ignore[arg-type]
+    waited = await services.convergence.wait(revision, seconds) if seconds else 0.0
+    peers = services.convergence.at(revision)
+    found = ours.Convergence(revision=services.writer.network.revision, asked=revision, waited=waited, peers=peers)
+    return json(found, found.revision)
+
+
+def _revision(text: str | None, head: int) -> int:
+    if text is None:
+        return head
+    if not is_revision(text) or int(text) > head:
+        raise Refused("invalid_request", f"revision must be one of the log, up to {head}, not {text[:40]!r}")
+    return int(text)
+
+
+def _seconds(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    if not is_revision(text) or not 0 < int(text) <= MOST:
+        raise Refused("invalid_request", f"wait must be seconds, 1 to {MOST:.0f}, not {text[:40]!r}")
+    return float(text)
+
+
+@get("/v1/admin/events", operation_id="Audit", summary="The log: who did what, when, to what")
+async def audit(request: Asgi, services: Wired) -> Response[bytes]:
+    async with services.history.pages.take():
+        page = await audit_page(services.writer, dict(request.query_params))
+    if "application/x-ndjson" in request.headers.get("accept", ""):
+        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in page.events)
+        return Response(lines, media_type="application/x-ndjson", headers={"ETag": f'"{page.revision}"'})
+    return json(page, page.revision)
+
+
+ROUTES = [network, why, status, convergence, audit]

@@ -1,0 +1,314 @@
+"""uvicorn on sockets that are ours: the tunnel's, bound to the WireGuard device, and the control socket.
+
+uvicorn tells an app no peer credentials; a small protocol subclass writes the local user where a client's address
+would stand, as the kernel says it (SO_PEERCRED).
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from time import thread_time
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from innerd.api.asgi import PIPE, SEAT, VISIT
+from innerd.api.gate import MAX_BODY, too_long
+from innerd.api.sessions import LOCAL
+from innerd.api.sources import Source, Sources, Visit
+from innerd.api.stream import Connection
+from innerd.host import files
+from innerd.host.sparing import OfSource
+from innerd.serve.arrivals import Arrivals
+from innerd.serve.unread import Unread
+from innerd.wireguard.device import DeviceError
+
+_MOST_AHEAD = 8  # requests sent ahead on a connection
+_HEAD_SECONDS = 10.0  # for the head of a request, from its first byte or the connection's beginning
+_HEAD_BYTES = 16 * 1024
+_READ = 256 * 1024  # what one read may bring beside
+_PIECE = 1024  # bytes that are parsed until it is looked whether a connection was dropped
+_STOP = 3  # seconds for requests under way when stopping
+_BACKLOG = 4096  # connections that wait to be accepted, when all come back at once; net.core.somaxconn bounds it too
+_TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
+
+
+class TunnelProtocol(HttpToolsProtocol):
+    """HTTP over the tunnel, for peers that may be hostile: a seat where its source has one left, so many bytes and so
+    much time for the head of a request, so many requests sent ahead. uvicorn bounds none of these."""
+
+    def __init__(self, sources: Sources, source: Source, client: tuple[str, int], **options: Any) -> None:
+        super().__init__(**options)
+        self.is_proven = False
+        self._sources = sources
+        self._source: Source | None = source
+        self._client = client
+        self._is_held = False
+        self._is_too_long: bool | None = None  # the body that comes in; None until it does
+        self._kept = b""
+        self._running: Any = None  # uvicorn's cycle of the request in progress
+        self._head = self._message = 0
+        self._stream: Connection | None = None
+        self._deadline: asyncio.TimerHandle = self.loop.call_later(_HEAD_SECONDS, self.drop)
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._unread = Unread(transport)
+        self.client = self._client
+        self.logger = OfSource(self.logger, self.client[0])  # type: ignore[assignment]
+        if self._source is not None:
+            self._sources.seat(self, self._source)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        self._unread.end()
+        if self._source is not None:
+            self._sources.unseat(self, self._source)
+        if self._stream is not None:
+            self._stream.lost()
+        if self._running is not None:  # uvicorn tells the newest that was read, which need not be this one
+            self._running.disconnected = True
+            self._running.message_event.set()
+            if (visit := self._running.scope.get(VISIT)) is not None:
+                visit.abandon()
+        super().connection_lost(exc)
+        # What points at each other here would wait for the collector, thousands at a time.
+        self._stream = self._source = self._running = None
+        self.scope = self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
+
+    def drop(self) -> None:
+        self.transport.abort()
+
+    def is_gone(self) -> bool:
+        if not self.transport.is_closing():
+            return False
+        if self._running is not None:
+            self._running.disconnected = True
+        return True
+
+    def hold(self, held: bool) -> None:
+        if self.transport.is_closing() or held == self._is_held:
+            return
+        if held and self._is_between_requests():
+            self._is_held = True
+            self.transport.pause_reading()
+        elif not held:
+            self._is_held = False
+            self.transport.resume_reading()
+            if self._kept:
+                self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """With what came although it was not to be read: a loop begins to read a connection after it was made, whatever
+        it was told before."""
+        if not self._is_held and not self.transport.is_closing():
+            kept, self._kept = self._kept, b""
+            self.data_received(kept)
+
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._unread.look()
+        if self._source is None:
+            return
+        if self.is_unread and self._source.leaves_too_much():
+            self.drop()
+        elif self._source.is_held:
+            self.hold(True)
+
+    @property
+    def is_unread(self) -> bool:
+        return self._unread.is_waiting
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_held:
+            self._kept += data
+            self.transport.pause_reading()
+            return
+        began = thread_time()
+        self._message += len(data)
+        if self._message > _HEAD_BYTES + MAX_BODY + _READ:  # chunks and trailers without end
+            self.drop()
+            return
+        for start in range(0, len(data), _PIECE):
+            super().data_received(data[start : start + _PIECE])
+            if self.transport.is_closing():
+                break
+        if not self._deadline.cancelled():  # still in the head
+            self._count(len(data))
+        if self._source is not None:
+            self._source.charge(thread_time() - began)
+
+    def _count(self, length: int) -> None:
+        self._head += length
+        if self._head > _HEAD_BYTES:
+            self.drop()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)  # and what stands between and behind them
+        super().on_header(name, value)
+
+    def on_message_begin(self) -> None:
+        self._head = self._message = 0
+        self._is_too_long = None
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(_HEAD_SECONDS, self.drop)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._deadline.cancel()
+        if self.transport.is_closing():  # what came behind the request for which it was dropped
+            return
+        self.scope[PIPE] = self._connect  # type: ignore[literal-required]
+        self.scope[SEAT] = self  # type: ignore[literal-required]
+        super().on_headers_complete()
+        if len(self.pipeline) > _MOST_AHEAD:
+            self.drop()
+
+    def on_body(self, body: bytes) -> None:
+        if self._is_too_long is None:
+            self._is_too_long = too_long(self.scope)  # type: ignore[arg-type]
+        if not self._is_too_long:  # what is going to be refused need not be kept until then
+            super().on_body(body)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """A request is in progress from here on, not from when its task runs: else all connections of a source would
+        have been read by then."""
+        self._running = cycle
+        if self._source is not None:
+            cycle.scope[VISIT] = Visit(self._source)
+        super()._start_asgi_task(cycle, app)
+
+    def _connect(self) -> Connection:
+        """The way to write a stream's frames; it hears when they have left, and when the client is gone."""
+        self._stream = Connection(self.transport)
+        return self._stream
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stream is None:  # else the hub looks after it
+            self._unread.look()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stream is not None:
+            self._stream.drained()
+
+
+class LocalProtocol(HttpToolsProtocol):
+    """HTTP over a unix socket; the client is `local:<uid>` and its process id."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        peer: socket.socket = transport.get_extra_info("socket")
+        pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        self.client = (f"{LOCAL}{uid}", pid)
+
+
+class Listener(uvicorn.Server):
+    """A uvicorn server on one listening socket. Signals and lifespan are the composition root's. `sources` is what its
+    app counts by too, if it does."""
+
+    def __init__(self, app: Any, listening: socket.socket, sources: Sources | None = None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=LocalProtocol if listening.family == socket.AF_UNIX else TunnelProtocol,
+                loop="none",
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_STOP,
+                timeout_keep_alive=75,
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+        )
+        self._listening = listening
+        self._sources = sources or Sources()
+        self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._listening.family == socket.AF_UNIX:
+            loop = asyncio.get_running_loop()
+            self.servers = [await loop.create_unix_server(self._local, sock=self._listening, backlog=_BACKLOG)]
+        else:
+            self.servers = [Arrivals(self._listening, self._sources, self._remote, _BACKLOG)]  # type: ignore[list-item]
+        self.started = True
+
+    async def main_loop(self) -> None:
+        """uvicorn's ticks (they keep the Date header), ended at once by `stop`."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._stop.wait()
+
+    def _local(self) -> LocalProtocol:
+        return LocalProtocol(**self._options())
+
+    def _remote(self, source: Source, client: tuple[str, int]) -> TunnelProtocol:
+        return TunnelProtocol(self._sources, source, client, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "config": self.config,
+            "server_state": self.server_state,
+            "app_state": {},
+            "_loop": asyncio.get_running_loop(),
+        }
+
+    async def start(self) -> None:
+        """Return when it listens."""
+        self._task = asyncio.create_task(self.serve())
+        while not self.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        self.should_exit = True
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+
+
+def control_socket(path: Path) -> socket.socket:
+    """The control socket of a network: root's alone. A socket that a killed coordinator left is replaced."""
+    files.make_public(path.parent)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    try:
+        old = os.umask(0o177)
+        try:
+            listening.bind(str(beside))
+        finally:
+            os.umask(old)
+        listening.listen(128)
+        os.replace(beside, path)
+    except OSError as error:
+        listening.close()
+        raise DeviceError("os_error", f"can't make the control socket {path}: {error.strerror}") from error
+    listening.setblocking(False)
+    return listening
