@@ -49,7 +49,7 @@ async def serve() -> None:
         )
         await Writer(store, await load(store), time.time, print).submit(founding, LOCAL)
         await made.start(proof_required=True)
-        made.services.clock = time.time
+        made.provide(clock=time.time)
         await made.add_cidr("humans", "127.42.128.0/17")
         await made.join("ryo", "humans", admin=True)
         async with made.listening() as port:
@@ -67,10 +67,10 @@ async def scrape() -> tuple[list[float], list[float]]:
     await crowded(made, "humans", "127.42.128.0", PEERS)
     for number in made.writer.network.peers:
         made.presence.observe(number, Observed(None, made.now, 123_456_789, 987_654_321))
-    metrics = Metrics(made.services, Counters(), per_peer=True)
+    metrics = Metrics(made.services, made.timings, {}, dns=Counters(), per_peer=True)
     for route in range(40):
         for code in (200, 401, 404):
-            metrics.observe_request(f"/v1/admin/{route}", "GET", code, 0.01)
+            made.timings.observe_request(f"/v1/admin/{route}", "GET", code, 0.01)
     spans, waits = [], []
     for _ in range(30):
         pieces = [time.perf_counter()]

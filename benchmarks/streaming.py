@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from innerd.api.app import create_app
+from innerd.api.services import Services
 from innerd.command.options import raise_file_limit
 from innerd.config import Paths, load
 from innerd.domain import commands as c
@@ -23,8 +24,9 @@ from innerd.domain.values import Endpoint, Name
 from innerd.host import logs
 from innerd.log import codec
 from innerd.manage.create import found
-from innerd.serve.coordinator import Opened, opened, spare_the_collector
+from innerd.serve.coordinator import spare_the_collector
 from innerd.serve.listener import Listener
+from innerd.serve.opened import Opened, opened, services_of
 from tests.world import LOCAL, key
 
 NETWORK = "streambench"
@@ -60,17 +62,17 @@ async def serve(folder: Path, peers: int, port: int) -> None:
             await populate(network, peers)
         network.writer.feed.follow("bench", lambda change: committed_at.append(time.monotonic()))
         network.writer.feed.follow("streams", network.hub.follow)
-        network.services.is_serving = True
+        services = services_of(network, is_serving=True)
         listening = socket.create_server((COORDINATOR, port), backlog=4096)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 131_072)  # as the tunnel's
         listening.setblocking(False)
-        listener = Listener(create_app(network.services), listening)
+        listener = Listener(create_app(services), listening)
         await listener.start()
         telling = asyncio.create_task(network.hub.teller.run())
         spare_the_collector()
-        answer(network.services.server_key, network.writer.network.id)
+        answer(services.server_key, network.writer.network.id)
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():
-            answer(*await obey(network, line))
+            answer(*await obey(network, services, line))
         telling.cancel()
         await listener.stop()
 
@@ -80,13 +82,13 @@ def answer(*words: Any) -> None:
     sys.stdout.flush()
 
 
-async def obey(network: Opened, line: list[str]) -> tuple[Any, ...]:
+async def obey(network: Opened, services: Services, line: list[str]) -> tuple[Any, ...]:
     match line:
         case ["rename", name]:  # all hear of it
             reply = await network.writer.submit(c.RenameCidr(3, Name(name)), LOCAL)
             return committed_at[-1], reply.revision
         case ["applied", revision]:  # the milliseconds after that revision's event in which each receipt came
-            await network.services.convergence.wait(int(revision), 60)
+            await services.convergence.wait(int(revision), 60)
             stored = [record async for page in network.store.read(int(revision) - 1, 1) for record in page][:1]
             written = codec.envelope(stored[0].record).time
             took = [r.at - written for r in network.presence.receipts.values() if r.revision >= int(revision)]

@@ -75,7 +75,8 @@ async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) ->
 
     from innerd.admin.transport import in_process
     from innerd.api.app import create_app
-    from innerd.serve.coordinator import opened, sync_device_once
+    from innerd.serve.device import sync_device_once
+    from innerd.serve.opened import opened, services_of
 
     configure_logs(settings)
 
@@ -84,7 +85,7 @@ async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) ->
 
     async with opened(paths, config, fatal, lock) as network:
         revision = network.writer.network.revision
-        api = in_process(create_app(network.services), os.getuid())
+        api = in_process(create_app(services_of(network)), os.getuid())
         try:
             yield api
         finally:
@@ -214,6 +215,7 @@ def serve(
     import uvloop
 
     from innerd.serve import coordinator
+    from innerd.serve.device import Options
 
     settings = settings_of(context)
     if hosts_path is not None and no_write_hosts:
@@ -224,7 +226,7 @@ def serve(
     config.dns.enabled = config.dns.enabled and not no_dns
     configure_logs(settings, more=1)
     raise_file_limit()
-    options = coordinator.Options(
+    options = Options(
         backend=settings.backend,
         mtu=settings.mtu,
         routing=not settings.no_routing,

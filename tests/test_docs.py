@@ -24,6 +24,7 @@ from innerd.api.metrics import Metrics
 from innerd.command.options import global_flags
 from innerd.coordinator.presence import Observed
 from innerd.domain.errors import CODES
+from innerd.log.sqlite import SqliteStore
 from innerd.wire.stream import DECODERS
 from tests.world import populated
 
@@ -205,10 +206,11 @@ async def test_the_metrics_page_and_metrics_have_the_same_families(tmp_path: Pat
     """The coordinator's; the agent's are compared in tests/client/test_exporting.py."""
     w = await populated()
     w.presence.observe(w.peer("ryo").id, Observed(None, w.now, 1, 1))
-    (tmp_path / "kermpany.db").touch()
-    made = Metrics(w.services, Counters(), per_peer=True, database=tmp_path / "kermpany.db")
-    made.observe_request("/healthz", "GET", 200, 0.001)
+    store = await SqliteStore.open(tmp_path / "kermpany.db", create=True)
+    w.timings.observe_request("/healthz", "GET", 200, 0.001)
+    made = Metrics(w.services, w.timings, {}, dns=Counters(), per_peer=True, store=store)
     families = text_string_to_metric_families(made.render().decode())
+    await store.close()
     rendered = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     lines = section("metrics.md", "## Families of the coordinator").splitlines()
     listed = {name for line in lines if line.startswith("|") for name in quoted(line.split("|")[1]) if "_" in name}

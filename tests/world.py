@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from email.utils import formatdate
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
@@ -19,12 +19,15 @@ from itertools import count
 from typing import Any
 
 import httpx2
+from msgspec.structs import replace
 
 from innerd.api.app import create_app
 from innerd.api.services import Services
 from innerd.api.sources import Sources
-from innerd.coordinator.device_sync import DeviceSync
+from innerd.api.timings import Timings
+from innerd.coordinator.device_sync import DeviceSync, OwnInterface
 from innerd.coordinator.history import History
+from innerd.coordinator.looks import Looks
 from innerd.coordinator.presence import Presence
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
@@ -115,6 +118,10 @@ class Dated:
         await (self._app or self._world.app)(scope, receive, with_date)
 
 
+async def nothing_more() -> None:
+    """Nobody minds."""
+
+
 class World:
     """One network with its coordinator. Commands are submitted as the local root; `now` is the clock."""
 
@@ -126,6 +133,8 @@ class World:
         self._holders: dict[str, str] = {}  # public key -> whose private key it belongs to
         self.backend = MemoryBackend()
         self.presence = Presence(lambda: self.now)
+        self.looks = Looks()
+        self.timings = Timings()
         self.writer: Writer
         self.hub: Hub
         self.services: Services
@@ -133,9 +142,10 @@ class World:
 
     async def start(self, *, proof_required: bool = False) -> None:
         """Replay the store and put hub, API and app on top: what a coordinator does when it starts."""
-        self.writer = Writer(self.store, await load(self.store), lambda: self.now, self.fatal.append)
+        found, clock = await load(self.store), lambda: self.now
+        self.writer = Writer(self.store, found, clock, self.fatal.append, observe_commit=self.timings.observe_commit)
         by = signer(b64decode(private_key("coordinator")), self.writer.network.id) if self.writer.network.id else None
-        self.hub = Hub(self.writer, self.presence, lambda: self.now, signer=by)
+        self.hub = Hub(self.writer, self.presence, clock, signer=by, looks=self.looks)
         convergence = Convergence(self.writer, self.presence, self.hub, lambda: self.now)
         self.writer.feed.follow("streams", self.hub.follow)
         self.services = Services(
@@ -154,26 +164,35 @@ class World:
         )
         self.app = create_app(self.services)
 
+    def provide(self, **changes: Any) -> None:
+        """Another app, whose services differ."""
+        self.services = replace(self.services, **changes)
+        self.app = create_app(self.services)
+
     def _own_address(self) -> Any:
         network = self.writer.network
         return network.coordinator.ip if network.peers else ip_address("127.42.0.1")
 
-    def device_sync(self) -> DeviceSync:
+    def device_sync(
+        self,
+        farewells: Callable[[], Awaitable[None]] | None = None,
+        remade: Callable[[], Awaitable[None]] = nothing_more,
+    ) -> DeviceSync:
         """The coordinator's device in memory, kept in step by hand (`await sync.sync()`)."""
 
-        def bring_up() -> None:
+        def bring_up() -> list[str]:
             self.backend.create(INTERFACE)
+            return []
 
-        return DeviceSync(
-            self.backend,
-            INTERFACE,
-            private_key("coordinator"),
-            PORT,
-            lambda: self.writer.network,
-            self.presence,
-            bring_up,
-            self.hub.farewells,
+        own = OwnInterface(
+            backend=self.backend,
+            name=INTERFACE,
+            private_key=private_key("coordinator"),
+            port=PORT,
+            bring_up=bring_up,
         )
+        said = farewells or self.hub.farewells
+        return DeviceSync(own, lambda: self.writer.network, self.presence, self.looks, said, remade)
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -275,7 +294,7 @@ class World:
         listening = socket.create_server((str(self._own_address()), port))
         listening.setblocking(False)
         port = int(listening.getsockname()[1])
-        self.services.internal_endpoint = endpoint_of(str(self._own_address()), port)
+        self.provide(internal_endpoint=endpoint_of(str(self._own_address()), port))
         listener = Listener(Dated(self), listening, self.services.sources)
         listener.config.date_header = False
         await listener.start()

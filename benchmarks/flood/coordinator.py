@@ -20,7 +20,7 @@ from innerd.config import Config, MetricsSection, Paths, load
 from innerd.domain import commands as c
 from innerd.domain.values import Endpoint, Name, first_address
 from innerd.manage.create import begin
-from innerd.serve.coordinator import Opened, opened
+from innerd.serve.opened import Opened, opened
 from innerd.wire import proof
 from innerd.wireguard import keys
 from tests.world import LOCAL, key, private_key

@@ -18,9 +18,9 @@ from innclient.verbs.flags import (
     NAT,
     agent_section,
     installed,
-    keeper_of,
     neighbours,
     paths_of,
+    session_of,
     tunnel_of,
     with_options,
 )
@@ -129,6 +129,7 @@ def install(
 ) -> None:
     """Join a network by an invitation. Interrupted, it goes on when run again."""
     from innclient.agent.run import cycle, holding
+    from innclient.agent.tunnel import Making
     from innclient.join import install as joining
     from innerd.admin import invitation
 
@@ -155,11 +156,11 @@ def install(
     tunnel = tunnel_of(settings, interface)
     began = time.monotonic()
     with holding(paths):
-        routing = not settings.no_routing
-        run(joining.join(paths, invited, values, tunnel, settings.mtu, routing, section, _say))
-        keeper = keeper_of(settings, interface, flags)
+        making = Making(mtu=settings.mtu, routing=not settings.no_routing)
+        run(joining.join(paths, invited, values, tunnel, making, section, _say))
+        session = session_of(settings, interface, flags)
         with contextlib.suppress(Failure, KeyboardInterrupt):  # joined is joined: `inn up` catches up
-            run(cycle(keeper))
+            run(cycle(session))
     with contextlib.suppress(KeyboardInterrupt):  # that is a no
         if delete_invite or (prompt.is_interactive() and prompt.yes_no("Delete the invitation?", "-d", default=True)):
             _remove(invite)
@@ -205,8 +206,8 @@ def up(context: Any, /, interfaces: tuple[str, ...], daemon: bool, interval: int
     configure_logs(settings, more=1 if daemon else 0)
     if daemon:
         raise_file_limit()
-        keepers = [keeper_of(settings, name, flags) for name in names]
-        run(agent(keepers, _ready))
+        sessions = [session_of(settings, name, flags) for name in names]
+        run(agent(sessions, _ready))
         return
     for name in names:
         output.line(f"{name} is up at revision {_cycled(settings, name, flags)}.")
@@ -227,10 +228,10 @@ def _cycled(settings: Settings, interface: str, flags: dict[str, Any]) -> int:
     config.load(paths)
     revision = _fetched(paths)
     if revision is None:
-        keeper = keeper_of(settings, interface, flags)
+        session = session_of(settings, interface, flags)
         with holding(paths):
-            run(cycle(keeper))
-        revision = keeper.netmap.revision
+            run(cycle(session))
+        revision = session.netmap.revision
     return revision
 
 

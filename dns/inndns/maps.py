@@ -3,19 +3,19 @@
 A change makes a copy that shares all that did not change, through a draft that is written to and finished.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar, overload
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar, overload
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class Draft(Protocol[K, V]):
-    def __setitem__(self, key: K, value: V) -> None: ...
+    def __setitem__(self, key: K, value: V, /) -> None: ...
 
-    def pop(self, key: K, default: V | None = None) -> V | None: ...
+    def pop(self, key: K, default: Any, /) -> Any: ...
 
-    def update(self, other: Mapping[K, V], /) -> None: ...
+    def update(self, other: Any, /) -> None: ...
 
     def finish(self) -> "Map[K, V]": ...
 

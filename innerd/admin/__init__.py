@@ -1,5 +1,6 @@
 """Every verb of administrators, once: over the tunnel (`inn`), the control socket or in-process (`innerd`).
 
-`transport` carries requests, `verb` makes a command of a function, `ask` puts questions to a terminal; `peers`,
-`cidrs`, `records`, `reports` hold the verbs.
+`verb` makes a command of a function, `transport` carries its requests by any of the three ways (`client` is the one
+through the tunnel), `naming` and `several` say whom a verb is about, `waiting` is `--wait`. The verbs are in `peers`,
+`invites`, `cidrs`, `records`, `lists` and `inspect`; `invitation` is the file that a new peer is handed.
 """

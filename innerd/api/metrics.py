@@ -7,12 +7,12 @@ route, peers) is written by hand: at 5,000 peers the library would hold the loop
 import asyncio
 import os
 import platform
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 from time import perf_counter
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -21,63 +21,59 @@ from prometheus_client.registry import Collector
 from inndns.server import BUCKETS, Counters
 from innerd import __version__
 from innerd.api.services import Services
+from innerd.api.timings import Timings
 from innerd.coordinator.feed import Change, Follower
 from innerd.domain.network import COORDINATOR, EMPTY, Network
 from innerd.streaming.sender import MAX_WAITING
 
-_HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
-_COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+class OnDisk(Protocol):
+    """A store in a file."""
+
+    path: Path
+    busy: int
+
+    def size(self) -> tuple[int, int]:
+        """Bytes of the database, and of its write-ahead log."""
+
+
+class Counted:
+    """A follower of the feed whose revision is known: the one that it began with, then those it took in."""
+
+    def __init__(self, follower: Follower, revision: int) -> None:
+        self._follower, self.revision = follower, revision
+
+    def follow(self, change: Change) -> None:
+        self._follower(change)
+        self.revision = change.after.network.revision
 
 
 class Metrics:
-    """The page of one coordinator. `dns` is absent where DNS is switched off, `database` where there is none."""
+    """The page of one coordinator: what `services` know, the revision that each follower of the feed has taken in
+    (`projections`), how long things take. `dns` is absent where DNS is switched off, `store` where there is none on
+    disk."""
 
     def __init__(
-        self, services: Services, dns: Counters | None, *, per_peer: bool, database: Path | None = None
+        self,
+        services: Services,
+        timings: Timings,
+        projections: Mapping[str, Callable[[], int]],
+        *,
+        dns: Counters | None = None,
+        per_peer: bool = False,
+        store: OnDisk | None = None,
     ) -> None:
-        self.projections: dict[str, Callable[[], int]] = {}  # the revision that each follower has taken in
-        self._http = _Timings(
-            "innerd_http_request_duration_seconds", "Time to answer a request, by route template.", _HTTP_BUCKETS
-        )
-        self._append = _Timings(
-            "innerd_event_append_duration_seconds",
-            "Time of one commit of the log, however many commands it holds.",
-            _COMMIT_BUCKETS,
-        )
-        self._append.of("")
-        self._requests: dict[tuple[str, str, int], _Timing] = {}
         self._parts: dict[str, Callable[[], bytes]] = {
-            "network": _rendered(_Coordinator(services, self.projections)),
-            "requests": lambda: self._append.render() + self._http.render(),
+            "network": _rendered(_Coordinator(services, projections)),
+            "requests": timings.render,
             "process": _once_a_second(_rendered(ProcessCollector(registry=None), GCCollector(CollectorRegistry()))),
         }
-        if database is not None:
-            self._parts["database"] = _rendered(_Database(services, database))
+        if store is not None:
+            self._parts["database"] = _rendered(_Database(store))
         if dns is not None:
             self._parts["dns"] = _rendered(_Dns(dns))
         if per_peer:
             self._parts["peers"] = lambda: _per_peer(services)
-
-    def observe_request(self, route: str, method: str, code: int, seconds: float) -> None:
-        key = (route, method, code)
-        timing = self._requests.get(key)
-        if timing is None:
-            timing = self._requests[key] = self._http.of(f'route="{route}",method="{method}",code="{code}"')
-        timing.observe(seconds)
-
-    def observe_commit(self, seconds: float) -> None:
-        self._append.of("").observe(seconds)
-
-    def followed(self, name: str, follower: Follower, revision: int) -> Follower:
-        """A follower of the feed, with its revision noted: the one that it began with, then those it took in."""
-        taken = [revision]
-
-        def follow(change: Change) -> None:
-            follower(change)
-            taken[0] = change.after.network.revision
-
-        self.projections[name] = lambda: taken[0]
-        return follow
 
     async def page(self) -> bytes:
         """The whole page, in Prometheus' text format; a part at a time, as others have their turns in between."""
@@ -100,49 +96,6 @@ class Metrics:
             yield part()
             last.append(f'{took}{{collector="{name}"}} {perf_counter() - began:.6f}\n')
         yield "".join(last).encode()
-
-
-class _Timing:
-    """One histogram: plain numbers, as a request must not wait for a lock of the library."""
-
-    __slots__ = ("counts", "edges", "heads", "seconds")
-
-    def __init__(self, name: str, labels: str, edges: tuple[float, ...]) -> None:
-        self.edges, self.seconds = edges, 0.0
-        self.counts = [0] * (len(edges) + 1)
-        more, alone = (f"{labels},", f"{{{labels}}}") if labels else ("", "")
-        self.heads = [f'{name}_bucket{{{more}le="{edge}"}} ' for edge in (*edges, "+Inf")]
-        self.heads += [f"{name}_count{alone} ", f"{name}_sum{alone} "]
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(self.edges, seconds)] += 1
-        self.seconds += seconds
-
-    def lines(self) -> Iterator[str]:
-        total = 0
-        for head, count in zip(self.heads, self.counts, strict=False):
-            total += count
-            yield f"{head}{total}\n"
-        yield f"{self.heads[-2]}{total}\n{self.heads[-1]}{self.seconds}\n"
-
-
-class _Timings:
-    """A family of histograms, by their labels."""
-
-    def __init__(self, name: str, text: str, edges: tuple[float, ...]) -> None:
-        self._name, self._edges = name, edges
-        self._head = f"# HELP {name} {text}\n# TYPE {name} histogram\n"
-        self._timings: dict[str, _Timing] = {}
-
-    def of(self, labels: str) -> _Timing:
-        timing = self._timings.get(labels)
-        if timing is None:
-            timing = self._timings[labels] = _Timing(self._name, labels, self._edges)
-        return timing
-
-    def render(self) -> bytes:
-        lines = chain.from_iterable(timing.lines() for timing in self._timings.values())
-        return "".join((self._head, *lines)).encode() if self._timings else b""
 
 
 def _once_a_second(part: Callable[[], bytes]) -> Callable[[], bytes]:
@@ -176,7 +129,7 @@ def _labelled(family: Metric, label: str, values: dict[str, int]) -> Metric:
 
 
 class _Coordinator(Collector):
-    def __init__(self, services: Services, projections: dict[str, Callable[[], int]]) -> None:
+    def __init__(self, services: Services, projections: Mapping[str, Callable[[], int]]) -> None:
         self._services, self._projections = services, projections
         self._counted = _Counted(EMPTY)
 
@@ -286,15 +239,15 @@ class _Counted:
 
 
 class _Database(Collector):
-    def __init__(self, services: Services, path: Path) -> None:
-        self._services, self._path = services, path
+    def __init__(self, store: OnDisk) -> None:
+        self._store, self._path = store, store.path
 
     def collect(self) -> Iterable[Metric]:
-        size, wal = self._services.store_size()
+        size, wal = self._store.size()
         yield _gauge("innerd_sqlite_database_bytes", "Size of the database.", size)
         yield _gauge("innerd_sqlite_wal_bytes", "Size of its write-ahead log.", wal)
         yield CounterMetricFamily(
-            "innerd_sqlite_busy", "Commits that another program's lock kept out.", value=self._services.store_busy()
+            "innerd_sqlite_busy", "Commits that another program's lock kept out.", value=self._store.busy
         )
         # With a write-ahead log nothing else writes to the file itself.
         checkpointed = self._path.stat().st_mtime

@@ -27,7 +27,7 @@ async def _no_metrics() -> bytes:
     return b""
 
 
-class Services(Struct, kw_only=True):
+class Services(Struct, frozen=True, kw_only=True):
     writer: Writer
     history: History
     presence: Presence
@@ -44,8 +44,6 @@ class Services(Struct, kw_only=True):
     may_read_metrics: Callable[[Peer], bool] = lambda peer: peer.is_admin
     render_metrics: Callable[[], Awaitable[bytes]] = _no_metrics
     observe_request: Callable[[str, str, int, float], None] = lambda route, method, code, seconds: None
-    store_size: Callable[[], tuple[int, int]] = lambda: (0, 0)
-    store_busy: Callable[[], int] = lambda: 0
     own_address: Address | None = None
     sources: Sources = field(default_factory=Sources)
     device_errors: Callable[[], int] = lambda: 0

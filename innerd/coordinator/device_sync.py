@@ -14,9 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from innerd.coordinator.feed import Change as Committed
+from innerd.coordinator.looks import Looks
 from innerd.coordinator.presence import Observed, Presence
 from innerd.domain.events import KeyPinned
 from innerd.domain.invitations import is_open
@@ -32,7 +34,6 @@ _log = structlog.get_logger("device")
 TRANSITION = 60.0  # seconds a temporary key may keep the address
 _POLL = 2.0
 _POLL_TRANSITION = 0.02
-_LOOK_AGAIN = 0.2  # seconds between two looks that somebody asked for, and that one waits for one
 _SETTLE = 3.0  # seconds a request waits for the device at most
 
 
@@ -86,12 +87,20 @@ def wanted_peers(
     return entries
 
 
-async def _nothing() -> None:
-    """Nobody minds."""
+class OwnInterface(Struct, frozen=True, kw_only=True):
+    """The coordinator's interface. `bring_up` makes it where it is missing, and puts right what others did to its link;
+    it gives what it did in words, blocks, and raises DeviceError."""
+
+    backend: Backend
+    name: str
+    private_key: str
+    port: int
+    bring_up: Callable[[], list[str]]
 
 
 class DeviceSync:
-    """Keeps one interface in step. `bring_up` makes it where it is missing, and is called again if it vanishes.
+    """Keeps one interface in step. `farewells` is awaited before a peer is let go of, `remade` when the interface is
+    another one than before.
 
     After a change only the entries of its peers are looked at (`catch_up`), on the device as it was last seen: what a
     change costs does not grow with the network. The whole device is read and compared every few seconds (`sync`).
@@ -99,55 +108,33 @@ class DeviceSync:
 
     def __init__(
         self,
-        backend: Backend,
-        interface: str,
-        private_key: str,
-        port: int,
+        interface: OwnInterface,
         network: Callable[[], Network],
         presence: Presence,
-        bring_up: Callable[[], list[str]],
+        looks: Looks,
         farewells: Callable[[], Awaitable[None]],
+        remade: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.backend = backend
-        self.interface = interface
         self.device = Device()
         self.errors = 0
-        self.remade: Callable[[], Awaitable[None]] = _nothing  # told when the interface is another one than before
-        self._private_key, self._port = private_key, port
-        self._network = network
-        self._presence = presence
-        self._bring_up = bring_up
-        self._farewells = farewells
+        self.synced = 0
+        self.trouble: str | None = None  # of the device, at the last try
+        self._interface, self._backend = interface, interface.backend
+        self._network, self._presence, self._looks = network, presence, looks
+        self._farewells, self._remade = farewells, remade
         self._clock = clock
         self._index = 0
         self._is_disturbed = False
-        self._wake = asyncio.Event()
         self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
-        self._looked_at = float("-inf")
-        self._looked = asyncio.Event()  # set, and another one made, at each look
-        self.synced = 0
-        self.trouble: str | None = None  # of the device, at the last try
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         # A redeem may have been under way when the coordinator stopped.
         self._watch = {peer.id for peer in network().peers.values() if peer.redeemed_at is not None}
 
-    async def look_now(self) -> None:
-        """See where peers are at this moment; not more often than a device can be read without hurting others, so it is
-        waited until it may be read again: what was seen before may be where a peer was."""
-        await asyncio.sleep(max(0.0, self._looked_at + _LOOK_AGAIN - time.monotonic()))
-        self._looked_at = float("-inf")
-        looked = self._looked
-        self._wake.set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_AGAIN):
-                await looked.wait()
-
     def disturbed(self) -> None:
         """Somebody may have touched the interface: look at it at once."""
         self._is_disturbed = True
-        self._looked_at = float("-inf")
-        self._wake.set()
+        self._looks.want()
 
     def follow(self, change: Committed) -> None:
         """A follower of the feed."""
@@ -158,7 +145,7 @@ class DeviceSync:
                 if peer is not None:
                     keys |= {key for key in (peer.public_key, peer.invitation_key) if key is not None}
         self._watch |= {event.peer for event in change.events if isinstance(event, KeyPinned)}
-        self._wake.set()
+        self._looks.stirred.set()
 
     def is_redeeming(self, peer: Peer) -> bool:
         """Whether the peer's requests still come through its temporary key."""
@@ -176,13 +163,14 @@ class DeviceSync:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiters.append((revision, future))
-        self._wake.set()
+        self._looks.stirred.set()
         try:
             await asyncio.wait_for(future, _SETTLE)
         except TimeoutError:
             _log.warning("the device is behind", revision=revision, synced=self.synced)
 
     async def run(self) -> None:
+        self._looks.serve()
         while True:
             try:
                 await (self.sync() if self._until_look() <= 0 else self.catch_up())
@@ -190,18 +178,18 @@ class DeviceSync:
             except DeviceError as error:
                 self.errors += 1
                 self.trouble = error.message
-                self._looked_at = float("-inf")  # what is there is not known any more
+                self._looks.at = float("-inf")  # what is there is not known any more
                 pause = _POLL
-                _log.error("device", interface=self.interface, error=error.message, code=error.code)
+                _log.error("device", interface=self._interface.name, error=error.message, code=error.code)
             # Not wait_for: on Python 3.11 it swallows a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            self._wake.clear()
+                    await self._looks.stirred.wait()
+            self._looks.stirred.clear()
 
     def _until_look(self) -> float:
         """Seconds until the whole device should be looked at again."""
-        return self._looked_at + (_POLL_TRANSITION if self._watch else _POLL) - time.monotonic()
+        return self._looks.at + (_POLL_TRANSITION if self._watch else _POLL) - time.monotonic()
 
     async def sync(self) -> None:
         """One look at everything and, if need be, one change."""
@@ -212,18 +200,17 @@ class DeviceSync:
             _log.warning("the device was changed by somebody else: put right", what=found)
         network = self._network()  # after the look: what was committed meanwhile counts
         was_remade = self._index not in (0, index)
-        self._looked_at = time.monotonic()
+        self._looks.looking()
         self._watch = {n for n in self._watch if self._transits(network, n)}
         changes = plan(self.device, self._wanted(network))
         if changes:
             await self._apply(changes)
-            self.device = await asyncio.to_thread(self.backend.get, self.interface)
+            self.device = await asyncio.to_thread(self._backend.get, self._interface.name)
         self._observe(network)
-        self._looked.set()
-        self._looked = asyncio.Event()
+        self._looks.looked()
         self._release(network.revision)
         if was_remade:
-            await self.remade()
+            await self._remade()
         self._index = index  # last: what failed is done again
 
     async def catch_up(self) -> None:
@@ -234,7 +221,8 @@ class DeviceSync:
         wanted = wanted_peers(peers, self.device, self._clock(), self._presence.learned)
         keys = {*wanted, *(key for keys in dirty.values() for key in keys)}
         part = replace(self.device, peers={key: self.device.peers[key] for key in keys if key in self.device.peers})
-        changes = plan(part, Wanted(private_key=self._private_key, listen_port=self._port, peers=wanted))
+        own = self._interface
+        changes = plan(part, Wanted(private_key=own.private_key, listen_port=own.port, peers=wanted))
         if changes:
             await self._apply(changes)
             part = applied(part, changes)
@@ -245,11 +233,12 @@ class DeviceSync:
     async def _apply(self, changes: Sequence[Change]) -> None:
         if any(isinstance(change, RemovePeer) for change in changes):
             await self._farewells()
-        await asyncio.to_thread(self.backend.apply, self.interface, changes)
+        await asyncio.to_thread(self._backend.apply, self._interface.name, changes)
 
     def _wanted(self, network: Network) -> Wanted:
         learned = self._presence.learned
-        return wanted_device(network, self.device, self._private_key, self._port, self._clock(), learned)
+        own = self._interface
+        return wanted_device(network, self.device, own.private_key, own.port, self._clock(), learned)
 
     def _transits(self, network: Network, number: int) -> bool:
         peer = network.peers.get(number)
@@ -257,16 +246,16 @@ class DeviceSync:
 
     def _look(self) -> tuple[Device, int]:
         """The device and its index, which tells whether it was made anew (by us or by somebody)."""
-        is_there = self.backend.exists(self.interface)
-        is_same = is_there and self.backend.index(self.interface) == self._index
+        is_there = self._backend.exists(self._interface.name)
+        is_same = is_there and self._backend.index(self._interface.name) == self._index
         if not is_there:
-            _log.warning("the interface is gone: making it anew", interface=self.interface)
+            _log.warning("the interface is gone: making it anew", interface=self._interface.name)
         if self._is_disturbed or not is_same:
             self._is_disturbed = False
-            done = self._bring_up()
+            done = self._interface.bring_up()
             if done and is_same:
                 _log.warning("the interface was changed by somebody else: put right", what=done)
-        return self.backend.get(self.interface), self.backend.index(self.interface)
+        return self._backend.get(self._interface.name), self._backend.index(self._interface.name)
 
     def _observe(self, network: Network) -> None:
         for peer in network.peers.values():

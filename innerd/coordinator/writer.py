@@ -107,6 +107,7 @@ class Writer:
         clock: Callable[[], float],
         fatal: Callable[[str], None],
         salt: Callable[[], bytes] = lambda: os.urandom(16),
+        observe_commit: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         base = View.of(loaded.base)
         self.store = store
@@ -116,7 +117,7 @@ class Writer:
         view = self.feed.recall(base, loaded.recent)
         self.appended: dict[str, int] = {}  # event type -> count, for metrics
         self.commits = 0
-        self.observe_commit: Callable[[float], None] = lambda seconds: None
+        self._observe_commit = observe_commit  # told how long each commit took, in seconds
         self._committed = self._head = _Head(view, loaded.chain, loaded.at)
         self._clock = clock
         self._fatal = fatal
@@ -277,7 +278,7 @@ class Writer:
         except StoreError as error:
             self._fall_back(batch, self.upkeep.failed(error))
         else:
-            self.observe_commit(perf_counter() - began)
+            self._observe_commit(perf_counter() - began)
             self._publish(batch)
 
     def _fall_back(self, batch: list[_Waiting], answer: Refused) -> None:

@@ -1,1 +1,5 @@
-"""TODO"""
+"""What is done to a network as a whole, on the coordinator's host: the verbs that are `innerd`'s alone (`verbs`).
+
+`create` makes and removes one, `backup` keeps and restores it, `from_innernet` takes one over, `verify` holds its log
+against what was signed, `doctor` says what is wrong with this host.
+"""

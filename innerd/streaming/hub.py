@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from innerd.coordinator.feed import Change
+from innerd.coordinator.looks import Looks
 from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
@@ -33,13 +34,15 @@ class Hub:
         clock: Callable[[], float],
         suffix: str = "wg",
         signer: Signer | None = None,
+        looks: Looks | None = None,
     ) -> None:
+        self._looks = looks or Looks()
         self.streams = Streams()
         self.ahead = Ahead()
         self.frames = Frames(writer.feed, presence, clock)
         self.checkpoints = Checkpoints(writer, signer, clock)
         self.teller = Teller(self.streams, self.frames, writer, presence, self.checkpoints)
-        self.meetings = Meetings(writer, self.streams, self.frames, clock)
+        self.meetings = Meetings(writer, self.streams, self.frames, self._looks, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
         self._answering: set[asyncio.Event] = set()
         self._writer = writer
@@ -97,7 +100,7 @@ class Hub:
         self.teller.greet(stream)
         if is_another or self._presence.learned(peer.id) is None or peer.id in self._presence.recalled:
             # Others can reach it the sooner, and where it is is known should it be one of two.
-            self._looking = asyncio.ensure_future(self.meetings.look())
+            self._looking = asyncio.ensure_future(self._looks.now())
         return stream
 
     async def _hash_at(self, cursor: Cursor | None) -> str | None:

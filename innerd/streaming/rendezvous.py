@@ -6,10 +6,11 @@ others nothing.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from msgspec import Struct
 
+from innerd.coordinator.looks import Looks
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Peer
@@ -25,10 +26,6 @@ _ASKS, _ASKS_RATE = 100, 5.0  # a peer's, at once, and a second after that
 _KEPT = 10_000  # pairs
 
 
-async def _nothing() -> None:
-    """There is no device to look at."""
-
-
 class _Told(Struct):
     """When a pair was told, by the clock that nobody sets, and where they are."""
 
@@ -37,8 +34,10 @@ class _Told(Struct):
 
 
 class Meetings:
-    def __init__(self, writer: Writer, streams: Streams, frames: Frames, clock: Callable[[], float]) -> None:
-        self.look: Callable[[], Awaitable[None]] = _nothing  # sees where peers are at this moment
+    def __init__(
+        self, writer: Writer, streams: Streams, frames: Frames, looks: Looks, clock: Callable[[], float]
+    ) -> None:
+        self._looks = looks
         self._writer = writer
         self._streams = streams
         self._frames = frames
@@ -54,7 +53,7 @@ class Meetings:
         pair = (min(asker.id, other), max(asker.id, other))
         if self._was_told(pair, _AT_MOST) or not self._are_there(*pair):
             return
-        await self.look()
+        await self._looks.now()
         self._check(asker, other)  # much can have happened
         where = self._where(*pair)
         if not self._was_told(pair, _AGAIN, where) and self._are_there(*pair):

@@ -17,8 +17,8 @@ from tests.world import World
 
 def watched(w: World) -> Metrics:
     clock = Clock(None, lambda: w.now, lambda: w.now)
-    w.services.troubles = lambda: list(troubles(w.writer, clock, w.hub, w.presence))
-    return Metrics(w.services, None, per_peer=False)
+    w.provide(troubles=lambda: list(troubles(w.writer, clock, w.hub, w.presence)))
+    return Metrics(w.services, w.timings, {})
 
 
 def beyond(w: World) -> Cursor:

@@ -150,7 +150,7 @@ async def few_in_progress(early: int) -> None:
         await go_on.wait()
         return b""
 
-    w.services.render_metrics = page
+    w.provide(render_metrics=page)
     async with w.listening() as port, contextlib.AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(wire(w, "ryo", port)) for _ in range(early)]
         other = await stack.enter_async_context(wire(w, "oven", port))

@@ -29,7 +29,7 @@ async def local(w: World, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def test_a_local_user_administers_without_key_host_or_proof(w: World, local: httpx2.AsyncClient) -> None:
-    w.services.proof_required = True
+    w.provide(proof_required=True)
     answer = await local.post("/v1/admin/cidrs", json={"name": "birds", "cidr": "127.42.5.0/24"})
     assert answer.status_code == 201
     record = json.loads(w.store.records[-1].record)
@@ -59,7 +59,7 @@ async def test_metrics_are_for_local_users(w: World, local: httpx2.AsyncClient) 
     async def page() -> bytes:
         return b"innerd_up 1\n"
 
-    w.services.render_metrics = page
+    w.provide(render_metrics=page)
     assert (await local.get("/metrics")).text == "innerd_up 1\n"
 
 

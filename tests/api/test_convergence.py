@@ -165,7 +165,7 @@ async def settled() -> None:
 @contextlib.asynccontextmanager
 async def waiting(w: World, query: str) -> AsyncIterator["asyncio.Task[Answer]"]:
     """An administrator's request that waits."""
-    w.services.is_serving = True
+    w.provide(is_serving=True)
     task = asyncio.create_task(ask(w, None, "GET", f"/v1/admin/convergence?{query}"))
     await settled()
     try:
@@ -442,14 +442,14 @@ async def test_a_coordinator_that_serves_nobody_waits_for_nobody(w: World) -> No
     ],
 )
 async def test_what_makes_no_sense_is_400(w: World, query: str) -> None:
-    w.services.is_serving = True
+    w.provide(is_serving=True)
     query = query.format(past=w.writer.network.revision + 1)
     answer = await ask(w, None, "GET", f"/v1/admin/convergence?{query}")
     assert (answer.status, answer.code) == (400, "invalid_request")
 
 
 async def test_whoever_is_no_administrator_may_not_wait(w: World) -> None:
-    w.services.is_serving = True
+    w.provide(is_serving=True)
     assert (await ask(w, "mari", "GET", "/v1/admin/convergence?wait=1")).status == 401
 
 

@@ -121,7 +121,7 @@ async def in_transition(w: World, *, admin: bool = False) -> None:
     w.now = time.time()  # the device's loop compares with the wall clock
     sync = w.device_sync()
     w.writer.feed.follow("device", sync.follow)
-    w.services.is_redeeming = sync.is_redeeming
+    w.provide(is_redeeming=sync.is_redeeming)
     await w.invite("kuro", "cats", admin=admin)
     await sync.sync()
     assert (await redeem(w, "kuro", key("kuro"))).status == 204
@@ -156,7 +156,7 @@ async def test_the_transition_ends_with_the_first_handshake_of_the_new_key(w: Wo
     w.now = time.time()
     sync = w.device_sync()
     w.writer.feed.follow("device", sync.follow)
-    w.services.is_redeeming = sync.is_redeeming
+    w.provide(is_redeeming=sync.is_redeeming)
     await w.invite("kuro", "cats")
     await sync.sync()
     address = frozenset({f"{w.peer('kuro').ip}/32"})

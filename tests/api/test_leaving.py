@@ -28,7 +28,7 @@ async def test_the_answer_waits_for_no_device_and_the_device_for_the_answer(w: W
         order.append("key gone")
 
     ryo = w.peer("ryo")
-    w.services.settle = settle
+    w.provide(settle=settle)
     syncing = asyncio.create_task(device())
     answer = await ask(w, "ryo", method, f"/v1/admin/peers/{ryo.id}{query}", json=body)
     order.insert(0, "answered") if not syncing.done() else order.append("answered")
@@ -42,7 +42,7 @@ async def test_a_change_of_oneself_that_shuts_nobody_out_waits_for_the_device(w:
     async def settle(revision: int) -> None:
         settled.append(revision)
 
-    w.services.settle = settle
+    w.provide(settle=settle)
     answer = await ask(w, "ryo", "PATCH", f"/v1/admin/peers/{w.peer('ryo').id}", json={"name": "ryoko"})
     assert (answer.status, settled) == (204, [w.writer.network.revision])
     await asyncio.wait_for(w.hub.farewells(), 0.1)  # nothing is waited for

@@ -112,13 +112,13 @@ def source(w: World, who: str) -> Source:
 @pytest.fixture
 async def spent(w: World) -> World:
     """mari has cost the loop all that she may at once, and a little more."""
-    w.services.sources = Sources(lambda: w.now)
+    w.provide(sources=Sources(lambda: w.now))
     source(w, "mari").charge(BURST + 0.01)
     return w
 
 
 async def test_time_of_the_loop_is_what_is_counted(w: World) -> None:
-    w.services.sources = Sources(lambda: w.now)
+    w.provide(sources=Sources(lambda: w.now))
     await asks(w, "mari", 3)
     for_three = source(w, "mari").cost
     assert for_three > 0
@@ -131,13 +131,13 @@ async def test_time_of_the_loop_is_what_is_counted(w: World) -> None:
     "ask_for", ["/openapi.json", "/healthz", "/metrics", "/nothing", "/v1/nothing", "/v1/admin/peers"]
 )
 async def test_open_routes_and_refusals_cost_too(w: World, ask_for: str) -> None:
-    w.services.sources = Sources(lambda: w.now)
+    w.provide(sources=Sources(lambda: w.now))
     await asks(w, "mari", 3, ask_for)
     assert source(w, "mari").cost > 0
 
 
 async def test_a_stranger_pays_as_well(w: World) -> None:
-    w.services.sources = Sources(lambda: w.now)
+    w.provide(sources=Sources(lambda: w.now))
     answers = [await ask(w, "127.42.99.99", "GET", "/v1/user/state", server_key=None) for _ in range(3)]
     assert {answer.status for answer in answers} == {401}
     assert w.services.sources.of(("127.42.99.99", 40_000)).cost > 0
@@ -190,13 +190,13 @@ async def test_a_change_that_is_refused_did_not_happen(spent: World) -> None:
 
 async def test_an_administrators_address_is_counted_like_any(w: World) -> None:
     """Another user of that machine, or a container behind it, has no proof."""
-    w.services.sources = Sources(lambda: w.now)
+    w.provide(sources=Sources(lambda: w.now))
     source(w, "ryo").charge(BURST + 0.01)
     assert (await ask(w, "ryo", "GET", "/v1/admin/peers")).status == 429
 
 
 async def test_an_administrator_with_a_proof_is_served_whatever_others_do_at_its_address(w: World) -> None:
-    w.services.sources = Sources(lambda: w.now)
+    w.provide(sources=Sources(lambda: w.now))
     source(w, "ryo").charge(BURST + 0.01)
     before = source(w, "ryo").cost
     proved = [(proof.HEADER, w.proof("ryo", "GET", "/v1/admin/peers"))]
@@ -216,7 +216,7 @@ async def test_a_header_that_proves_nothing_buys_nothing(spent: World, target: s
 
 @pytest.mark.parametrize("target", ["/healthz", "/nothing", "/v1/user/state", "/v1/admin/peers"])
 async def test_who_forges_proofs_at_an_administrators_address_is_not_heard_for_a_while(w: World, target: str) -> None:
-    w.services.sources = Sources(lambda: w.now)
+    w.provide(sources=Sources(lambda: w.now))
     source(w, "ryo").charge(BURST + 0.01)
     forged = [(proof.HEADER, w.proof("mari", "GET", target))]
     assert (await ask(w, "ryo", "GET", target, headers=forged)).status in (401, 404, 429)

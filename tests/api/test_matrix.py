@@ -219,7 +219,7 @@ async def a_world(who: Who) -> World:
     await w.do(c.AddRecord(name="git.ryo", rrtype="TXT", value="a"))
     await w.do(c.DisablePeer(w.peer("gin").id))
     await w.do(c.RemovePeer(w.peer("kin").id))
-    w.services.is_redeeming = lambda peer: peer.name == "shiro"
+    w.provide(is_redeeming=lambda peer: peer.name == "shiro")
     if who.proved_before:
         assert who.name is not None
         header = proven(w, "GET", "/v1/user/state", mine=who.name, nonce="nonce-of-before")

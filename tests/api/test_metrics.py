@@ -10,7 +10,8 @@ import pytest
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from innerd.api.metrics import _HTTP_BUCKETS, Metrics
+from innerd.api.metrics import Metrics
+from innerd.api.timings import _HTTP_BUCKETS, Timings
 from innerd.config import MetricsSection, metrics_rule
 from innerd.coordinator.feed import Change
 from innerd.coordinator.presence import Observed, Presence
@@ -28,11 +29,10 @@ from tests.world import World, key
 def switch_on(w: World, *, allow: list[str] | None = None, per_peer: bool = True) -> Metrics:
     """What the composition root does with the metrics of a coordinator."""
     rule = metrics_rule(MetricsSection() if allow is None else MetricsSection(allow=allow))
-    metrics = Metrics(w.services, None, per_peer=per_peer)
-    w.services.may_read_metrics = lambda peer: rule.allows(peer, w.writer.view)
-    w.services.render_metrics = metrics.page
-    w.services.observe_request = metrics.observe_request
-    w.writer.observe_commit = metrics.observe_commit
+    metrics = Metrics(w.services, w.timings, {}, per_peer=per_peer)
+    w.provide(may_read_metrics=lambda peer: rule.allows(peer, w.writer.view))
+    w.provide(render_metrics=metrics.page)
+    w.provide(observe_request=w.timings.observe_request)
     return metrics
 
 
@@ -77,7 +77,7 @@ async def test_what_peers_run_and_keys_on_two_machines_are_counted(w: World) -> 
     assert value(families, "innerd_peers_running", software="unknown") == 4
     assert value(families, "innerd_keys_shared") == 0
     clock = Clock(None, lambda: w.now, lambda: w.now)
-    w.services.troubles = lambda: list(troubles(w.writer, clock, w.hub, w.presence))
+    w.provide(troubles=lambda: list(troubles(w.writer, clock, w.hub, w.presence)))
     mari = w.peer("mari").id
     w.presence.observe(mari, Observed(Endpoint("192.0.2.1:51820"), w.now, 0, 0))
     for run in ("a", "b", "a"):
@@ -286,12 +286,23 @@ async def test_histograms_count_what_was_observed_at_or_below_each_edge(w: World
     assert {(s.name, *sorted(s.labels.items())): s.value for s in read.samples} == pytest.approx(expected)
 
 
+class File:
+    """A store of 100 bytes, with 7 in its write-ahead log."""
+
+    busy = 0
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def size(self) -> tuple[int, int]:
+        return 100, 7
+
+
 async def test_the_database_says_its_size_its_last_checkpoint_and_the_room_beside_it(w: World, tmp_path: Path) -> None:
     database = tmp_path / "kermpany.db"
     database.write_bytes(b"x" * 100)
     os.utime(database, (1_790_000_000, 1_790_000_000))
-    w.services.store_size = lambda: (100, 7)
-    page = Metrics(w.services, None, per_peer=True, database=database).render().decode()
+    page = Metrics(w.services, Timings(), {}, per_peer=True, store=File(database)).render().decode()
     families = {family.name: family for family in text_string_to_metric_families(page)}
     assert value(families, "innerd_sqlite_database_bytes") == 100
     assert value(families, "innerd_sqlite_wal_bytes") == 7

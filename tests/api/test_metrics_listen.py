@@ -16,7 +16,7 @@ async def exposed() -> World:
     async def page() -> bytes:
         return b"innerd_up 1\n"
 
-    w.services.render_metrics = page
+    w.provide(render_metrics=page)
     return w
 
 

@@ -61,7 +61,7 @@ async def test_of_the_past_nobody_says_who_was_online(w: World) -> None:
 
 @pytest.mark.parametrize("is_serving", [True, False])
 async def test_a_coordinator_that_serves_is_online(w: World, is_serving: bool) -> None:
-    w.services.is_serving = is_serving
+    w.provide(is_serving=is_serving)
     shown = (await ask(w, "ryo", "GET", "/v1/network")).json()["peers"]
     assert [peer["is_online"] for peer in shown if peer["name"] == "innernet-server"] == [is_serving]
 

@@ -33,7 +33,7 @@ async def listening(w: World) -> AsyncIterator[tuple[int, set[Any]]]:
     accepting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     accepting.setblocking(False)
     port = int(accepting.getsockname()[1])
-    w.services.internal_endpoint = endpoint_of(str(w.services.own_address), port)
+    w.provide(internal_endpoint=endpoint_of(str(w.services.own_address), port))
     listener = Listener(w.app, accepting, w.services.sources)
     await listener.start()
     yield port, listener.server_state.connections
@@ -115,7 +115,7 @@ def test_who_goes_while_it_is_answered_leaves_no_traceback(caplog: pytest.LogCap
 
 async def gone_while_it_is_answered(ahead: int) -> None:
     w, answered = await populated(), asyncio.Event()
-    w.services.may_read_metrics = lambda peer: True
+    w.provide(may_read_metrics=lambda peer: True)
     async with listening(w) as (port, connections):
 
         async def page() -> bytes:
@@ -125,7 +125,7 @@ async def gone_while_it_is_answered(ahead: int) -> None:
             answered.set()
             return b"1"
 
-        w.services.render_metrics = page
+        w.provide(render_metrics=page)
         with contextlib.ExitStack() as stack:
             asked = asking(w).replace(b"/openapi.json", b"/metrics")
             await deaf(w, port, stack, asked * (1 + ahead))

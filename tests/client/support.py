@@ -1,4 +1,4 @@
-"""What tests of the running client share: where its files lie, a keeper of a world's peer, a wait."""
+"""What tests of the running client share: where its files lie, a session of a world's peer, a wait."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from innclient import config
-from innclient.agent.device import Making
-from innclient.agent.session import Choices, Keeper
-from innclient.agent.tunnel import Tunnel
+from innclient.agent.session import Choices, Session
+from innclient.agent.tunnel import Making, Tunnel
 from innclient.config import Paths
 from innclient.names.publisher import Names
 from innerd.admin.invitation import InterfaceSection, ServerSection
@@ -33,10 +32,12 @@ def paths_in(folder: Path, interface: str = INTERFACE) -> Paths:
     return Paths(interface, folder / "etc", folder / "lib", folder / "run")
 
 
-def write_config(paths: Paths, name: str, ip: str, port: int, **agent: Any) -> None:
+def write_config(paths: Paths, name: str, ip: str, port: int, listen_port: int | None = None, **agent: Any) -> None:
     """The config of a peer whose coordinator listens on a port of the loopback."""
     document = config.document(
-        InterfaceSection(network_name=INTERFACE, address=f"{ip}/16", private_key=private_key(name)),
+        InterfaceSection(
+            network_name=INTERFACE, address=f"{ip}/16", private_key=private_key(name), listen_port=listen_port
+        ),
         ServerSection(
             public_key=key("coordinator"),
             external_endpoint="192.0.2.1:51820",
@@ -49,30 +50,30 @@ def write_config(paths: Paths, name: str, ip: str, port: int, **agent: Any) -> N
     config.save(paths, document)
 
 
-def keeper_at(folder: Path, name: str, ip: str, port: int, **choices: Any) -> Keeper:
-    """A keeper with its files in a folder and its device in memory."""
+def session_at(folder: Path, name: str, ip: str, port: int, **choices: Any) -> Session:
+    """A session with its files in a folder and its device in memory."""
     paths = paths_in(folder)
     folder.mkdir(exist_ok=True)
     hosts = folder / "hosts"
-    write_config(paths, name, ip, port, hosts_path=str(hosts))
+    write_config(paths, name, ip, port, choices.pop("listen_port", None), hosts_path=str(hosts))
     fields: dict[str, Any] = {
         "names": Names(path=hosts, suffix=None),
         "making": Making(mtu=1280, try_endpoints=choices.pop("try_endpoints", True)),
         "report_candidates": False,
     }
-    tunnel = Tunnel(MemoryBackend(), INTERFACE)
-    return Keeper(paths, config.load(paths), tunnel, Choices(**fields | choices))
+    tunnel = choices.pop("tunnel", None) or Tunnel(MemoryBackend(), INTERFACE)
+    return Session(paths, config.load(paths), tunnel, Choices(**fields | choices))
 
 
-def keeper_of(world: World, name: str, folder: Path, port: int, **choices: Any) -> Keeper:
-    return keeper_at(folder, name, str(world.peer(name).ip), port, **choices)
+def session_of(world: World, name: str, folder: Path, port: int, **choices: Any) -> Session:
+    return session_at(folder, name, str(world.peer(name).ip), port, **choices)
 
 
-def on_device(keeper: Keeper) -> set[str]:
-    """The keys on a keeper's device."""
-    return set(keeper.tunnel.get().peers)
+def on_device(session: Session) -> set[str]:
+    """The keys on a session's device."""
+    return set(session.tunnel.get().peers)
 
 
-def hosts_of(keeper: Keeper) -> str:
-    path = keeper.choices.names.path
+def hosts_of(session: Session) -> str:
+    path = session.choices.names.path
     return path.read_text() if path.exists() else ""

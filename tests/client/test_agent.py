@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from innclient.agent import control
-from innclient.agent.run import cycle, from_files, holding, take_down
-from innclient.agent.session import Keeper
+from innclient.agent.run import cycle, holding, take_down
+from innclient.agent.session import Session
+from innclient.agent.views import from_files
 from innclient.config import Paths
 from innclient.core.status import NetworkView, StatusView
 from innerd.failure import SYSTEM, Failure
 from tests.client.agents import agent_of, inn
 from tests.client.commands import Done
-from tests.client.support import eventually, hosts_of, keeper_of, on_device
+from tests.client.support import eventually, hosts_of, on_device, session_of
 from tests.world import INTERFACE, World, key, populated
 
 
@@ -30,97 +31,97 @@ async def kermpany() -> World:
     return await populated()
 
 
-async def ask(keeper: Keeper, verb: str, shape: type) -> object:
-    return await asyncio.to_thread(control.ask, keeper.paths.socket, verb, shape)
+async def ask(session: Session, verb: str, shape: type) -> object:
+    return await asyncio.to_thread(control.ask, session.paths.socket, verb, shape)
 
 
 async def test_who_asks_the_agent_sees_the_network_and_how_it_is(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied)
-            view = await ask(keeper, "show", NetworkView)
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
+            view = await ask(session, "show", NetworkView)
             assert [peer.name for peer in view.peers] == ["innernet-server", "ryo", "mari"]
             assert (view.as_of, view.is_up) == (None, True)
-            status = await ask(keeper, "status", StatusView)
+            status = await ask(session, "status", StatusView)
             assert (status.has_agent, status.is_connected, status.backend) == (True, True, "memory")
-            assert (status.peers, status.revision, status.applied) == (2, keeper.applied, keeper.applied)
-            assert await ask(keeper, "fetch", int) == kermpany.writer.network.revision
+            assert (status.peers, status.revision, status.applied) == (2, session.applied, session.applied)
+            assert await ask(session, "fetch", int) == kermpany.writer.network.revision
 
 
 async def test_show_and_status_of_the_command_come_from_the_agent(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied)
-            shown = await inn(keeper, "show", "--json")
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
+            shown = await inn(session, "show", "--json")
             assert (shown.status, shown.err) == (0, "")
             assert [peer["name"] for peer in shown.json["peers"]] == ["innernet-server", "ryo", "mari"]
-            assert shown.json["revision"] == keeper.applied
-            assert "peer: mari (" in (await inn(keeper)).out  # show is the default
-            assert "mari" in (await inn(keeper, "list", "--short")).out
-            status = await inn(keeper, "status", INTERFACE)
+            assert shown.json["revision"] == session.applied
+            assert "peer: mari (" in (await inn(session)).out  # show is the default
+            assert "mari" in (await inn(session, "list", "--short")).out
+            status = await inn(session, "status", INTERFACE)
             assert status.status == 0
             assert "agent: runs" in status.out
 
 
 async def test_fetch_puts_right_what_somebody_edited(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied)
-            keeper.tunnel.forget(key("mari"))
-            assert await ask(keeper, "fetch", int) == kermpany.writer.network.revision
-            assert key("mari") in on_device(keeper)
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
+            session.tunnel.forget(key("mari"))
+            assert await ask(session, "fetch", int) == kermpany.writer.network.revision
+            assert key("mari") in on_device(session)
 
 
 async def test_what_the_device_refuses_comes_back_to_who_asked(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied)
-            keeper.tunnel.down()
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
+            session.tunnel.down()
             with pytest.raises(Failure) as failed:
-                await ask(keeper, "fetch", int)
+                await ask(session, "fetch", int)
     assert (failed.value.status, failed.value.code) == (SYSTEM, "interface_down")
 
 
 async def test_status_ends_with_7_while_a_key_is_refused(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        keeper.pins.keys[str(kermpany.peer("mari").ip)] = key("mari of old")
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied)
-            done = await inn(keeper, "status", INTERFACE, "--json")
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        session.pins.keys[str(kermpany.peer("mari").ip)] = key("mari of old")
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
+            done = await inn(session, "status", INTERFACE, "--json")
             assert done.status == 7
             assert [refused["name"] for refused in done.json["refused"]] == ["mari"]
-            shown = await inn(keeper, "show", "--json")
+            shown = await inn(session, "show", "--json")
             assert "mari" not in [peer["name"] for peer in shown.json["peers"]]
 
 
 async def test_down_takes_interface_and_names_away_and_ends_the_agent(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper) as task:
-            await eventually(lambda: keeper.applied)
-            assert (await inn(keeper, "down", INTERFACE)) == Done(0, f"{INTERFACE} is down.\n", "")
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session) as task:
+            await eventually(lambda: session.applied)
+            assert (await inn(session, "down", INTERFACE)) == Done(0, f"{INTERFACE} is down.\n", "")
             await task
-    assert not keeper.tunnel.is_up()
-    assert "kermpany" not in hosts_of(keeper)
-    assert not keeper.paths.socket.exists()
-    assert keeper.paths.pins.exists()  # what was learned stays
+    assert not session.tunnel.is_up()
+    assert "kermpany" not in hosts_of(session)
+    assert not session.paths.socket.exists()
+    assert session.paths.pins.exists()  # what was learned stays
 
 
 async def test_a_signal_ends_the_agent_and_the_tunnel_stays(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper) as task:
-            await eventually(lambda: keeper.applied)
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session) as task:
+            await eventually(lambda: session.applied)
             os.kill(os.getpid(), signal.SIGTERM)
             await task
-    assert on_device(keeper) == {key("coordinator"), key("mari")}
-    assert "mari" in hosts_of(keeper)
-    assert not keeper.paths.socket.exists()
+    assert on_device(session) == {key("coordinator"), key("mari")}
+    assert "mari" in hosts_of(session)
+    assert not session.paths.socket.exists()
 
 
 # -- the socket -----------------------------------------------------------------------------------------------------
@@ -189,10 +190,10 @@ async def test_root_may_ask_for_everything(tmp_path: Path, verb: str) -> None:
 
 async def test_an_unknown_verb_is_a_usage_error(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
             with pytest.raises(Failure) as failed:
-                await ask(keeper, "dance", str)
+                await ask(session, "dance", str)
     assert failed.value.code == "usage"
     assert "dance" in failed.value.message
 
@@ -225,18 +226,18 @@ async def test_a_socket_that_a_killed_agent_left_is_replaced(tmp_path: Path) -> 
 
 async def test_one_agent_an_interface(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
-            again = keeper_of(kermpany, "ryo", tmp_path, port)
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
+            again = session_of(kermpany, "ryo", tmp_path, port)
             async with agent_of(again) as second:
                 with pytest.raises(Failure) as failed:
                     await second
             assert (failed.value.status, failed.value.code) == (SYSTEM, "interface_busy")
             assert not again.tunnel.is_up()
-            assert await ask(keeper, "status", StatusView)  # the first one's socket is still its own
-            with holding(Paths("other", keeper.paths.config_dir, keeper.paths.data_dir, keeper.paths.runtime_dir)):
+            assert await ask(session, "status", StatusView)  # the first one's socket is still its own
+            with holding(Paths("other", session.paths.config_dir, session.paths.data_dir, session.paths.runtime_dir)):
                 pass  # another interface is another matter
-            await ask(keeper, "down", str)  # the second one has taken the signal handlers of this process
+            await ask(session, "down", str)  # the second one has taken the signal handlers of this process
 
 
 def test_the_lock_of_an_interface_is_free_after_an_error(tmp_path: Path) -> None:
@@ -253,12 +254,12 @@ def test_the_lock_of_an_interface_is_free_after_an_error(tmp_path: Path) -> None
 
 async def test_without_an_agent_the_files_and_the_device_are_shown(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        await cycle(keeper)
-    view = from_files(keeper.paths, keeper.tunnel)
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        await cycle(session)
+    view = from_files(session.paths, session.tunnel)
     assert [peer.name for peer in view.peers] == ["innernet-server", "ryo", "mari"]
     assert view.is_up
-    assert view.as_of == pytest.approx(keeper.reporter.saved)
-    take_down(keeper.paths, keeper.tunnel, keeper.choices.names.path, ())
-    again = from_files(keeper.paths, keeper.tunnel)
+    assert view.as_of == pytest.approx(session.agent.memory.saved)
+    take_down(session.paths, session.tunnel, session.choices.names.path, ())
+    again = from_files(session.paths, session.tunnel)
     assert (again.is_up, [peer.name for peer in again.peers]) == (False, ["innernet-server", "ryo", "mari"])

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from innclient.agent import session as keeper_module
 from innclient.agent import store, stream
 from innclient.agent.journal import Journal, read
-from innclient.agent.run import _show, _status, cycle
-from innclient.agent.session import Keeper
+from innclient.agent.run import cycle
+from innclient.agent.session import Session
 from innclient.agent.store import Shelf
+from innclient.agent.views import show, status
 from innclient.core.changes import Entry, differences
 from innclient.core.netmap import LogForked, greet, take_delta
 from innclient.core.pins import Pins
@@ -32,7 +32,7 @@ from tests.client.agents import agent_of, inn
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK
 from tests.client.liar import OPEN, Liar, presence, told
-from tests.client.support import COORDINATOR, eventually, hosts_of, keeper_at, keeper_of, on_device, paths_in
+from tests.client.support import COORDINATOR, eventually, hosts_of, on_device, paths_in, session_at, session_of
 from tests.client.test_core import NOW, in_step
 from tests.client.told import MARI, hello, netmap, peer_json, snapshot
 from tests.world import INTERFACE, World, key, populated
@@ -55,17 +55,16 @@ def delta(revision: int = 11, **changes: Any) -> bytes:
 class Running:
     """An agent of ryo's before a liar; the task of its run. No tick puts anything right meanwhile."""
 
-    def __init__(self, liar: Liar, folder: Path, monkeypatch: pytest.MonkeyPatch, tick: float = 600.0) -> None:
-        monkeypatch.setattr(keeper_module, "_TICK", tick)
-        self.liar, self.folder = liar, folder
+    def __init__(self, liar: Liar, folder: Path, tick: float = 600.0, **choices: Any) -> None:
+        self.liar, self.folder, self.choices = liar, folder, {"tick": tick, **choices}
 
-    async def __aenter__(self) -> Keeper:
+    async def __aenter__(self) -> Session:
         self._listening = self.liar.listening()
         port = await self._listening.__aenter__()
-        self.keeper = keeper_at(self.folder, "ryo", RYO_IP, port)
-        await self.keeper.bring_up()
-        self._task = asyncio.create_task(self.keeper.run())
-        return self.keeper
+        self.session = session_at(self.folder, "ryo", RYO_IP, port, **self.choices)
+        await self.session.bring_up()
+        self._task = asyncio.create_task(self.session.run())
+        return self.session
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
@@ -83,21 +82,21 @@ def reported(liar: Liar, revision: int) -> bool:
 async def test_no_receipt_says_that_a_peer_is_gone_who_is_still_on_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """keeper.py _apply_device: `self._device` is forgotten only after `tunnel.get()`. Where that raises, the old memory
+    """`device` is forgotten only after `tunnel.get()`. Where that raises, the old memory
     stands although the core has taken the delta: the next chunk, of something else, is matched by a part of it."""
     liar = Liar(state(*HONEST), OPEN + told(hello(head=11, cursor_hash="h11"), presence()))
-    async with Running(liar, tmp_path, monkeypatch) as keeper:
-        await eventually(lambda: keeper.applied == 10)
-        honest = keeper.tunnel.get
+    async with Running(liar, tmp_path) as session:
+        await eventually(lambda: session.applied == 10)
+        honest = session.tunnel.get
 
         def fails_once() -> Device:
-            monkeypatch.setattr(keeper.tunnel, "get", honest)
+            monkeypatch.setattr(session.tunnel, "get", honest)
             raise DeviceError("netlink", "no buffer space")
 
-        monkeypatch.setattr(keeper.tunnel, "get", fails_once)
+        monkeypatch.setattr(session.tunnel, "get", fails_once)
         await liar.say(delta(gone=[4]))
         await eventually(lambda: reported(liar, 11), "a receipt")
-        assert key("mari") not in on_device(keeper)
+        assert key("mari") not in on_device(session)
 
 
 def test_what_a_receipt_says_was_refused_is_of_the_revision_that_it_names() -> None:
@@ -122,10 +121,10 @@ def test_a_receipt_that_refuses_many_is_one_that_the_coordinator_takes() -> None
 async def test_a_receipt_that_got_lost_is_said_again_while_the_connection_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """keeper.py _report_once: it is said again "with the next word of the coordinator", which may be an hour away;
+    """session.py _report_once: it is said again "with the next word of the coordinator", which may be an hour away;
     a `--wait` runs into its end meanwhile. And status says "applied here: 0"."""
     liar = Liar(state(*HONEST))
-    async with Running(liar, tmp_path, monkeypatch, tick=0.2):
+    async with Running(liar, tmp_path, tick=0.2):
         await eventually(lambda: reported(liar, 10))
         honest, lost = stream.put, []
 
@@ -144,20 +143,20 @@ async def test_a_receipt_that_got_lost_is_said_again_while_the_connection_stands
 async def test_status_says_what_is_applied_here_even_if_the_receipt_got_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """keeper.py applied: it is what was reported (None after each hello and lost receipt), not what the device is
+    """session.py applied: it is what was reported (None after each hello and lost receipt), not what the device is
     known to match. `core.matched.revision` is."""
     liar = Liar(state(*HONEST))
-    async with Running(liar, tmp_path, monkeypatch) as keeper:
-        await eventually(lambda: keeper.applied == 10)
+    async with Running(liar, tmp_path) as session:
+        await eventually(lambda: session.applied == 10)
 
         async def loses(*_: object) -> str:
             return "ReadTimeout"
 
         monkeypatch.setattr(stream, "put", loses)
         await liar.say(delta(gone=[4]))
-        await eventually(lambda: key("mari") not in on_device(keeper) and keeper.core.matched.revision == 11)
+        await eventually(lambda: key("mari") not in on_device(session) and session.membership.matched.revision == 11)
         await asyncio.sleep(0.1)
-        assert (await _status(keeper)).applied == 11
+        assert (await status(session)).applied == 11
 
 
 # -- tasks that end in silence --------------------------------------------------------------------------------------
@@ -182,19 +181,19 @@ async def test_an_answer_that_can_not_be_unpacked_ends_no_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """stream.py put: httpx2.DecodingError is no TransportError. It ends the task `_report` in silence: no receipt is
-    ever sent again, and the netmap is never written again. (keeper.py run: no task beside is looked after.)"""
+    ever sent again, and the netmap is never written again. (session.py run: no task beside is looked after.)"""
     liar = Babbler(state(*HONEST))
-    async with Running(liar, tmp_path, monkeypatch) as keeper:
+    async with Running(liar, tmp_path) as session:
         await eventually(lambda: reported(liar, 10))
         await liar.say(delta(gone=[4]))
-        await eventually(lambda: key("mari") not in on_device(keeper))
+        await eventually(lambda: key("mari") not in on_device(session))
         await eventually(lambda: reported(liar, 11), "a receipt", within=3)
 
 
 async def test_an_interface_that_is_gone_for_a_moment_ends_no_watching(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """keeper.py _watch: `_doubt` reports candidates, which reads the device; DeviceError ends the task in silence, and
+    """session.py _watch: `_doubt` reports candidates, which reads the device; DeviceError ends the task in silence, and
     no change of address is noticed ever after."""
     moved: asyncio.Queue[watch.Moved] = asyncio.Queue()
     asked = []
@@ -210,15 +209,14 @@ async def test_an_interface_that_is_gone_for_a_moment_ends_no_watching(
     monkeypatch.setattr(watch, "changes", changes)
     monkeypatch.setattr(stream, "answers", answers)
     liar = Liar(state(*HONEST))
-    async with Running(liar, tmp_path, monkeypatch) as keeper:
-        await eventually(lambda: keeper.applied == 10)
-        keeper.choices = msgspec.structs.replace(keeper.choices, report_candidates=True)
+    async with Running(liar, tmp_path, report_candidates=True) as session:
+        await eventually(lambda: session.applied == 10)
         with monkeypatch.context() as away:
 
             def gone() -> Device:
                 raise DeviceError("interface_down", "the interface is not up")
 
-            away.setattr(keeper.tunnel, "get", gone)
+            away.setattr(session.tunnel, "get", gone)
             moved.put_nowait(watch.Moved("addresses changed"))
             await eventually(lambda: len(asked) == 1)
             await asyncio.sleep(0.1)
@@ -262,10 +260,10 @@ async def test_domains_without_number_keep_no_tick_from_its_work(
     told_of = [PeerPresence(peer=4 + n, endpoint=f"a{n}.example:1", candidates=[], online=True) for n in range(20_000)]
     script = OPEN + told(hello(), snapshot(*HONEST, cidrs=[ROOT]), PresenceJson(whole=True, peers=told_of))
     try:
-        async with Running(Liar(script), tmp_path, monkeypatch, tick=0.2) as keeper:
-            await eventually(lambda: keeper.applied == 10 and asked)
-            keeper.tunnel.forget(key("mari"))
-            await eventually(lambda: key("mari") in on_device(keeper), "put right")
+        async with Running(Liar(script), tmp_path, tick=0.2) as session:
+            await eventually(lambda: session.applied == 10 and asked)
+            session.tunnel.forget(key("mari"))
+            await eventually(lambda: key("mari") in on_device(session), "put right")
             assert len(asked) <= 4
     finally:
         hang.set()
@@ -290,22 +288,22 @@ async def test_the_hash_of_the_log_reaches_a_terminal_escaped(tmp_path: Path) ->
     """show.py status: `head` is the coordinator's word and printed as it is. (device_error too, without printable.)"""
     liar = Liar(state(*HONEST, head_hash=NASTY))
     async with liar.listening() as port:
-        keeper = keeper_at(tmp_path, "ryo", RYO_IP, port)
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied)
-            said = (await inn(keeper, "status", INTERFACE)).out
+        session = session_at(tmp_path, "ryo", RYO_IP, port)
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
+            said = (await inn(session, "status", INTERFACE)).out
     assert {c for c in said if not c.isprintable()} == {"\n"}
 
 
 async def test_what_is_noted_of_a_coordinators_words_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """keeper.py _explain: reasons of a goodbye, titles of a refusal and network ids are noted as long as they are (up
+    """session.py _explain: reasons of a goodbye, titles of a refusal and network ids are noted as long as they are (up
     to 64 MiB), and 2,000 entries are kept in memory."""
     liar = Liar(state(*HONEST) + told(Bye(reason="x" * 1_000_000)))
-    async with Running(liar, tmp_path, monkeypatch) as keeper:
-        await eventually(lambda: any(e.type == "coordinator.ended" for e in keeper.journal.after(0)))
-        assert max(len(e.text) for e in keeper.journal.after(0)) < 2000
+    async with Running(liar, tmp_path) as session:
+        await eventually(lambda: any(e.type == "coordinator.ended" for e in session.journal.after(0)))
+        assert max(len(e.text) for e in session.journal.after(0)) < 2000
 
 
 async def test_who_shares_an_address_with_a_liar_is_still_shown(
@@ -314,10 +312,10 @@ async def test_who_shares_an_address_with_a_liar_is_still_shown(
     """view.py network_view hides every peer at an address where a key is refused, and so the one whose key is pinned
     and on the device. (keys.get(ip) == public_key, as in core.believed.)"""
     liar = Liar(state(*HONEST, peer_json(9, "eve", MARI_IP), peer_json(8, "ivy", RYO_IP)))
-    async with Running(liar, tmp_path, monkeypatch) as keeper:
-        await eventually(lambda: keeper.applied == 10)
-        assert key("mari") in on_device(keeper)
-        assert [peer.name for peer in (await _show(keeper)).peers] == ["coordinator", "ryo", "mari"]
+    async with Running(liar, tmp_path) as session:
+        await eventually(lambda: session.applied == 10)
+        assert key("mari") in on_device(session)
+        assert [peer.name for peer in (await show(session)).peers] == ["coordinator", "ryo", "mari"]
 
 
 # -- names and words ------------------------------------------------------------------------------------------------
@@ -329,12 +327,12 @@ async def test_a_key_that_is_refused_takes_the_name_with_it_at_once(
     """core.py _compare: `names_changed` looks at name and address, but who is believed depends on the key. The name of
     a peer whose key is refused stays until the next tick; after one cycle (`inn fetch`, `inn up`) for good."""
     liar = Liar(state(*HONEST))
-    async with Running(liar, tmp_path, monkeypatch) as keeper:
-        await eventually(lambda: keeper.applied == 10)
+    async with Running(liar, tmp_path) as session:
+        await eventually(lambda: session.applied == 10)
         await liar.say(delta(peers=[peer_json(4, "mari", MARI_IP, public_key=key("eve"))]))
-        await eventually(lambda: keeper.applied == 11)
-        assert key("mari") not in on_device(keeper)
-        assert "mari" not in hosts_of(keeper)
+        await eventually(lambda: session.applied == 11)
+        assert key("mari") not in on_device(session)
+        assert "mari" not in hosts_of(session)
 
 
 def test_another_address_of_a_peer_has_its_words() -> None:
@@ -349,15 +347,15 @@ async def test_who_is_out_of_sight_is_not_counted_as_online(tmp_path: Path) -> N
     their endpoints are looked up for ever, too."""
     kermpany: World = await populated()
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
             await kermpany.open("mari")
-            await eventually(lambda: keeper.applied)
+            await eventually(lambda: session.applied)
             mari = kermpany.peer("mari").id
-            await eventually(lambda: keeper.core.presence.get(mari) and keeper.core.presence[mari].online)
+            await eventually(lambda: session.membership.presence.get(mari) and session.membership.presence[mari].online)
             await kermpany.do(c.RemovePeer(mari))
-            await eventually(lambda: keeper.applied == kermpany.writer.network.revision)
-            assert (await _status(keeper)).online == 0
+            await eventually(lambda: session.applied == kermpany.writer.network.revision)
+            assert (await status(session)).online == 0
 
 
 # -- the journal ----------------------------------------------------------------------------------------------------
@@ -425,9 +423,9 @@ def test_many_entries_at_once_are_written_in_the_time_that_they_need(tmp_path: P
 async def test_who_follows_is_told_that_the_agent_ended_when_it_ends_while_nothing_happens(tmp_path: Path) -> None:
     """door.py ask: an agent whose process ends closes the connection without an answer; that is "agent_unreadable"
     (6), not "no_agent" (5). It is how most runs of `inn events -f` end."""
-    keeper = keeper_at(tmp_path, "ryo", RYO_IP, 1)
-    await keeper.http.aclose()
-    keeper.paths.socket.parent.mkdir(parents=True)
+    session = session_at(tmp_path, "ryo", RYO_IP, 1)
+    await session.http.aclose()
+    session.paths.socket.parent.mkdir(parents=True)
     asked = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -435,11 +433,11 @@ async def test_who_follows_is_told_that_the_agent_ended_when_it_ends_while_nothi
         if len(asked) == 1:
             writer.write(b'{"content":[],"status":0,"code":null,"message":"","hint":null}\n')
         else:
-            keeper.paths.socket.unlink(missing_ok=True)
+            session.paths.socket.unlink(missing_ok=True)
         writer.close()
 
-    server = await asyncio.start_unix_server(serve, path=str(keeper.paths.socket))
-    done = await inn(keeper, "events", INTERFACE, "--follow")
+    server = await asyncio.start_unix_server(serve, path=str(session.paths.socket))
+    done = await inn(session, "events", INTERFACE, "--follow")
     server.close()
     assert (done.status, done.code, len(asked)) == (5, "no_agent", 2)
 
@@ -452,15 +450,15 @@ async def test_trust_that_could_not_be_written_down_is_no_success(
     kermpany = await populated()
     store.save_pins(paths_in(tmp_path), Pins({str(kermpany.peer("mari").ip): key("mari of old")}))
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        await cycle(keeper)
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        await cycle(session)
 
     def refuse(path: Path, *_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(files, "write_atomically", refuse)
-    done = await inn(keeper, "trust", INTERFACE, "mari", "--yes")
-    assert store.load_pins(keeper.paths).broken
+    done = await inn(session, "trust", INTERFACE, "mari", "--yes")
+    assert store.load_pins(session.paths).broken
     assert done.status == 6
 
 

@@ -26,7 +26,7 @@ def test_a_folder_that_others_may_look_into_is_no_failure(
 
 @pytest.mark.parametrize(("finds_ways", "count"), [(True, 2), (False, 1)])
 def test_only_a_peer_needs_raw_sockets(finds_ways: bool, count: int) -> None:
-    said = f"from innclient import checks; print(len(list(checks.privileges(finds_ways={finds_ways}))))"
+    said = f"from innerd.host import checks; print(len(list(checks.privileges(finds_ways={finds_ways}))))"
     without = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"]
     done = subprocess.run([*without, sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert done.stdout == f"{count}\n"

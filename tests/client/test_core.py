@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import session as keeper_module
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from innclient.agent.tunnel import Tunnel
 from innclient.core import membership as core_module
-from innclient.core.membership import Core, Identity, Taken
+from innclient.core.membership import Identity, Membership, Taken
 from innclient.core.netmap import LogForked, Netmap
 from innclient.core.pins import Pins
-from innclient.core.trials import Server
+from innclient.core.trials import BY_KEYS, Server, Turns
 from innerd.domain.errors import Refused
 from innerd.domain.values import Endpoint, parse_address, parse_range
 from innerd.wire.innernet import PeerJson
@@ -34,7 +33,7 @@ from innerd.wireguard.memory import MemoryBackend
 from innerd.wireguard.plan import Change, RemovePeer, SetPeer, applied
 from tests.client.liar import OPEN, Liar, told
 from tests.client.support import COORDINATOR as SERVER_IP
-from tests.client.support import eventually, keeper_at
+from tests.client.support import eventually, session_at
 from tests.client.told import COORDINATOR, MARI, ME, heard, hello, peer_json, snapshot
 from tests.world import INTERFACE, key, private_key
 
@@ -63,18 +62,20 @@ def at(number: int, *endpoints: str) -> PeerPresence:
     return PeerPresence(peer=number, endpoint=None, candidates=list(endpoints), online=True)
 
 
-def new_core(*, stays: bool = True) -> Core:
-    return Core(IDENTITY, Netmap(block=parse_range("10.42.0.0/16")), Pins(), {}, stays=stays)
+def new_core() -> Membership:
+    return Membership(IDENTITY, Netmap(block=parse_range("10.42.0.0/16")), Pins(), {})
 
 
-def believe(core: Core, frames: list[Struct], device: Device, now: float = NOW) -> tuple[Taken, tuple[Change, ...]]:
-    """What the keeper does with frames; the device is `device` after the changes."""
+def believe(
+    core: Membership, frames: list[Struct], device: Device, now: float = NOW, turns: Turns = BY_KEYS
+) -> tuple[Taken, tuple[Change, ...]]:
+    """What the session does with frames; the device is `device` after the changes."""
     taken = heard(core, frames, now)
     core.pins = core.check_pins(taken.peers, now)
-    return taken, core.changes(device, SERVER, core.presence, now, taken)[0]
+    return taken, core.changes(device, SERVER, core.presence, now, taken, turns)[0]
 
 
-def in_step(*peers: PeerJson) -> tuple[Core, Device]:
+def in_step(*peers: PeerJson) -> tuple[Membership, Device]:
     """A core that was told of peers at revision 10, and the device that matches."""
     core = new_core()
     _, changes = believe(core, [hello(), snapshot(COORDINATOR, ME, *peers), presence()], EMPTY)
@@ -130,7 +131,7 @@ def test_a_delta_looks_at_whom_it_speaks_of_however_many_there_are(
     monkeypatch.setattr(core_module, "plan", noting)
     netmap, pins, device = crowds[count]
     assert len(device.peers) == count + 1
-    core = Core(IDENTITY, netmap, pins, {})
+    core = Membership(IDENTITY, netmap, pins, {})
     heard(core, [hello(cursor_hash="head")], NOW)
     taken = core.take([DELTAS[name]], NOW)
     core.pins = core.check_pins(taken.peers, NOW)
@@ -159,25 +160,23 @@ class Counted(Tunnel):
 
 
 @contextlib.asynccontextmanager
-async def counting(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Keeper, Liar]]:
+async def counting(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Session, Liar]]:
     """An agent in step with a network of so many, all of whom (but the oven) have just shaken hands."""
-    monkeypatch.setattr(keeper_module, "_TICK", 600.0)
     peers = [replace(peer, ip=peer.ip.replace("10.", "127.", 1)) for peer in (ME, *crowd(count))]
     server = peer_json(1, "coordinator", SERVER_IP)
     liar = Liar(OPEN + told(hello(), snapshot(server, *peers), presence()))
     async with liar.listening() as port:
-        keeper = keeper_at(folder, "ryo", "127.42.128.1", port)
-        keeper.tunnel = keeper.applier.tunnel = tunnel = Counted()
-        await keeper.bring_up()
-        task = asyncio.create_task(keeper.run())
+        session = session_at(folder, "ryo", "127.42.128.1", port, tunnel=(tunnel := Counted()), tick=600.0)
+        await session.bring_up()
+        task = asyncio.create_task(session.run())
         try:
-            await eventually(lambda: keeper.applied == 10, "in step", within=20)
+            await eventually(lambda: session.applied == 10, "in step", within=20)
             device = tunnel.backend.devices[INTERFACE]
             heard = {k: replace(p, last_handshake=time()) for k, p in device.peers.items() if k != key("oven")}
             tunnel.backend.devices[INTERFACE] = replace(device, peers=device.peers | heard)
-            await keeper.apply()  # as every few seconds
+            await session.apply()  # as every few seconds
             tunnel.reads, tunnel.made = 0, []
-            yield keeper, liar
+            yield session, liar
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -187,17 +186,17 @@ async def counting(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 async def test_the_device_is_not_read_for_a_change_of_who_is_alive_or_new(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with counting(count, tmp_path, monkeypatch) as (keeper, liar):
-        tunnel = keeper.tunnel
+    async with counting(count, tmp_path, monkeypatch) as (session, liar):
+        tunnel = session.tunnel
         assert isinstance(tunnel, Counted)
         await liar.say(told(delta(11, peers=[peer_json(9, "nami", "127.42.128.9")])))
-        await eventually(lambda: keeper.applied == 11)
+        await eventually(lambda: session.applied == 11)
         await liar.say(told(delta(12, gone=[4])))
-        await eventually(lambda: keeper.applied == 12)
+        await eventually(lambda: session.applied == 12)
         assert [type(c) for c in tunnel.made] == [SetPeer, RemovePeer]
         assert tunnel.reads == 0
         await liar.say(told(delta(13, peers=[peer_json(5, "oven", "127.42.64.1", endpoint="192.0.2.5:5")])))
-        await eventually(lambda: keeper.applied == 13)
+        await eventually(lambda: session.applied == 13)
         assert tunnel.reads == 1, "the oven is silent: it may have spoken since"
 
 
@@ -363,14 +362,14 @@ def test_where_the_coordinator_is_not_told_of_nobody_else_gets_its_key_or_addres
 @pytest.mark.parametrize("touched", [None, Taken(peers={4}, keys={key("mari")})], ids=["all", "a part"])
 def test_where_a_silent_peer_is_tried_is_set_once_a_turn_and_then_left_alone(touched: Taken | None) -> None:
     core, device = in_step(MARI)
-    core.stays = False  # nobody to wait for
-    _, changes = believe(core, [presence(at(4, "203.0.113.4:4"))], device)
+    alone = Turns(head_start=0.0)  # nobody to wait for
+    _, changes = believe(core, [presence(at(4, "203.0.113.4:4"))], device, turns=alone)
     device = applied(device, changes)
     assert device.peers[key("mari")].endpoint == "203.0.113.4:4"
     learned = replace(device.peers[key("mari")], endpoint=Endpoint("198.51.100.9:9"))
     device = replace(device, peers=device.peers | {key("mari"): learned})
-    assert core.changes(device, SERVER, core.presence, NOW + 1, touched)[0] == ()
-    assert core.changes(device, SERVER, core.presence, NOW + 6, touched)[0] != ()
+    assert core.changes(device, SERVER, core.presence, NOW + 1, touched, alone)[0] == ()
+    assert core.changes(device, SERVER, core.presence, NOW + 6, touched, alone)[0] != ()
 
 
 # -- a part is as good as all ---------------------------------------------------------------------------------------

@@ -4,13 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from innclient.agent.errands import Errands
 from innclient.agent.run import cycle
 from innclient.agent.tunnel import candidates
 from innerd.wireguard.device import DeviceError
-from tests.client.support import keeper_of
+from tests.client.support import session_of
 from tests.world import World, populated
 
 PORT = 52_007
@@ -55,10 +54,8 @@ async def kermpany() -> World:
 
 async def test_one_cycle_has_reported_where_this_host_is(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port, report_candidates=True)
-        loaded = keeper.loaded
-        keeper.loaded = replace(loaded, values=replace(loaded.values, listen_port=PORT))
-        await cycle(keeper)
-        wanted = await asyncio.to_thread(candidates, keeper.tunnel.get().listen_port, [])
+        session = session_of(kermpany, "ryo", tmp_path, port, report_candidates=True, listen_port=PORT)
+        await cycle(session)
+        wanted = await asyncio.to_thread(candidates, session.tunnel.get().listen_port, [])
         assert [str(at) for at in kermpany.presence.candidates.get(kermpany.peer("ryo").id, ())] == wanted
         assert wanted

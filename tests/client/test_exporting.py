@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from innclient import config
 from innclient.agent import metrics as exporter
 from innclient.agent.metrics import export
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from inndns.server import DnsServer
 from inndns.zone import empty
 from innerd.domain import commands as c
@@ -24,7 +24,7 @@ from innerd.failure import Failure
 from innerd.wireguard.memory import MemoryBackend
 from innerd.wireguard.plan import RemovePeer
 from tests.client.agents import agent_of
-from tests.client.support import eventually, keeper_of, paths_in, write_config
+from tests.client.support import eventually, paths_in, session_of, write_config
 from tests.world import World, key, populated
 
 ROOT = Path(__file__).parents[2]
@@ -36,17 +36,17 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def exported(folder: Path, **agent: Any) -> AsyncIterator[tuple[World, Keeper, int]]:
+async def exported(folder: Path, **agent: Any) -> AsyncIterator[tuple[World, Session, int]]:
     """An agent in step whose metrics are served; its port."""
     w, metrics = await populated(), free_port()
     async with w.listening() as port:
-        keeper = keeper_of(w, "ryo", folder, port)
+        session = session_of(w, "ryo", folder, port)
         for option, value in {"metrics_listen": f"127.0.0.1:{metrics}", **agent}.items():
-            setattr(keeper.loaded.config.agent, option, value)
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied)
+            setattr(session.loaded.config.agent, option, value)
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
             await eventually(lambda: answers(metrics), "its metrics")
-            yield w, keeper, metrics
+            yield w, session, metrics
 
 
 def answers(port: int) -> bool:
@@ -78,11 +78,11 @@ def value(families: dict[str, Any], name: str, **labels: str) -> float:
 
 
 async def test_the_page_says_how_the_agent_is(tmp_path: Path) -> None:
-    async with exported(tmp_path) as (w, keeper, port):
+    async with exported(tmp_path) as (w, session, port):
         families = await scrape(port)
         assert value(families, "inn_revision") == value(families, "inn_applied_revision") == w.writer.network.revision
         assert value(families, "inn_connected") == 1
-        assert value(families, "inn_last_contact_timestamp_seconds") == keeper.last_contact
+        assert value(families, "inn_last_contact_timestamp_seconds") == session.last_heard
         assert value(families, "inn_network_info", interface="kermpany", network="kermpany", peer="ryo") == 1
         ways = {sample.labels["path"]: sample.value for sample in families["inn_peers"].samples}
         assert ways == {"lan": 0, "direct": 0, "punched": 0, "none": 2}  # the coordinator and mari: no real tunnels
@@ -91,19 +91,21 @@ async def test_the_page_says_how_the_agent_is(tmp_path: Path) -> None:
 
 
 async def test_the_page_says_that_the_coordinator_shut_this_peer_out(tmp_path: Path) -> None:
-    async with exported(tmp_path) as (w, keeper, port):
+    async with exported(tmp_path) as (w, session, port):
         await w.do(c.DisablePeer(w.peer("ryo").id))
-        await eventually(lambda: keeper.trouble and not keeper.connected_since, "the connection to be lost")
+        await eventually(
+            lambda: session.agent.connection.trouble and not session.agent.connection.since, "the connection to be lost"
+        )
         families = await scrape(port)
         assert value(families, "inn_connected") == 0
         assert value(families, "inn_applied_revision") > 0
 
 
 async def test_a_repair_of_the_device_is_counted(tmp_path: Path) -> None:
-    async with exported(tmp_path) as (_, keeper, port):
+    async with exported(tmp_path) as (_, session, port):
         assert value(await scrape(port), "inn_device_repairs_total") == 0
-        keeper.tunnel.backend.apply(keeper.paths.interface, [RemovePeer(key("mari"))])
-        await keeper.apply()
+        session.tunnel.backend.apply(session.paths.interface, [RemovePeer(key("mari"))])
+        await session.apply()
         assert value(await scrape(port), "inn_device_repairs_total") == 1
 
 
@@ -112,11 +114,11 @@ async def test_series_per_peer_are_there_only_where_asked_for(tmp_path: Path) ->
         assert not [
             s for f in (await scrape(port)).values() for s in f.samples if "peer" in s.labels and len(s.labels) == 1
         ]
-    async with exported(tmp_path / "with", metrics_per_peer=True) as (_, keeper, port):
-        backend = keeper.tunnel.backend
+    async with exported(tmp_path / "with", metrics_per_peer=True) as (_, session, port):
+        backend = session.tunnel.backend
         assert isinstance(backend, MemoryBackend)
-        backend.hear(keeper.paths.interface, key("mari"), 1_790_000_000.5)
-        entry = keeper.tunnel.get().peers[key("mari")]
+        backend.hear(session.paths.interface, key("mari"), 1_790_000_000.5)
+        entry = session.tunnel.get().peers[key("mari")]
         families = await scrape(port)
         assert value(families, "inn_peer_received_bytes_total", peer="mari") == entry.rx_bytes
         assert value(families, "inn_peer_sent_bytes_total", peer="mari") == entry.tx_bytes
@@ -125,28 +127,28 @@ async def test_series_per_peer_are_there_only_where_asked_for(tmp_path: Path) ->
 
 
 async def test_names_answered_by_the_stub_are_counted(tmp_path: Path) -> None:
-    async with exported(tmp_path) as (_, keeper, port):
+    async with exported(tmp_path) as (_, session, port):
         nothing = empty("kermpany", "wg", parse_range("127.42.0.0/16"), "innernet-server", 5, Map())
         server = DnsServer(lambda: nothing)
         server.counters.responses["udp", "A", "NOERROR"] = 7
-        await keeper.names.stub.close()
-        keeper.names.stub._server = server
+        await session.names.stub.close()
+        session.names.stub._server = server
         families = await scrape(port)
         assert value(families, "inn_dns_responses_total", transport="udp", qtype="A", rcode="NOERROR") == 7
         assert value(families, "inn_dns_dropped_total", reason="unknown_source") == 0
 
 
 async def test_every_family_of_the_page_is_in_the_docs_and_no_other(tmp_path: Path) -> None:
-    async with exported(tmp_path, metrics_per_peer=True) as (_, keeper, port):
+    async with exported(tmp_path, metrics_per_peer=True) as (_, session, port):
         backend, server = (
-            keeper.tunnel.backend,
+            session.tunnel.backend,
             DnsServer(lambda: empty("a", "b", parse_range("127.0.0.0/8"), "c", 5, Map())),
         )
         assert isinstance(backend, MemoryBackend)
-        backend.hear(keeper.paths.interface, key("mari"), 1_790_000_000.5)
+        backend.hear(session.paths.interface, key("mari"), 1_790_000_000.5)
         server.counters.responses["udp", "A", "NOERROR"] = 7
-        await keeper.names.stub.close()
-        keeper.names.stub._server = server
+        await session.names.stub.close()
+        session.names.stub._server = server
         families = await scrape(port)
     rendered = {name + ("_total" if family.type == "counter" else "") for name, family in families.items()}
     _, _, part = (ROOT / "docs/metrics.md").read_text().partition("## Families of the agent\n")
@@ -238,13 +240,13 @@ async def test_an_address_that_is_taken_is_tried_again_and_tunnels_are_up_meanwh
     monkeypatch.setattr(exporter, "_AGAIN", 0.01)
     w = await populated()
     async with w.listening() as port:
-        keeper = keeper_of(w, "ryo", tmp_path, port)
+        session = session_of(w, "ryo", tmp_path, port)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             metrics = taken.getsockname()[1]
-            keeper.loaded.config.agent.metrics_listen = f"127.0.0.1:{metrics}"
-            agent = agent_of(keeper)
+            session.loaded.config.agent.metrics_listen = f"127.0.0.1:{metrics}"
+            agent = agent_of(session)
             await agent.__aenter__()
-            await eventually(lambda: keeper.applied)
+            await eventually(lambda: session.applied)
         await eventually(lambda: answers(metrics), "its metrics")
         assert value(await scrape(metrics), "inn_connected") == 1
         await agent.__aexit__(None, None, None)
@@ -252,9 +254,9 @@ async def test_an_address_that_is_taken_is_tried_again_and_tunnels_are_up_meanwh
 
 
 async def test_nothing_is_served_unless_the_config_says_so(tmp_path: Path) -> None:
-    keeper = keeper_of(await populated(), "ryo", tmp_path, 1)
+    session = session_of(await populated(), "ryo", tmp_path, 1)
     async with asyncio.timeout(1):
-        await export(keeper)
+        await export(session)
 
 
 @pytest.mark.parametrize("where", ["9587", "localhost:9587", "metrics.example:9587", "127.0.0.1", "127.0.0.1:99999"])

@@ -105,7 +105,7 @@ def test_a_lock_is_free_again_after_its_holder(tmp_path: Path) -> None:
 def test_a_lock_holds_against_another_process_and_ends_with_it(tmp_path: Path) -> None:
     path = tmp_path / "kermpany.lock"
     program = (
-        "import sys; from pathlib import Path; from innclient import files\n"
+        "import sys; from pathlib import Path; from innerd.host import files\n"
         "with files.locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -11,7 +11,7 @@ from innclient.agent.store import Last
 from innclient.core.netmap import KnownPeer
 from innerd.domain.values import Endpoint, Name
 from innerd.host import domains
-from tests.client.support import keeper_at
+from tests.client.support import session_at
 from tests.world import key
 
 CONFIG, NETWORK, OVERRIDE = "192.0.2.1:51820", Endpoint("192.0.2.7:51820"), Endpoint("192.0.2.9:51820")
@@ -20,9 +20,9 @@ V4, V6, NAME = "192.0.2.1:1", "[2001:db8::1]:1", Endpoint("vpn.example.com:1")
 
 
 async def test_an_override_counts_more_than_what_the_network_tells(tmp_path: Path) -> None:
-    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
-    found = endpoints.Finder(keeper.loaded, keeper._finder.last)
-    before = keeper.netmap
+    session = session_at(tmp_path, "ryo", "127.42.128.1", 1)
+    found = endpoints.Finder(session.loaded, session._finder.last)
+    before = session.netmap
     assert found.server(before).endpoint == CONFIG
     coordinator = KnownPeer(
         id=1, name=Name("innernet-server"), ip=SERVER, cidr_id=1, public_key=key("coordinator"), endpoint=NETWORK,
@@ -31,9 +31,9 @@ async def test_an_override_counts_more_than_what_the_network_tells(tmp_path: Pat
     told = replace(before, peers={1: coordinator})
     there = found.server(told)
     assert (there.endpoint, there.moved) == (NETWORK, True)
-    keeper.loaded.overrides[SERVER] = OVERRIDE
+    session.loaded.overrides[SERVER] = OVERRIDE
     assert found.server(told).endpoint == OVERRIDE
-    await keeper.http.aclose()
+    await session.http.aclose()
 
 
 async def test_a_silent_coordinator_is_tried_at_its_names_next_address_and_stays_there(
@@ -41,24 +41,24 @@ async def test_a_silent_coordinator_is_tried_at_its_names_next_address_and_stays
 ) -> None:
     monkeypatch.setattr(domains, "resolve", lambda endpoint, block: [V4, V6])
     monkeypatch.setattr(domains, "_FRESH", 0.0)
-    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
-    keeper.loaded.overrides[SERVER] = NAME
-    found = endpoints.Finder(keeper.loaded, keeper._finder.last)
-    found.first_look(keeper.netmap, {})
-    assert found.server(keeper.netmap).endpoint == V4
+    session = session_at(tmp_path, "ryo", "127.42.128.1", 1)
+    session.loaded.overrides[SERVER] = NAME
+    found = endpoints.Finder(session.loaded, session._finder.last)
+    found.first_look(session.netmap, {})
+    assert found.server(session.netmap).endpoint == V4
     found.try_another()
-    assert found.server(keeper.netmap).endpoint == V6
-    found.first_look(keeper.netmap, {})
-    assert found.server(keeper.netmap).endpoint == V6, "the name was looked up again, and still has it"
-    await keeper.http.aclose()
+    assert found.server(session.netmap).endpoint == V6
+    found.first_look(session.netmap, {})
+    assert found.server(session.netmap).endpoint == V6, "the name was looked up again, and still has it"
+    await session.http.aclose()
 
 
 async def test_while_its_name_is_not_known_the_coordinator_is_where_it_was_reached_last(tmp_path: Path) -> None:
-    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
-    keeper.loaded.overrides[SERVER] = NAME
-    found = endpoints.Finder(keeper.loaded, Last(endpoints={str(SERVER): V4}))
-    assert found.server(keeper.netmap).endpoint == V4
-    await keeper.http.aclose()
+    session = session_at(tmp_path, "ryo", "127.42.128.1", 1)
+    session.loaded.overrides[SERVER] = NAME
+    found = endpoints.Finder(session.loaded, Last(endpoints={str(SERVER): V4}))
+    assert found.server(session.netmap).endpoint == V4
+    await session.http.aclose()
 
 
 def test_of_a_names_addresses_ipv4_comes_first_and_what_has_no_route_last(monkeypatch: pytest.MonkeyPatch) -> None:

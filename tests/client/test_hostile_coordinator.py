@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from innclient.agent.run import cycle
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from innerd.failure import UNREACHABLE, Failure
 from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import KEEPALIVE, Bye, DeltaJson, PeerPresence, PresenceJson
 from tests.client.agents import agent_of as served
 from tests.client.agents import inn
 from tests.client.liar import OPEN, Liar, presence, told
-from tests.client.support import COORDINATOR, eventually, hosts_of, keeper_at, on_device
+from tests.client.support import COORDINATOR, eventually, hosts_of, on_device, session_at
 from tests.client.told import hello, peer_json, snapshot
 from tests.world import INTERFACE, key
 
@@ -37,14 +37,14 @@ def delta(**changes: object) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def agent_of(liar: Liar, folder: Path) -> AsyncIterator[tuple[Keeper, "asyncio.Task[None]"]]:
-    """A keeper that has seen nothing yet and runs; at the end it must still run."""
+async def agent_of(liar: Liar, folder: Path) -> AsyncIterator[tuple[Session, "asyncio.Task[None]"]]:
+    """A session that has seen nothing yet and runs; at the end it must still run."""
     async with liar.listening() as port:
-        keeper = keeper_at(folder, "ryo", RYO, port)
-        await keeper.bring_up()
-        task = asyncio.create_task(keeper.run())
+        session = session_at(folder, "ryo", RYO, port)
+        await session.bring_up()
+        task = asyncio.create_task(session.run())
         try:
-            yield keeper, task
+            yield session, task
             assert not task.done(), task.exception()
         finally:
             task.cancel()
@@ -81,12 +81,12 @@ GARBAGE = {
 async def survive(garbage: bytes, folder: Path) -> None:
     """The garbage on the first stream, cut off; the truth on the next ones."""
     liar = Liar(garbage.removesuffix(b"\n\n") + b"\n\n\0", state(*HONEST))
-    async with agent_of(liar, folder) as (keeper, task):
+    async with agent_of(liar, folder) as (session, task):
         asked = asyncio.create_task(liar.asked(2))
         await asyncio.wait((asked, task), return_when=asyncio.FIRST_COMPLETED)
         assert not task.done(), task.exception()
         await asked
-        await eventually(lambda: on_device(keeper) == {key("coordinator"), key("mari")})
+        await eventually(lambda: on_device(session) == {key("coordinator"), key("mari")})
 
 
 async def test_the_agent_asks_again_after_garbage_and_takes_the_truth_when_it_comes(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ async def test_the_agent_asks_again_after_garbage_and_takes_the_truth_when_it_co
 async def test_a_frame_without_end_is_cut_off(tmp_path: Path) -> None:
     """The bound is 64 MiB. A parser that looks at all of it again with every chunk takes ten times longer than this."""
     liar = Liar(OPEN + b"event: snapshot\ndata: " + b" " * (65 << 20), state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
+    async with agent_of(liar, tmp_path) as (session, _):
         await liar.asked(2, within=5)
-        await eventually(lambda: key("mari") in on_device(keeper))
+        await eventually(lambda: key("mari") in on_device(session))
 
 
 HOSTILE_PEERS = [
@@ -122,32 +122,32 @@ HOSTILE_PEERS = [
 @pytest.mark.parametrize("bad", HOSTILE_PEERS)
 async def test_what_a_peer_may_not_be_told_changes_neither_device_nor_names(bad: PeerJson, tmp_path: Path) -> None:
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         await liar.say(delta(peers=[bad]))
-        await eventually(lambda: keeper.applied == 11)
-        allowed = {k: sorted(p.allowed_ips) for k, p in keeper.tunnel.get().peers.items()}
+        await eventually(lambda: session.applied == 11)
+        allowed = {k: sorted(p.allowed_ips) for k, p in session.tunnel.get().peers.items()}
         assert allowed in (
             {key("coordinator"): [f"{COORDINATOR}/32"], key("mari"): [f"{MARI}/32"]},
             {key("coordinator"): [f"{COORDINATOR}/32"]},  # mari may go: the coordinator may always hide her
         )
-        lines = {line for line in hosts_of(keeper).splitlines() if not line.startswith("#")}
+        lines = {line for line in hosts_of(session).splitlines() if not line.startswith("#")}
         honest = {f"{COORDINATOR} coordinator.kermpany.wg", f"{RYO} ryo.kermpany.wg", f"{MARI} mari.kermpany.wg"}
         assert lines <= honest | {f"{OVEN} eve.kermpany.wg"}  # a name for a free address is the coordinator's to give
 
 
 async def test_our_own_address_for_another_is_refused_even_as_the_first_thing_told(tmp_path: Path) -> None:
     liar = Liar(state(SERVER, peer_json(9, "eve", RYO), peer_json(4, "mari", MARI)))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
-        assert on_device(keeper) == {key("coordinator"), key("mari")}
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
+        assert on_device(session) == {key("coordinator"), key("mari")}
 
 
 async def test_what_was_refused_is_reported(tmp_path: Path) -> None:
     bad = [peer_json(9, "no name", OVEN), peer_json(4, "mari", MARI, public_key=key("eve"))]
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         await liar.say(delta(peers=bad))
         await eventually(lambda: len(liar.reports) == 2)
     refused = [{"peer": 4, "reason": "pin"}, {"peer": 9, "reason": "invalid_name"}]
@@ -157,10 +157,10 @@ async def test_what_was_refused_is_reported(tmp_path: Path) -> None:
 async def test_a_rewound_log_changes_nothing_and_is_said(tmp_path: Path) -> None:
     lost = state(*HONEST, revision=10).removesuffix(b"\n\n") + b"\n\n\0"
     liar = Liar(lost, state(SERVER, peer_json(3, "ryo", RYO), revision=8))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.forked is not None)
-        assert "rewound" in (keeper.forked or "")
-        assert key("mari") in on_device(keeper)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.agent.connection.forked is not None)
+        assert "rewound" in (session.agent.connection.forked or "")
+        assert key("mari") in on_device(session)
 
 
 @pytest.mark.parametrize("reason", ["shutting_down", "disabled"])
@@ -168,7 +168,7 @@ async def test_one_cycle_that_is_told_goodbye_fails_as_a_command_does(reason: st
     liar = Liar(OPEN + told(hello(), Bye(reason=reason)))
     async with liar.listening() as port:
         with pytest.raises(Failure) as failed:
-            await cycle(keeper_at(tmp_path, "ryo", RYO, port))
+            await cycle(session_at(tmp_path, "ryo", RYO, port))
     assert failed.value.status in (UNREACHABLE, 3)
     assert reason in failed.value.message or reason == "disabled"
 
@@ -179,71 +179,71 @@ HONEST_DEVICE = {key("coordinator"): frozenset({f"{COORDINATOR}/32"}), key("mari
 HONEST_NAMES = {f"{COORDINATOR} coordinator.kermpany.wg", f"{RYO} ryo.kermpany.wg", f"{MARI} mari.kermpany.wg"}
 
 
-def allowed_of(keeper: Keeper) -> dict[str, frozenset[str]]:
-    return {k: p.allowed_ips for k, p in keeper.tunnel.get().peers.items()}
+def allowed_of(session: Session) -> dict[str, frozenset[str]]:
+    return {k: p.allowed_ips for k, p in session.tunnel.get().peers.items()}
 
 
-def names_of(keeper: Keeper) -> set[str]:
-    return {line for line in hosts_of(keeper).splitlines() if not line.startswith("#")}
+def names_of(session: Session) -> set[str]:
+    return {line for line in hosts_of(session).splitlines() if not line.startswith("#")}
 
 
 async def told_later(folder: Path, *chunks: bytes, last: int) -> tuple[dict[str, frozenset[str]], set[str]]:
     """Device and names of an agent that was told the truth, then other things, then a last revision."""
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, folder) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, folder) as (session, _):
+        await eventually(lambda: session.applied == 10)
         for chunk in chunks:
             await liar.say(chunk)
         await eventually(lambda: liar.reports and liar.reports[-1][1]["revision"] == last, within=30)
         assert liar.streams == 1, "it asked anew"
-        return allowed_of(keeper), names_of(keeper)
+        return allowed_of(session), names_of(session)
 
 
 async def test_a_delta_before_any_snapshot_brings_what_it_says_and_no_more(tmp_path: Path) -> None:
     liar = Liar(OPEN + told(hello(head=11)) + delta(peers=HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 11)
-        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 11)
+        assert (allowed_of(session), names_of(session)) == (HONEST_DEVICE, HONEST_NAMES)
 
 
 async def test_frames_before_any_hello_are_not_believed(tmp_path: Path) -> None:
     liar = Liar(OPEN + told(snapshot(*HONEST, cidrs=[ROOT])) + delta(peers=[peer_json(9, "eve", RYO)]))
-    async with agent_of(liar, tmp_path) as (keeper, _):
+    async with agent_of(liar, tmp_path) as (session, _):
         await liar.asked(2)
-        assert on_device(keeper) <= {key("coordinator")}
-        assert hosts_of(keeper) == ""
-        assert keeper.netmap.revision == 0
+        assert on_device(session) <= {key("coordinator")}
+        assert hosts_of(session) == ""
+        assert session.netmap.revision == 0
 
 
 @pytest.mark.parametrize("reason", ["disabled", "retired"])
 async def test_a_goodbye_of_who_did_not_say_who_they_are_takes_nobody_off(reason: str, tmp_path: Path) -> None:
     """A stranger at the coordinator's address, whom an agent came to by chance."""
     liar = Liar(state(*HONEST) + b"\xff", OPEN + told(Bye(reason=reason)))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         await liar.asked(3)
-        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
+        assert (allowed_of(session), names_of(session)) == (HONEST_DEVICE, HONEST_NAMES)
 
 
 async def test_a_goodbye_before_anything_else_is_survived(tmp_path: Path) -> None:
     liar = Liar(OPEN + told(Bye(reason="disabled")), OPEN + told(Bye(reason="retired"), hello()), state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
-        assert allowed_of(keeper) == HONEST_DEVICE
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
+        assert allowed_of(session) == HONEST_DEVICE
 
 
 @pytest.mark.parametrize("revision", [9, 0, -1, -(2**63), 2**63, 2**70, 10], ids=str)
 async def test_a_delta_with_an_odd_revision_ends_nothing(revision: int, tmp_path: Path) -> None:
     """Whatever the number, what it says is looked at as everything else; and the next one is heard."""
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         eve = peer_json(9, "eve", OVEN, public_key=key("ryo"))
         await liar.say(delta(revision=revision, peers=[eve, peer_json(8, "eve", MARI)]))
         await liar.say(told(*[DeltaJson(revision=20, head_hash="h", peers=[peer_json(5, "oven", OVEN)])]))
-        await eventually(lambda: key("oven") in on_device(keeper) or liar.streams > 1)
-        assert HONEST_DEVICE.items() <= allowed_of(keeper).items()
-        assert on_device(keeper) <= {key("coordinator"), key("mari"), key("oven")}
+        await eventually(lambda: key("oven") in on_device(session) or liar.streams > 1)
+        assert HONEST_DEVICE.items() <= allowed_of(session).items()
+        assert on_device(session) <= {key("coordinator"), key("mari"), key("oven")}
 
 
 OWN = "our own address, the coordinator's and mari's, given to others in one delta"
@@ -289,24 +289,24 @@ async def test_where_we_and_the_coordinator_are_gone_the_way_back_to_it_stays(tm
 
 async def test_a_hello_in_the_middle_that_says_we_are_somebody_else_takes_no_key_of_ours_out(tmp_path: Path) -> None:
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         await liar.say(told(hello(peer=4)) + delta(peers=[peer_json(9, "oven", OVEN)]))
         await liar.asked(2)
-        await keeper.apply()
-        assert on_device(keeper) == {key("coordinator"), key("mari")}, "a stream has one hello"
-        assert key("ryo") not in on_device(keeper)
-        assert keeper.tunnel.get().peers[key("coordinator")].allowed_ips == frozenset({f"{COORDINATOR}/32"})
+        await session.apply()
+        assert on_device(session) == {key("coordinator"), key("mari")}, "a stream has one hello"
+        assert key("ryo") not in on_device(session)
+        assert session.tunnel.get().peers[key("coordinator")].allowed_ips == frozenset({f"{COORDINATOR}/32"})
 
 
 async def test_another_network_after_the_first_is_refused_and_said(tmp_path: Path) -> None:
     another = OPEN + told(hello(network_id="\x1b[2J" + "b" * 29, head=99)) + delta(revision=99, gone=[4])
     liar = Liar(state(*HONEST) + b"\xff", another)
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
-        await eventually(lambda: keeper.forked is not None)
-        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
-        assert keeper.netmap.revision == 10
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
+        await eventually(lambda: session.agent.connection.forked is not None)
+        assert (allowed_of(session), names_of(session)) == (HONEST_DEVICE, HONEST_NAMES)
+        assert session.netmap.revision == 10
 
 
 async def test_a_hundred_thousand_peers_in_one_frame_are_looked_at_each(tmp_path: Path) -> None:
@@ -316,13 +316,13 @@ async def test_a_hundred_thousand_peers_in_one_frame_are_looked_at_each(tmp_path
         for n in range(100_000)
     ]
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         await liar.say(delta(peers=crowd))
-        await eventually(lambda: keeper.applied == 11, within=40)
-        assert (allowed_of(keeper), names_of(keeper)) == (HONEST_DEVICE, HONEST_NAMES)
+        await eventually(lambda: session.applied == 11, within=40)
+        assert (allowed_of(session), names_of(session)) == (HONEST_DEVICE, HONEST_NAMES)
         await liar.say(delta(revision=12, gone=[4]))
-        await eventually(lambda: keeper.applied == 12, within=20)
+        await eventually(lambda: session.applied == 12, within=20)
 
 
 async def test_a_hundred_thousand_endpoints_of_a_peer_are_survived(tmp_path: Path) -> None:
@@ -330,11 +330,11 @@ async def test_a_hundred_thousand_endpoints_of_a_peer_are_survived(tmp_path: Pat
     mari = PeerPresence(peer=4, endpoint="\x1b[2J:1", candidates=texts, online=True)
     strangers = [PeerPresence(peer=n, endpoint=None, candidates=[], online=True) for n in (-1, 0, 1, 3, 77, 2**70)]
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         await liar.say(told(PresenceJson(whole=True, peers=[mari, *strangers])) + delta())
-        await eventually(lambda: keeper.applied == 11, within=30)
-        assert allowed_of(keeper) == HONEST_DEVICE
+        await eventually(lambda: session.applied == 11, within=30)
+        assert allowed_of(session) == HONEST_DEVICE
 
 
 async def test_a_peer_is_tried_neither_on_this_host_nor_in_the_tunnel(tmp_path: Path) -> None:
@@ -350,33 +350,33 @@ async def test_a_peer_is_tried_neither_on_this_host_nor_in_the_tunnel(tmp_path: 
     ]
     mari = PeerPresence(peer=4, endpoint=None, candidates=texts, online=True)
     liar = Liar(OPEN + told(hello(), snapshot(*HONEST, cidrs=[ROOT]), PresenceJson(whole=True, peers=[mari])))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         await asyncio.sleep(1.5)  # longer than a head start
-        await keeper.apply()
-        assert keeper.tunnel.get().peers[key("mari")].endpoint is None
+        await session.apply()
+        assert session.tunnel.get().peers[key("mari")].endpoint is None
 
 
 async def test_a_flood_of_keepalives_and_of_frames_that_nobody_knows_is_only_heard(tmp_path: Path) -> None:
     liar = Liar(state(*HONEST))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
-        read = keeper.tunnel.backend.applied[:]
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
+        read = session.tunnel.backend.applied[:]
         flood = KEEPALIVE * 50_000 + b"\n\n" * 10_000 + b"event: gossip\ndata: {}\n\n" * 20_000 + b"data: 7\n\n"
         await liar.say(flood + delta())
-        await eventually(lambda: keeper.applied == 11, within=20)
-        assert keeper.tunnel.backend.applied == read
-        assert len(keeper.journal.after(0)) < 20
+        await eventually(lambda: session.applied == 11, within=20)
+        assert session.tunnel.backend.applied == read
+        assert len(session.journal.after(0)) < 20
 
 
 async def test_a_frame_that_is_too_large_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     liar = Liar(state(*HONEST), state(*HONEST, revision=12))
-    async with agent_of(liar, tmp_path) as (keeper, _):
-        await eventually(lambda: keeper.applied == 10)
+    async with agent_of(liar, tmp_path) as (session, _):
+        await eventually(lambda: session.applied == 10)
         saying = asyncio.create_task(liar.say(b'event: delta\ndata: {"x":"' + b"x" * (65 << 20)))
-        await eventually(lambda: keeper.applied == 12, within=20)
+        await eventually(lambda: session.applied == 12, within=20)
         await asyncio.gather(saying, return_exceptions=True)
-        assert allowed_of(keeper) == HONEST_DEVICE
+        assert allowed_of(session) == HONEST_DEVICE
 
 
 # -- what reaches a terminal -----------------------------------------------------------------------------------------
@@ -388,9 +388,9 @@ async def said_of(folder: Path, *scripts: bytes, until: str) -> str:
     """All that `inn` writes of an interface whose coordinator said this, when its state says so."""
     liar = Liar(*scripts)
     async with liar.listening() as port:
-        keeper = keeper_at(folder, "ryo", RYO, port)
-        async with served(keeper) as task:
-            await eventually(lambda: getattr(keeper, until))
+        session = session_at(folder, "ryo", RYO, port)
+        async with served(session) as task:
+            await eventually(lambda: getattr(session, until, None) or getattr(session.agent.connection, until, None))
             said = ""
             for verb in (
                 ["status", INTERFACE],
@@ -399,7 +399,7 @@ async def said_of(folder: Path, *scripts: bytes, until: str) -> str:
                 ["events", INTERFACE],
                 ["fetch", INTERFACE],
             ):
-                done = await inn(keeper, *verb)
+                done = await inn(session, *verb)
                 assert done.out or done.err or verb[0] == "events", verb
                 said += done.out + done.err
             assert not task.done()

@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from innclient import config
-from innclient.agent.tunnel import Tunnel
+from innclient.agent.tunnel import Making, Tunnel
 from innclient.config import AgentSection
 from innclient.join import install
 from innerd.admin.invitation import InterfaceSection, Invitation, Parsed, ServerSection, check
@@ -76,7 +76,7 @@ class Machine:
         """`inn install` from the invitation on; a new process each time."""
         tunnel = Tunnel(self.backend, INTERFACE)
         await install.join(
-            self.paths, self.invitation, self.values, tunnel, 1280, True, AgentSection(), lambda text: None
+            self.paths, self.invitation, self.values, tunnel, Making(mtu=1280), AgentSection(), lambda text: None
         )
 
     async def refused(self) -> Failure:

@@ -11,7 +11,7 @@ import pytest
 from innclient.agent import journal as journal_module
 from innclient.agent.journal import Journal, read
 from innclient.core.changes import Entry, differences
-from innclient.core.membership import Core, Identity
+from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import Netmap, take_delta
 from innclient.core.pins import Pins
 from innerd.domain.values import parse_address
@@ -245,7 +245,7 @@ def test_the_first_snapshot_and_a_goodbye_are_told_in_words_too() -> None:
         server_key=key("coordinator"),
         server_ip=parse_address("10.42.0.1"),
     )
-    core = Core(me, Netmap(), Pins(), {})
+    core = Membership(me, Netmap(), Pins(), {})
     taken = core.take([hello(), snapshot(COORDINATOR, ME, MARI)], 5.0)
     assert [(e.type, e.subject) for e in taken.entries] == [
         ("peer.seen", "peer:1"),

@@ -1,4 +1,4 @@
-"""One peer's keeper against a real coordinator on the loopback, its device in memory: what the network says becomes
+"""One peer's session against a real coordinator on the loopback, its device in memory: what the network says becomes
 what the device is, and stays so through whatever happens."""
 
 import asyncio
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from innclient.agent import endpoints, store
-from innclient.agent import session as keeping
-from innclient.agent.run import cycle, from_files, status_of, why_unreachable
-from innclient.agent.session import Keeper
+from innclient.agent.run import cycle, why_unreachable
+from innclient.agent.session import Session
+from innclient.agent.views import status_from_files
 from innclient.core.pins import Pins
 from innclient.names.publisher import Names
 from innerd import __version__
@@ -26,7 +26,7 @@ from innerd.failure import REFUSED, TRUST, UNREACHABLE, Failure
 from innerd.host import domains
 from innerd.serve.listener import Listener
 from innerd.wireguard.plan import RemovePeer, SetPeer
-from tests.client.support import COORDINATOR, eventually, hosts_of, keeper_of, on_device, paths_in
+from tests.client.support import COORDINATOR, eventually, hosts_of, on_device, paths_in, session_of
 from tests.world import INTERFACE, Dated, World, key, populated
 
 
@@ -36,33 +36,33 @@ async def kermpany() -> World:
 
 
 @contextlib.asynccontextmanager
-async def running(keeper: Keeper) -> AsyncIterator[Keeper]:
-    await keeper.bring_up()
-    task = asyncio.create_task(keeper.run())
+async def running(session: Session) -> AsyncIterator[Session]:
+    await session.bring_up()
+    task = asyncio.create_task(session.run())
     try:
-        yield keeper
+        yield session
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def in_step(keeper: Keeper, kermpany: World) -> None:
-    """Until the keeper has applied the network's newest revision and the coordinator knows it."""
+async def in_step(session: Session, kermpany: World) -> None:
+    """Until the session has applied the network's newest revision and the coordinator knows it."""
     peer = kermpany.peer("ryo").id
     await eventually(lambda: kermpany.presence.applied(peer) == kermpany.writer.network.revision, "a receipt", within=4)
 
 
 async def test_a_cycle_brings_the_device_to_what_the_network_says(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        await cycle(keeper)
-    device = keeper.tunnel.get()
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        await cycle(session)
+    device = session.tunnel.get()
     assert {k: p.allowed_ips for k, p in device.peers.items()} == {
         key("coordinator"): frozenset({f"{COORDINATOR}/32"}),
         key("mari"): frozenset({f"{kermpany.peer('mari').ip}/32"}),
     }
     assert device.peers[key("coordinator")].endpoint == "192.0.2.1:51820"
-    assert hosts_of(keeper).splitlines()[1:-1] == [
+    assert hosts_of(session).splitlines()[1:-1] == [
         "127.42.0.1 innernet-server.kermpany.wg",
         f"{kermpany.peer('ryo').ip} ryo.kermpany.wg",
         f"{kermpany.peer('mari').ip} mari.kermpany.wg",
@@ -72,39 +72,44 @@ async def test_a_cycle_brings_the_device_to_what_the_network_says(kermpany: Worl
 
 
 async def test_a_change_reaches_the_device_and_a_receipt_comes_back(kermpany: World, tmp_path: Path) -> None:
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
         await kermpany.associate("humans", "ovens")
-        await in_step(keeper, kermpany)
-        assert on_device(keeper) == {key("coordinator"), key("mari"), key("oven")}
-        assert "oven.kermpany.wg" in hosts_of(keeper)
+        await in_step(session, kermpany)
+        assert on_device(session) == {key("coordinator"), key("mari"), key("oven")}
+        assert "oven.kermpany.wg" in hosts_of(session)
         await kermpany.do(c.RemovePeer(kermpany.peer("mari").id))
-        await in_step(keeper, kermpany)
-        assert on_device(keeper) == {key("coordinator"), key("oven")}
-        assert "mari" not in hosts_of(keeper)
+        await in_step(session, kermpany)
+        assert on_device(session) == {key("coordinator"), key("oven")}
+        assert "mari" not in hosts_of(session)
 
 
 async def test_a_rename_changes_the_names_and_leaves_the_device_alone(kermpany: World, tmp_path: Path) -> None:
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
-        before = list(keeper.tunnel.backend.applied)
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
+        before = list(session.tunnel.backend.applied)
         await kermpany.do(c.ChangePeer(id=kermpany.peer("mari").id, name="mari-laptop"))
-        await in_step(keeper, kermpany)
-        assert "mari-laptop.kermpany.wg" in hosts_of(keeper)
-        assert keeper.tunnel.backend.applied == before
+        await in_step(session, kermpany)
+        assert "mari-laptop.kermpany.wg" in hosts_of(session)
+        assert session.tunnel.backend.applied == before
 
 
 async def test_a_disabled_peer_keeps_nobody_but_the_coordinator(kermpany: World, tmp_path: Path) -> None:
     ryo = kermpany.peer("ryo").id
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
         await kermpany.do(c.ChangePeer(id=ryo, is_disabled=True))
-        await eventually(lambda: on_device(keeper) == {key("coordinator")})
-        await eventually(lambda: "mari" not in hosts_of(keeper))
-        await eventually(lambda: "disabled" in (keeper.trouble or "") or "unauthorized" in (keeper.trouble or ""))
-        await eventually(lambda: store.load_netmap(keeper.paths)[0].is_emptied, "written down")
+        await eventually(lambda: on_device(session) == {key("coordinator")})
+        await eventually(lambda: "mari" not in hosts_of(session))
+        await eventually(
+            lambda: (
+                "disabled" in (session.agent.connection.trouble or "")
+                or "unauthorized" in (session.agent.connection.trouble or "")
+            )
+        )
+        await eventually(lambda: store.load_netmap(session.paths)[0].is_emptied, "written down")
         await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
-        await eventually(lambda: on_device(keeper) == {key("coordinator"), key("mari")}, "back in")
+        await eventually(lambda: on_device(session) == {key("coordinator"), key("mari")}, "back in")
 
 
 async def test_two_machines_with_one_key_are_named_before_they_take_the_place_from_each_other_again(
@@ -113,31 +118,31 @@ async def test_two_machines_with_one_key_are_named_before_they_take_the_place_fr
     ryo = kermpany.peer("ryo").id
     for host in ("192.0.2.1", "192.0.2.2"):
         kermpany.presence.observe(ryo, Observed(parse_endpoint(f"{host}:51820"), kermpany.now, 0, 0))
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path / "one", port)) as one:
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path / "one", port)) as one:
         await in_step(one, kermpany)
         assert kermpany.presence.software == {ryo: f"inn/{__version__}"}
-        async with running(keeper_of(kermpany, "ryo", tmp_path / "two", port)) as two:
-            await eventually(lambda: one.sharing.at and two.sharing.at, "both to be told")
-            assert one.sharing.at == two.sharing.at == ["192.0.2.1:51820", "192.0.2.2:51820"]
+        async with running(session_of(kermpany, "ryo", tmp_path / "two", port)) as two:
+            await eventually(lambda: one.agent.connection.twins and two.agent.connection.twins, "both to be told")
+            assert one.agent.connection.twins == two.agent.connection.twins == ["192.0.2.1:51820", "192.0.2.2:51820"]
             assert kermpany.hub.streams.ended["replaced"] <= 3, "each came back once"
 
 
 async def test_who_was_shut_out_knows_it_still_when_it_starts_anew(kermpany: World, tmp_path: Path) -> None:
     ryo = kermpany.peer("ryo").id
     async with kermpany.listening() as port:
-        async with running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-            await in_step(keeper, kermpany)
+        async with running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+            await in_step(session, kermpany)
             await kermpany.do(c.ChangePeer(id=ryo, is_disabled=True))
-            await eventually(lambda: store.load_netmap(keeper.paths)[0].is_emptied, "written down")
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        status = status_of(keeper, from_files(keeper.paths, None), has_agent=False)
+            await eventually(lambda: store.load_netmap(session.paths)[0].is_emptied, "written down")
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        status = status_from_files(session.paths, session.loaded, session.choices.names, session.tunnel)
         assert (status.shut_out, status.trouble) == ("disabled", "this machine was disabled by an administrator")
-        why = await why_unreachable(keeper.paths, keeper.tunnel, keeper.loaded)
+        why = await why_unreachable(session.paths, session.tunnel, session.loaded)
         assert (why.status, why.code) == (REFUSED, "stream_ended")
         await kermpany.do(c.ChangePeer(id=ryo, is_disabled=False))
-        async with running(keeper):
-            await eventually(lambda: keeper.netmap.shut_out is None, "let in again")
-            await eventually(lambda: store.load_netmap(keeper.paths)[0].shut_out is None, "written down, too")
+        async with running(session):
+            await eventually(lambda: session.netmap.shut_out is None, "let in again")
+            await eventually(lambda: store.load_netmap(session.paths)[0].shut_out is None, "written down, too")
 
 
 def bound_again(port: int) -> socket.socket:
@@ -152,14 +157,14 @@ async def test_after_the_coordinator_was_restarted_the_stream_goes_on_at_its_cur
     ryo = kermpany.peer("ryo").id
     async with contextlib.AsyncExitStack() as stack:
         async with kermpany.listening() as port:
-            keeper = await stack.enter_async_context(running(keeper_of(kermpany, "ryo", tmp_path, port)))
-            await in_step(keeper, kermpany)
-        await eventually(lambda: keeper.connected_since is None)
-        assert on_device(keeper) == {key("coordinator"), key("mari")}  # nothing went with the coordinator
+            session = await stack.enter_async_context(running(session_of(kermpany, "ryo", tmp_path, port)))
+            await in_step(session, kermpany)
+        await eventually(lambda: session.agent.connection.since is None)
+        assert on_device(session) == {key("coordinator"), key("mari")}  # nothing went with the coordinator
         endpoint = kermpany.services.internal_endpoint
         kermpany.presence = Presence()
         await kermpany.start()
-        kermpany.services.internal_endpoint = endpoint
+        kermpany.provide(internal_endpoint=endpoint)
         asked: list[bytes] = []
 
         async def noting(scope, receive, send) -> None:
@@ -173,42 +178,42 @@ async def test_after_the_coordinator_was_restarted_the_stream_goes_on_at_its_cur
             await eventually(lambda: ryo in kermpany.presence.streaming, "a stream")
             assert asked[0].decode() == f"1.{kermpany.writer.network.revision}"
             await kermpany.associate("humans", "ovens")
-            await in_step(keeper, kermpany)
-            assert key("oven") in on_device(keeper)
+            await in_step(session, kermpany)
+            assert key("oven") in on_device(session)
         finally:
             await kermpany.hub.shut_down()
             await listener.stop()
 
 
 async def test_a_restarted_coordinator_learns_again_who_is_in_step(kermpany: World, tmp_path: Path) -> None:
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
         kermpany.presence.receipts.clear()  # soft state: a restart loses it
         for stream in kermpany.hub.streams.by_peer.values():
             kermpany.hub.streams.end(stream, "shutting_down")
-        await in_step(keeper, kermpany)
+        await in_step(session, kermpany)
 
 
 async def test_a_device_that_somebody_edited_is_put_right(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        await cycle(keeper)
-        right = keeper.tunnel.get()
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        await cycle(session)
+        right = session.tunnel.get()
         stranger = SetPeer(
             public_key=key("stranger"), is_new=True, allowed_ips=right.peers[key("mari")].allowed_ips, keepalive=0
         )
-        keeper.tunnel.backend.apply(INTERFACE, [stranger, RemovePeer(key("coordinator"))])
-        await keeper.apply()
-        assert keeper.tunnel.get() == right
+        session.tunnel.backend.apply(INTERFACE, [stranger, RemovePeer(key("coordinator"))])
+        await session.apply()
+        assert session.tunnel.get() == right
 
 
 async def test_without_the_coordinator_the_device_comes_up_from_what_is_on_disk(
     kermpany: World, tmp_path: Path
 ) -> None:
     async with kermpany.listening() as port:
-        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+        await cycle(session_of(kermpany, "ryo", tmp_path, port))
     (tmp_path / "hosts").unlink()
-    again = keeper_of(kermpany, "ryo", tmp_path, port)
+    again = session_of(kermpany, "ryo", tmp_path, port)
     with pytest.raises(Failure) as failed:
         await cycle(again)
     assert failed.value.status == UNREACHABLE
@@ -238,18 +243,18 @@ async def test_with_a_silent_resolver_a_revocation_is_applied_and_the_device_put
     """The coordinator is told by name from now on, and so are three peers: nothing waits for what these are."""
     await kermpany.associate("humans", "ovens")
     mari = kermpany.peer("mari")
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
         for name in ("mari", "oven"):
             await kermpany.do(c.OverrideEndpoint(kermpany.peer(name).id, parse_endpoint(f"{name}.example.com:1")))
         await kermpany.do(c.SetNetworkEndpoint(parse_endpoint("vpn.example.com:443")))
-        await in_step(keeper, kermpany)
+        await in_step(session, kermpany)
         await eventually(lambda: {"vpn.example.com:443", "mari.example.com:1"} <= set(silent_resolver), within=12)
-        assert keeper.tunnel.get().peers[key("coordinator")].endpoint == "192.0.2.1:51820"
-        keeper.tunnel.forget(key("oven"))
+        assert session.tunnel.get().peers[key("coordinator")].endpoint == "192.0.2.1:51820"
+        session.tunnel.forget(key("oven"))
         await kermpany.do(c.RemovePeer(mari.id))
-        await in_step(keeper, kermpany)
-        await eventually(lambda: on_device(keeper) == {key("coordinator"), key("oven")}, "put right", within=12)
+        await in_step(session, kermpany)
+        await eventually(lambda: on_device(session) == {key("coordinator"), key("oven")}, "put right", within=12)
 
 
 async def test_with_a_silent_resolver_a_start_from_the_cache_goes_where_the_coordinator_was(
@@ -257,10 +262,10 @@ async def test_with_a_silent_resolver_a_start_from_the_cache_goes_where_the_coor
 ) -> None:
     await kermpany.do(c.SetNetworkEndpoint(parse_endpoint("vpn.example.com:443")))
     async with kermpany.listening() as port:
-        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+        await cycle(session_of(kermpany, "ryo", tmp_path, port))
     paths = paths_in(tmp_path)
     store.Shelf(paths).save_last(store.Last(endpoints={COORDINATOR: "198.51.100.3:443"}))
-    again = keeper_of(kermpany, "ryo", tmp_path, port)
+    again = session_of(kermpany, "ryo", tmp_path, port)
     await again.bring_up()
     assert on_device(again) == {key("coordinator"), key("mari")}
     assert again.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.3:443"
@@ -278,13 +283,12 @@ async def test_a_name_that_is_found_at_last_is_gone_to_at_once(
 
     monkeypatch.setattr(domains, "resolve", resolve)
     monkeypatch.setattr(endpoints, "_MORE_PATIENCE", 0.0)
-    monkeypatch.setattr(keeping, "_TICK", 3600.0)
-    keeper = keeper_of(kermpany, "ryo", tmp_path, 1)
-    keeper.loaded.overrides[ip_address(COORDINATOR)] = parse_endpoint("vpn.example.com:443")
-    async with running(keeper):
-        assert keeper.tunnel.get().peers[key("coordinator")].endpoint is None
+    session = session_of(kermpany, "ryo", tmp_path, 1, tick=3600.0)
+    session.loaded.overrides[ip_address(COORDINATOR)] = parse_endpoint("vpn.example.com:443")
+    async with running(session):
+        assert session.tunnel.get().peers[key("coordinator")].endpoint is None
         found.set()
-        await eventually(lambda: keeper.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.7:443")
+        await eventually(lambda: session.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.7:443")
 
 
 # -- trust --------------------------------------------------------------------------------------------------------
@@ -298,51 +302,51 @@ def pin(keeper_folder: Path, kermpany: World, name: str, key_name: str) -> None:
 async def test_a_changed_key_reaches_neither_device_nor_names_and_is_reported(kermpany: World, tmp_path: Path) -> None:
     pin(tmp_path, kermpany, "mari", "mari of old")
     await kermpany.associate("humans", "ovens")
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
-        assert on_device(keeper) == {key("coordinator"), key("oven")}
-        assert "mari" not in hosts_of(keeper)
-        assert "oven" in hosts_of(keeper)
-        (broken,) = keeper.pins.broken.values()
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
+        assert on_device(session) == {key("coordinator"), key("oven")}
+        assert "mari" not in hosts_of(session)
+        assert "oven" in hosts_of(session)
+        (broken,) = session.pins.broken.values()
         assert (broken.name, broken.pinned, broken.offered) == ("mari", key("mari of old"), key("mari"))
         receipt = kermpany.presence.receipts[kermpany.peer("ryo").id]
         assert receipt.refused == ((kermpany.peer("mari").id, "pin"),)
-    assert store.load_pins(keeper.paths).broken == keeper.pins.broken
-    assert store.load_pins(keeper.paths).keys[str(kermpany.peer("mari").ip)] == key("mari of old")
+    assert store.load_pins(session.paths).broken == session.pins.broken
+    assert store.load_pins(session.paths).keys[str(kermpany.peer("mari").ip)] == key("mari of old")
 
 
 async def test_the_cache_is_no_way_around_a_pin(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+        await cycle(session_of(kermpany, "ryo", tmp_path, port))
     pin(tmp_path, kermpany, "mari", "mari of old")
-    keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-    await keeper.bring_up()
-    await keeper.http.aclose()
-    assert key("mari") not in on_device(keeper)
+    session = session_of(kermpany, "ryo", tmp_path, port)
+    await session.bring_up()
+    await session.http.aclose()
+    assert key("mari") not in on_device(session)
 
 
 async def test_another_log_in_the_same_generation_is_not_applied(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+        await cycle(session_of(kermpany, "ryo", tmp_path, port))
     forked = await populated()  # the same facts, the same revisions, and another chain
     await forked.associate("humans", "ovens")
     async with forked.listening() as port:
-        keeper = keeper_of(forked, "ryo", tmp_path, port)
+        session = session_of(forked, "ryo", tmp_path, port)
         with pytest.raises(Failure) as failed:
-            await cycle(keeper)
+            await cycle(session)
     assert (failed.value.status, failed.value.code) == (TRUST, "log_forked")
-    assert on_device(keeper) == {key("coordinator"), key("mari")}
+    assert on_device(session) == {key("coordinator"), key("mari")}
 
 
 async def test_the_agent_says_that_the_log_was_forked_and_stays_as_it_was(kermpany: World, tmp_path: Path) -> None:
     async with kermpany.listening() as port:
-        await cycle(keeper_of(kermpany, "ryo", tmp_path, port))
+        await cycle(session_of(kermpany, "ryo", tmp_path, port))
     forked = await populated()
     await forked.associate("humans", "ovens")
-    async with forked.listening() as port, running(keeper_of(forked, "ryo", tmp_path, port)) as keeper:
-        await eventually(lambda: keeper.forked is not None)
-        assert on_device(keeper) == {key("coordinator"), key("mari")}
-        assert keeper.connected_since is None
+    async with forked.listening() as port, running(session_of(forked, "ryo", tmp_path, port)) as session:
+        await eventually(lambda: session.agent.connection.forked is not None)
+        assert on_device(session) == {key("coordinator"), key("mari")}
+        assert session.agent.connection.since is None
 
 
 # -- endpoints and names ----------------------------------------------------------------------------------------
@@ -351,10 +355,10 @@ async def test_the_agent_says_that_the_log_was_forked_and_stays_as_it_was(kermpa
 async def test_a_silent_peer_is_tried_where_the_coordinator_saw_it(kermpany: World, tmp_path: Path) -> None:
     mari = kermpany.peer("mari")
     kermpany.presence.observe(mari.id, Observed(parse_endpoint("203.0.113.4:4"), None, 0, 0))
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
         await eventually(
-            lambda: keeper.tunnel.get().peers[key("mari")].endpoint == "203.0.113.4:4", "our turn", within=12
+            lambda: session.tunnel.get().peers[key("mari")].endpoint == "203.0.113.4:4", "our turn", within=12
         )
 
 
@@ -362,31 +366,31 @@ async def test_without_traversal_no_endpoint_is_tried(kermpany: World, tmp_path:
     mari = kermpany.peer("mari")
     kermpany.presence.observe(mari.id, Observed(parse_endpoint("203.0.113.4:4"), None, 0, 0))
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port, try_endpoints=False)
-        await cycle(keeper)
-        assert keeper.tunnel.get().peers[key("mari")].endpoint is None
+        session = session_of(kermpany, "ryo", tmp_path, port, try_endpoints=False)
+        await cycle(session)
+        assert session.tunnel.get().peers[key("mari")].endpoint is None
 
 
 async def test_a_peer_that_roamed_is_left_where_it_is(kermpany: World, tmp_path: Path) -> None:
     mari = kermpany.peer("mari")
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        await cycle(keeper)
-        keeper.tunnel.backend.hear(INTERFACE, key("mari"), time.time(), "198.51.100.9:9")
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        await cycle(session)
+        session.tunnel.backend.hear(INTERFACE, key("mari"), time.time(), "198.51.100.9:9")
         kermpany.presence.observe(mari.id, Observed(parse_endpoint("203.0.113.4:4"), None, 0, 0))
-        again = keeper_of(kermpany, "ryo", tmp_path, port)
-        again.tunnel.backend = keeper.tunnel.backend
+        again = session_of(kermpany, "ryo", tmp_path, port)
+        again.tunnel.backend = session.tunnel.backend
         await cycle(again)
         assert again.tunnel.get().peers[key("mari")].endpoint == "198.51.100.9:9"
 
 
 async def test_a_coordinator_that_moves_is_followed_at_once(kermpany: World, tmp_path: Path) -> None:
-    async with kermpany.listening() as port, running(keeper_of(kermpany, "ryo", tmp_path, port)) as keeper:
-        await in_step(keeper, kermpany)
-        keeper.tunnel.backend.hear(INTERFACE, key("coordinator"), time.time())  # the old place seems alive
+    async with kermpany.listening() as port, running(session_of(kermpany, "ryo", tmp_path, port)) as session:
+        await in_step(session, kermpany)
+        session.tunnel.backend.hear(INTERFACE, key("coordinator"), time.time())  # the old place seems alive
         await kermpany.do(c.SetNetworkEndpoint(parse_endpoint("198.51.100.1:443")))
-        await in_step(keeper, kermpany)
-        assert keeper.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.1:443"
+        await in_step(session, kermpany)
+        assert session.tunnel.get().peers[key("coordinator")].endpoint == "198.51.100.1:443"
 
 
 @pytest.mark.parametrize(("suffix", "line"), [("home.arpa", "mari.home.arpa"), ("", "mari")], ids=["own", "none"])
@@ -395,7 +399,7 @@ async def test_names_have_the_suffix_that_was_asked_for(
 ) -> None:
     async with kermpany.listening() as port:
         names = Names(path=tmp_path / "hosts", suffix=suffix)
-        await cycle(keeper_of(kermpany, "ryo", tmp_path, port, names=names))
+        await cycle(session_of(kermpany, "ryo", tmp_path, port, names=names))
     assert f"{kermpany.peer('mari').ip} {line}" in (tmp_path / "hosts").read_text().splitlines()
 
 
@@ -404,17 +408,17 @@ async def test_a_hosts_file_that_cannot_be_written_does_not_keep_the_device_back
 ) -> None:
     (tmp_path / "hosts").write_text(f"# DO NOT EDIT innernet {INTERFACE} END\n")
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        await cycle(keeper)
-    assert key("mari") in on_device(keeper)
-    assert hosts_of(keeper) == f"# DO NOT EDIT innernet {INTERFACE} END\n"
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        await cycle(session)
+    assert key("mari") in on_device(session)
+    assert hosts_of(session) == f"# DO NOT EDIT innernet {INTERFACE} END\n"
 
 
 async def test_the_peers_own_addresses_are_reported_without_the_excluded(kermpany: World, tmp_path: Path) -> None:
     ryo = kermpany.peer("ryo").id
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port, report_candidates=True)
-        keeper.loaded.config.agent.exclude_nat_candidates = ["0.0.0.0/0", "::/0"]
+        session = session_of(kermpany, "ryo", tmp_path, port, report_candidates=True)
+        session.loaded.config.agent.exclude_nat_candidates = ["0.0.0.0/0", "::/0"]
         kermpany.presence.candidates[ryo] = (parse_endpoint("203.0.113.1:1"),)
-        async with running(keeper):
+        async with running(session):
             await eventually(lambda: kermpany.presence.candidates[ryo] == (), "a report of nothing")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from innclient.core.status import CidrView, NetworkView, PeerView
-from innclient.verbs import show
+from innclient.verbs import look, show
 from innerd.command import listing, output
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK, add_peer
@@ -106,7 +106,7 @@ def test_show_is_a_table_where_columns_are_asked_for(capsys: pytest.CaptureFixtu
 
     with cli.make_context("inn", [], resilient_parsing=True) as context:
         context.meta[output.COLUMNS] = ("name", "path", "received")
-        show.as_table(view(), named=True)
+        show.as_table(view(), look.COLUMNS, look.ON_REQUEST, named=True)
     head, columns, ryo, _, mari = capsys.readouterr().out.splitlines()
     assert (head, columns.split()) == ("network: kermpany", ["NAME", "PATH", "RECEIVED"])
     assert ryo.split() == ["ryo", "this", "machine", "4.88", "KiB"]
@@ -169,7 +169,7 @@ def test_show_of_a_peer_keeps_to_the_width(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     if how == "table":
-        show.as_table(view(), named=False)
+        show.as_table(view(), look.COLUMNS, look.ON_REQUEST, named=False)
     else:
         show.as_text(view(), short=how == "short", tree=how == "tree", whole_keys=True)
     lines = _plain(capsys.readouterr().out).splitlines()

@@ -1,17 +1,16 @@
 """Why there is no way to a peer, in words: what the agent knows of it, and nothing that it does not."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent.paths import Way
 from innclient.core.netmap import Presence
+from innclient.core.paths import PeerPath
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DevicePeer
-from tests.client.support import keeper_at
+from tests.client.support import session_at
 
 OVEN = 5
 LAN = Endpoint("192.168.1.7:51820")
@@ -57,33 +56,33 @@ CASES: dict[str, tuple[Presence | None, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("presence", "state", "said"), CASES.values(), ids=CASES)
 async def test_the_reason_is_said(presence: Presence | None, state: dict[str, Any], said: str, tmp_path: Path) -> None:
-    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1, try_endpoints=state.get("try_endpoints", True))
-    keeper.core.netmap = replace(keeper.netmap, me=2)
-    keeper.connected_since = state.get("connected", 1.0)
+    session = session_at(tmp_path, "ryo", "127.42.128.1", 1, try_endpoints=state.get("try_endpoints", True))
+    session.membership.netmap = replace(session.netmap, me=2)
     if presence is not None:
-        keeper.core.presence[OVEN] = presence
+        session.membership.presence[OVEN] = presence
     if "me" in state:
-        keeper.core.presence[2] = state["me"]
-    ways = keeper.ways
+        session.membership.presence[2] = state["me"]
+    ways = session.peer_paths
     if state.get("probes", True):
-        ways._prober = SimpleNamespace(port=1)  # type: ignore[assignment]
+        ways.probing(True)
     if "failures" in state:
-        ways.known[OVEN] = Way(failures=state["failures"], failed_at=1.0)
-    assert said in (ways.seen(OVEN, None).missing or "")
-    assert ways.seen(OVEN, AWAY).missing is None
-    await keeper.http.aclose()
+        ways.known[OVEN] = PeerPath(failures=state["failures"], failed_at=1.0)
+    is_connected = state.get("connected", 1.0) is not None
+    assert said in (ways.seen(OVEN, None, 2.0, connected=is_connected).missing or "")
+    assert ways.seen(OVEN, AWAY, 2.0, connected=is_connected).missing is None
+    await session.http.aclose()
 
 
 @pytest.mark.parametrize("mine", [AWAY, LAN], ids=["outside", "inside"])
 async def test_a_private_address_is_open_inside_only(mine: Endpoint, tmp_path: Path) -> None:
     """The coordinator is in the LAN of one peer: it sees that one at a private address."""
-    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
-    ways, server = keeper.ways, keeper.core.me.server_key
-    keeper.core.netmap = replace(keeper.netmap, me=2)
-    keeper.core.presence = {OVEN: known(seen=LAN, own=(LAN,)), 2: known(seen=mine, own=(mine,))}
+    session = session_at(tmp_path, "ryo", "127.42.128.1", 1)
+    ways, server = session.peer_paths, session.membership.me.server_key
+    session.membership.netmap = replace(session.netmap, me=2)
+    session.membership.presence = {OVEN: known(seen=LAN, own=(LAN,)), 2: known(seen=mine, own=(mine,))}
     entry = DevicePeer(public_key=server, endpoint=Endpoint("198.51.100.1:51820"))
-    keeper.applier.device = Device(private_key="", listen_port=1, peers={server: entry})
+    device = Device(private_key="", listen_port=1, peers={server: entry})
     assert ways.is_open(OVEN, by=2) is (mine == LAN)
-    tried = [candidate.endpoint for candidate in ways._candidates(OVEN)]
+    tried = [candidate.endpoint for candidate in ways._candidates(OVEN, device)]
     assert (Endpoint("198.51.100.1:51820") in tried) is (mine == AWAY)
-    await keeper.http.aclose()
+    await session.http.aclose()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from innclient.core.netmap import Presence
-from innclient.core.trials import Server, Trial, is_silent, next_trials, wanted
+from innclient.core.trials import Server, Trial, Turns, is_silent, next_trials, wanted
 from innerd.domain.values import Endpoint, PublicKey, parse_address
 from innerd.wireguard.device import Device, DevicePeer, Wanted
 from tests.client.told import known
@@ -200,13 +200,16 @@ def test_a_clock_that_goes_back_does_not_stop_the_trials(me: PublicKey) -> None:
 
 def test_the_peer_that_begins_leaves_the_other_a_moment_to_hear_of_it() -> None:
     """A handshake that comes before its peer is on the device is dropped, and WireGuard tries again after 5 s."""
-    trials = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, moment=0.05)
+    trials = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, Turns(moment=0.05))
     assert trials[4] == Trial(NOW + 0.05, -1, None)
-    assert next_trials(trials, HIGH, [MARI], TWO, NOTHING, NOW + 0.06, moment=0.05)[4].endpoint == ONE
+    assert next_trials(trials, HIGH, [MARI], TWO, NOTHING, NOW + 0.06, Turns(moment=0.05))[4].endpoint == ONE
 
 
 @pytest.mark.parametrize(("begins", "endpoint"), [(True, ONE), (False, None), (None, None)])
 def test_who_begins_is_a_matter_of_keys_only_where_nothing_else_decides(
     begins: bool | None, endpoint: Endpoint | None
 ) -> None:
-    assert next_trials({}, LOW, [MARI], TWO, NOTHING, NOW, begins=lambda number: begins)[4].endpoint == endpoint
+    assert (
+        next_trials({}, LOW, [MARI], TWO, NOTHING, NOW, turns=Turns(begins=lambda number: begins))[4].endpoint
+        == endpoint
+    )

@@ -8,12 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient.agent import control
-from innclient.agent.run import from_files, status_of
+from innclient.agent.views import from_files, status_of
 from innclient.verbs.doctor import _agent
 from innerd import __version__
 from innerd.manage.doctor import _releases
 from innerd.wire.ours import Status
-from tests.client.support import keeper_at
+from tests.client.support import session_at
 
 
 def coordinator(software: dict[str, int]) -> Status:
@@ -48,20 +48,20 @@ def test_agents_that_are_older_than_their_coordinator_are_named() -> None:
 async def test_an_agent_that_runs_since_before_an_upgrade_is_named(
     release: str, is_named: bool, tmp_path: Path
 ) -> None:
-    keeper = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
-    show = from_files(keeper.paths, None)
-    status = replace(status_of(keeper, show, has_agent=True), release=release)
+    session = session_at(tmp_path, "ryo", "127.42.128.1", 1)
+    show = from_files(session.paths, None)
+    status = replace(status_of(session, show), release=release)
 
     async def answer(request: control.Request) -> Struct:
         return status if request.verb == "status" else show
 
-    opened = control.Door(keeper.paths.socket, answer, keeper.paths.data)
+    opened = control.Door(session.paths.socket, answer, session.paths.data)
     await opened.open()
     try:
-        found = await asyncio.to_thread(lambda: list(_agent(keeper.paths)))
+        found = await asyncio.to_thread(lambda: list(_agent(session.paths)))
     finally:
         await opened.close()
-        await keeper.http.aclose()
+        await session.http.aclose()
     said = [finding for finding in found if "is installed" in finding.text]
     assert [finding.state for finding in said] == (["warning"] if is_named else [])
     assert all("release 0.0.9" in finding.text for finding in said)

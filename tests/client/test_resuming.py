@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from innclient.agent import store
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from innclient.core.netmap import emptied
 from tests.client.liar import OPEN, Liar, presence, told
-from tests.client.support import COORDINATOR, eventually, keeper_at, keeper_of, on_device
+from tests.client.support import COORDINATOR, eventually, on_device, session_at, session_of
 from tests.client.told import hello, peer_json, snapshot
 from tests.world import World, key, populated
 
@@ -24,11 +24,11 @@ HONEST = [
 
 
 @contextlib.asynccontextmanager
-async def running(keeper: Keeper) -> AsyncIterator[Keeper]:
-    await keeper.bring_up()
-    task = asyncio.create_task(keeper.run())
+async def running(session: Session) -> AsyncIterator[Session]:
+    await session.bring_up()
+    task = asyncio.create_task(session.run())
     try:
-        yield keeper
+        yield session
         assert not task.done(), task.exception()
     finally:
         task.cancel()
@@ -44,12 +44,12 @@ def greeting(cursor_hash: str | None) -> bytes:
     return OPEN + told(hello(head=20, cursor_hash=cursor_hash)) + b"\0"
 
 
-def torn(keeper: Keeper) -> None:
-    keeper.paths.netmap.write_bytes(keeper.paths.netmap.read_bytes()[:100])
+def torn(session: Session) -> None:
+    session.paths.netmap.write_bytes(session.paths.netmap.read_bytes()[:100])
 
 
-def shut_out(keeper: Keeper) -> None:
-    store.save_netmap(keeper.paths, emptied(store.load_netmap(keeper.paths)[0], "disabled"), 0.0)
+def shut_out(session: Session) -> None:
+    store.save_netmap(session.paths, emptied(store.load_netmap(session.paths)[0], "disabled"), 0.0)
 
 
 LOST = {"its cache is torn": torn, "it was shut out": shut_out}
@@ -58,18 +58,18 @@ LOST = {"its cache is torn": torn, "it was shut out": shut_out}
 async def seen(folder: Path, lose: object) -> None:
     """A machine saw the log up to revision 10, and lost what it knew of the network."""
     liar = Liar(state(*HONEST))
-    async with liar.listening() as port, running(keeper_at(folder, "ryo", RYO, port)) as keeper:
-        await eventually(lambda: keeper.applied == 10 and keeper.paths.head.exists())
-    lose(keeper)
+    async with liar.listening() as port, running(session_at(folder, "ryo", RYO, port)) as session:
+        await eventually(lambda: session.applied == 10 and session.paths.head.exists())
+    lose(session)
 
 
 @pytest.mark.parametrize("lose", LOST.values(), ids=LOST)
 async def test_the_log_that_was_seen_tells_it_all_anew(lose: object, tmp_path: Path) -> None:
     await seen(tmp_path, lose)
     liar = Liar(greeting("head"), state(*HONEST, revision=20))
-    async with liar.listening() as port, running(keeper_at(tmp_path, "ryo", RYO, port)) as keeper:
-        await eventually(lambda: keeper.applied == 20)
-        assert on_device(keeper) == {key("coordinator"), key("mari")}
+    async with liar.listening() as port, running(session_at(tmp_path, "ryo", RYO, port)) as session:
+        await eventually(lambda: session.applied == 20)
+        assert on_device(session) == {key("coordinator"), key("mari")}
     assert liar.cursors == ["1.10", None]
 
 
@@ -77,27 +77,27 @@ async def test_the_log_that_was_seen_tells_it_all_anew(lose: object, tmp_path: P
 async def test_another_log_than_was_seen_is_not_believed(lose: object, tmp_path: Path) -> None:
     await seen(tmp_path, lose)
     liar = Liar(greeting("other"))
-    async with liar.listening() as port, running(keeper_at(tmp_path, "ryo", RYO, port)) as keeper:
+    async with liar.listening() as port, running(session_at(tmp_path, "ryo", RYO, port)) as session:
         await liar.asked(2)
-        assert "forked" in (keeper.forked or "")
+        assert "forked" in (session.agent.connection.forked or "")
     assert set(liar.cursors) == {"1.10"}, "nothing was taken that shows no hash"
 
 
 async def test_a_log_that_is_shorter_than_what_was_seen_is_not_believed_either(tmp_path: Path) -> None:
     await seen(tmp_path, torn)
     liar = Liar(OPEN + told(hello(head=4)) + b"\0")
-    async with liar.listening() as port, running(keeper_at(tmp_path, "ryo", RYO, port)) as keeper:
+    async with liar.listening() as port, running(session_at(tmp_path, "ryo", RYO, port)) as session:
         await liar.asked(2)
-        assert "rewound" in (keeper.forked or "")
+        assert "rewound" in (session.agent.connection.forked or "")
 
 
 async def test_a_machine_with_a_torn_cache_is_back_by_itself(tmp_path: Path) -> None:
     world: World = await populated()
     async with world.listening() as port:
-        async with running(keeper_of(world, "ryo", tmp_path, port)) as keeper:
-            await eventually(lambda: keeper.paths.head.exists() and keeper.applied == world.writer.network.revision)
-            known = on_device(keeper)
-        torn(keeper)
-        async with running(keeper_of(world, "ryo", tmp_path, port)) as keeper:
-            await eventually(lambda: keeper.applied == world.writer.network.revision and on_device(keeper) == known)
-            await eventually(lambda: store.damage(keeper.paths) is None)
+        async with running(session_of(world, "ryo", tmp_path, port)) as session:
+            await eventually(lambda: session.paths.head.exists() and session.applied == world.writer.network.revision)
+            known = on_device(session)
+        torn(session)
+        async with running(session_of(world, "ryo", tmp_path, port)) as session:
+            await eventually(lambda: session.applied == world.writer.network.revision and on_device(session) == known)
+            await eventually(lambda: store.damage(session.paths) is None)

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from innclient.agent import session as keeper_module
 from innclient.agent import store
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from innclient.agent.store import Shelf
 from innclient.core.pins import Pins
 from innerd.domain import commands as c
 from innerd.host import files
 from tests.client.agents import agent_of, inn
-from tests.client.support import eventually, hosts_of, keeper_of, on_device, paths_in
+from tests.client.support import eventually, hosts_of, on_device, paths_in, session_of
 from tests.client.told import MARI, netmap
 from tests.world import INTERFACE, World, key, populated
 
@@ -121,37 +120,36 @@ async def in_step(kermpany: World) -> None:
     await eventually(lambda: kermpany.presence.applied(ryo) == kermpany.writer.network.revision, "a receipt")
 
 
-def on_disk(keeper: Keeper) -> set[str]:
-    return {peer.name for peer in store.load_netmap(keeper.paths)[0].peers.values()}
+def on_disk(session: Session) -> set[str]:
+    return {peer.name for peer in store.load_netmap(session.paths)[0].peers.values()}
 
 
 async def test_with_a_full_disk_the_device_follows_and_no_receipt_promises_it_until_it_is_written(
     kermpany: World, tmp_path: Path, volume: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper_module, "_TICK", 0.2)
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper) as task:
+        session = session_of(kermpany, "ryo", tmp_path, port, tick=0.2)
+        async with agent_of(session) as task:
             await in_step(kermpany)
             volume.full = True
             await kermpany.associate("humans", "ovens")
             promised = kermpany.writer.network.revision
             await kermpany.do(c.RemovePeer(kermpany.peer("mari").id))
-            await eventually(lambda: on_device(keeper) == {key("coordinator"), key("oven")}, "the device")
-            await eventually(lambda: "mari" not in hosts_of(keeper), "the names")
+            await eventually(lambda: on_device(session) == {key("coordinator"), key("oven")}, "the device")
+            await eventually(lambda: "mari" not in hosts_of(session), "the names")
             assert (kermpany.presence.applied(kermpany.peer("ryo").id) or 0) < promised, "it would not outlive a crash"
-            assert ("oven" in hosts_of(keeper), "mari" in hosts_of(keeper)) == (True, False)
-            assert on_disk(keeper) == {"innernet-server", "ryo", "mari"}
-            status = await inn(keeper, "status", INTERFACE, "--json")
-            assert status.json["disk_error"] == f"{keeper.paths.data}: {FULL}"
-            assert f"DISK: {keeper.paths.data}: {FULL}" in (await inn(keeper, "status", INTERFACE)).out
+            assert ("oven" in hosts_of(session), "mari" in hosts_of(session)) == (True, False)
+            assert on_disk(session) == {"innernet-server", "ryo", "mari"}
+            status = await inn(session, "status", INTERFACE, "--json")
+            assert status.json["disk_error"] == f"{session.paths.data}: {FULL}"
+            assert f"DISK: {session.paths.data}: {FULL}" in (await inn(session, "status", INTERFACE)).out
             assert {"netmap.json", "pins.json"} <= set(volume.refused)
             volume.full = False
-            await eventually(lambda: keeper.shelf.broken is None, "written")
+            await eventually(lambda: session.shelf.broken is None, "written")
             await in_step(kermpany)
-            assert on_disk(keeper) == {"innernet-server", "ryo", "oven"}
-            assert store.load_pins(keeper.paths) == keeper.pins
-            assert (await inn(keeper, "status", INTERFACE, "--json")).json["disk_error"] is None
+            assert on_disk(session) == {"innernet-server", "ryo", "oven"}
+            assert store.load_pins(session.paths) == session.pins
+            assert (await inn(session, "status", INTERFACE, "--json")).json["disk_error"] is None
             assert not task.done()
 
 
@@ -159,8 +157,8 @@ async def test_a_disk_that_is_full_from_the_start_keeps_no_agent_from_its_work(
     kermpany: World, tmp_path: Path, volume: Disk
 ) -> None:
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
+        session = session_of(kermpany, "ryo", tmp_path, port)
         volume.full = True
-        async with agent_of(keeper):
-            await eventually(lambda: on_device(keeper) == {key("coordinator"), key("mari")}, "the device")
-            assert not keeper.paths.netmap.exists()
+        async with agent_of(session):
+            await eventually(lambda: on_device(session) == {key("coordinator"), key("mari")}, "the device")
+            assert not session.paths.netmap.exists()

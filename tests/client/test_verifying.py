@@ -8,7 +8,7 @@ import pytest
 
 from innclient.agent import store
 from innclient.agent.run import cycle
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from innclient.core.witness import Seen, Witnessed
 from innerd.domain import commands as c
 from innerd.domain.values import Name
@@ -17,7 +17,7 @@ from innerd.wire.checkpoint import Checkpoint, read, sign, signer
 from innerd.wire.note import Signer, parse_verifier, parted
 from innerd.wire.stream import CheckpointJson, frame
 from tests.client.agents import agent_of, inn
-from tests.client.support import eventually, keeper_of
+from tests.client.support import eventually, session_of
 from tests.world import INTERFACE, World, key, populated
 
 
@@ -36,19 +36,19 @@ async def fork_of(original: World) -> World:
     return twin
 
 
-async def saw(kermpany: World, name: str, folder: Path) -> Keeper:
+async def saw(kermpany: World, name: str, folder: Path) -> Session:
     """One client that was connected for a moment."""
     await kermpany.start()
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, name, folder / name, port)
-        await cycle(keeper)
-    return keeper
+        session = session_of(kermpany, name, folder / name, port)
+        await cycle(session)
+    return session
 
 
-async def exported(keeper: Keeper, folder: Path) -> str:
-    done = await inn(keeper, "verify", INTERFACE, "--export")
+async def exported(session: Session, folder: Path) -> str:
+    done = await inn(session, "verify", INTERFACE, "--export")
     assert (done.status, done.err) == (0, "")
-    file = folder / f"{keeper.paths.data.parent.parent.name}.note"
+    file = folder / f"{session.paths.data.parent.parent.name}.note"
     file.write_text(done.out)
     return str(file)
 
@@ -101,23 +101,23 @@ async def test_a_client_that_was_moved_to_another_log_has_the_proof_itself(kermp
     await rename(kermpany, "kiln")
     await rename(other, "stove")
     async with kermpany.listening() as port:
-        keeper = keeper_of(kermpany, "ryo", tmp_path, port)
-        async with agent_of(keeper):
-            await eventually(lambda: keeper.applied == kermpany.writer.network.revision)
+        session = session_of(kermpany, "ryo", tmp_path, port)
+        async with agent_of(session):
+            await eventually(lambda: session.applied == kermpany.writer.network.revision)
             mine = kermpany.hub.streams.by_peer[kermpany.peer("ryo").id]
             note = other.hub.checkpoints.newest()
             kermpany.hub.streams.write(mine, frame("checkpoint", CheckpointJson(note=str(note))))
-            await eventually(lambda: keeper.forked or keeper.core.witnessed.forks)
-            done = await inn(keeper, "verify", INTERFACE)
+            await eventually(lambda: session.agent.connection.forked or session.membership.witnessed.forks)
+            done = await inn(session, "verify", INTERFACE)
             assert (done.status, done.code) == (7, "log_forked")
-            await eventually(lambda: store.load_witnessed(keeper.paths).forks)
-    assert (await inn(keeper, "verify", INTERFACE)).status == 7  # and from the files
+            await eventually(lambda: store.load_witnessed(session.paths).forks)
+    assert (await inn(session, "verify", INTERFACE)).status == 7  # and from the files
 
 
 async def test_rounds_give_clients_a_revision_in_common(kermpany: World, tmp_path: Path) -> None:
     """They came at different revisions, and what moved the log since concerned neither."""
     async with kermpany.listening() as port:
-        ryo, mari = (keeper_of(kermpany, name, tmp_path / name, port) for name in ("ryo", "mari"))
+        ryo, mari = (session_of(kermpany, name, tmp_path / name, port) for name in ("ryo", "mari"))
         async with agent_of(ryo):
             await eventually(lambda: ryo.applied)
             await rename(kermpany, "kiln")
@@ -128,7 +128,7 @@ async def test_rounds_give_clients_a_revision_in_common(kermpany: World, tmp_pat
             kermpany.now += 2
             await kermpany.hub.teller.tell_checkpoint()
             at = (1, kermpany.writer.network.revision)
-            await eventually(lambda: at in ryo.core.witnessed.hashes and at in mari.core.witnessed.hashes)
+            await eventually(lambda: at in ryo.membership.witnessed.hashes and at in mari.membership.witnessed.hashes)
             await eventually(lambda: at in store.load_witnessed(mari.paths).hashes, "written down")
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -196,7 +196,7 @@ async def test_files_that_prove_nothing_are_called_what_they_are(kermpany: World
 
 
 async def test_usage(kermpany: World, tmp_path: Path) -> None:
-    ryo = keeper_of(kermpany, "ryo", tmp_path, 1)
+    ryo = session_of(kermpany, "ryo", tmp_path, 1)
     await ryo.http.aclose()
     done = await inn(ryo, "verify", INTERFACE)
     assert (done.status, done.code) == (4, "no_checkpoint")
@@ -206,6 +206,6 @@ async def test_usage(kermpany: World, tmp_path: Path) -> None:
 
 
 async def test_the_pinned_key_is_the_coordinators_whoever_asks(kermpany: World, tmp_path: Path) -> None:
-    keepers = [await saw(kermpany, name, tmp_path) for name in ("ryo", "mari")]
-    assert {store.load_witnessed(keeper.paths).key for keeper in keepers} == {kermpany.hub.checkpoints.key}
+    sessions = [await saw(kermpany, name, tmp_path) for name in ("ryo", "mari")]
+    assert {store.load_witnessed(session.paths).key for session in sessions} == {kermpany.hub.checkpoints.key}
     assert key("coordinator") not in str(kermpany.hub.checkpoints.key)

@@ -31,7 +31,7 @@ async def kermpany() -> World:
 async def innerd(kermpany: World, host: Host) -> AsyncIterator[Innerd]:
     """`innerd` on the coordinator's host, where this world is served."""
     async with kermpany.listening():
-        kermpany.services.is_serving = True
+        kermpany.provide(is_serving=True)
         way = host.run_dir / f"{NETWORK}.sock"
         lock = take(host.lib / f"{NETWORK}.db", way)  # as who serves a log holds it
         control = Listener(kermpany.app, control_socket(way))

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from innclient.agent.paths import Way
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from innclient.core.netmap import Presence
+from innclient.core.paths import PeerPath
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import DevicePeer
-from tests.client.support import keeper_at
+from tests.client.support import session_at
 from tests.world import key
 
 ME, OVEN, NOW = 2, 5, 1000.0
@@ -37,8 +37,8 @@ def entry(*, rx: int, tx: int, endpoint: Endpoint = ROUTER) -> DevicePeer:
 # -- silence ----------------------------------------------------------------------------------------------------------
 
 
-def heard_after(*looks: tuple[float, int, int]) -> Way:
-    way = Way()
+def heard_after(*looks: tuple[float, int, int]) -> PeerPath:
+    way = PeerPath()
     for seconds, rx, tx in looks:
         way.note(entry(rx=rx, tx=tx), NOW + seconds)
     return way
@@ -73,15 +73,15 @@ def test_what_is_heard_clears_a_doubt() -> None:
 
 
 @pytest.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
-    made = keeper_at(tmp_path, "ryo", "127.42.128.1", 1)
-    made.core.netmap = replace(made.netmap, me=ME)
+async def session(tmp_path: Path) -> AsyncIterator[Session]:
+    made = session_at(tmp_path, "ryo", "127.42.128.1", 1)
+    made.membership.netmap = replace(made.netmap, me=ME)
     yield made
     await made.http.aclose()
 
 
-def between(keeper: Keeper, mine: Presence, theirs: Presence) -> None:
-    keeper.core.presence = {ME: mine, OVEN: theirs}
+def between(session: Session, mine: Presence, theirs: Presence) -> None:
+    session.membership.presence = {ME: mine, OVEN: theirs}
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def between(keeper: Keeper, mine: Presence, theirs: Presence) -> None:
     ],
 )
 async def test_who_is_behind_a_nat_begins(
-    keeper: Keeper, mine: Presence, theirs: Presence, begins: bool | None
+    session: Session, mine: Presence, theirs: Presence, begins: bool | None
 ) -> None:
-    between(keeper, mine, theirs)
-    assert keeper.ways.begins(OVEN) == begins
+    between(session, mine, theirs)
+    assert session.peer_paths.begins(OVEN) == begins
 
 
 @pytest.mark.parametrize(
@@ -114,32 +114,34 @@ async def test_who_is_behind_a_nat_begins(
     ],
 )
 async def test_a_way_is_judged_by_its_own_family(
-    keeper: Keeper, mine: Presence, theirs: Presence, endpoint: Endpoint, kind: str
+    session: Session, mine: Presence, theirs: Presence, endpoint: Endpoint, kind: str
 ) -> None:
-    between(keeper, mine, theirs)
-    assert keeper.ways.kind(OVEN, endpoint) == kind
+    between(session, mine, theirs)
+    assert session.peer_paths.kind(OVEN, endpoint) == kind
 
 
 @pytest.mark.parametrize("moved", [ME, OVEN], ids=["we are", "the other is"])
-async def test_a_way_through_a_nat_is_in_doubt_when_an_end_of_it_is_seen_elsewhere(keeper: Keeper, moved: int) -> None:
-    between(keeper, BEHIND, BEHIND)
-    ways = keeper.ways
-    way = ways.known[OVEN] = Way(endpoint=ROUTER)
+async def test_a_way_through_a_nat_is_in_doubt_when_an_end_of_it_is_seen_elsewhere(
+    session: Session, moved: int
+) -> None:
+    between(session, BEHIND, BEHIND)
+    ways = session.peer_paths
+    way = ways.known[OVEN] = PeerPath(endpoint=ROUTER)
     ways._has_moved(None)
-    ways._compare(OVEN, way, moved=False)
+    ways._compare(OVEN, way, None, moved=False)
     assert not way.doubted
-    keeper.core.presence[moved] = at(LAN, seen=CAFE)
-    ways._compare(OVEN, way, moved=ways._has_moved({moved}))
+    session.membership.presence[moved] = at(LAN, seen=CAFE)
+    ways._compare(OVEN, way, None, moved=ways._has_moved({moved}))
     assert way.doubted
     assert not ways._has_moved(None), "once"
 
 
-async def test_a_way_without_a_nat_is_in_no_doubt(keeper: Keeper) -> None:
-    between(keeper, OPEN, OPEN)
-    way = keeper.ways.known[OVEN] = Way(endpoint=PUBLIC, seen=CAFE)
-    keeper.ways._compare(OVEN, way, moved=True)
+async def test_a_way_without_a_nat_is_in_no_doubt(session: Session) -> None:
+    between(session, OPEN, OPEN)
+    way = session.peer_paths.known[OVEN] = PeerPath(endpoint=PUBLIC, seen=CAFE)
+    session.peer_paths._compare(OVEN, way, None, moved=True)
     assert not way.doubted
 
 
 def test_of_whom_nothing_was_ever_heard_nothing_is_missed() -> None:
-    assert not Way().is_stuck(NOW)
+    assert not PeerPath().is_stuck(NOW)

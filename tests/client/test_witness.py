@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innclient.agent import store
-from innclient.core.membership import Core
+from innclient.core.membership import Membership
 from innclient.core.netmap import LogForked
 from innclient.core.witness import DAYS, FORKS, NEWEST, Seen, Witnessed, compared, remembered, take_note
 from innerd.domain.errors import Refused
@@ -49,14 +49,14 @@ def delta(revision: int, **changes: Any) -> DeltaJson:
     return DeltaJson(**{"revision": revision, "head_hash": hash_of(revision)} | changes)
 
 
-def met() -> Core:
+def met() -> Membership:
     """A core that was told of the network at revision 10, and shown its checkpoint."""
     core = new_core()
     heard(core, [greeting(), snapshot(COORDINATOR, ME, MARI, head_hash=hash_of(10))], NOW)
     return core
 
 
-def revisions(core: Core) -> list[tuple[int, int]]:
+def revisions(core: Membership) -> list[tuple[int, int]]:
     return list(core.witnessed.hashes)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from innclient.core.membership import Core, Taken
+from innclient.core.membership import Membership, Taken
 from innclient.core.netmap import KnownPeer, Netmap, take_snapshot
 from innerd.domain.values import Name, parse_address
 from innerd.wire.innernet import CidrJson, PeerJson
@@ -81,7 +81,7 @@ def netmap(*peers: PeerJson) -> Netmap:
     return take_snapshot(greeted, snapshot(COORDINATOR, ME, *peers))
 
 
-def heard(core: Core, frames: Sequence[Struct], now: float) -> Taken:
+def heard(core: Membership, frames: Sequence[Struct], now: float) -> Taken:
     """What a core takes of frames; those that begin with a hello come on a new connection."""
     if frames and isinstance(frames[0], Hello):
         core.connected()

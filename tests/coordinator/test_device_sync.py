@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from innerd.domain import commands as c
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DeviceError, DevicePeer
 from innerd.wireguard.memory import MemoryBackend
-from tests.world import INTERFACE, PORT, World, key, populated, private_key
+from tests.world import INTERFACE, PORT, World, key, nothing_more, populated, private_key
 
 SEEN = Endpoint("203.0.113.9:40001")
 
@@ -47,8 +48,8 @@ async def here() -> World:
     return world
 
 
-def sync_of(world: World) -> DeviceSync:
-    sync = world.device_sync()
+def sync_of(world: World, remade: Callable[[], Awaitable[None]] = nothing_more) -> DeviceSync:
+    sync = world.device_sync(remade=remade)
     world.writer.feed.follow("device", sync.follow)
     return sync
 
@@ -163,10 +164,7 @@ async def test_a_disabled_peer_is_told_before_its_key_leaves() -> None:
     async def farewells() -> None:
         there_at_farewell.append(key("mari") in world.backend.get(INTERFACE).peers)
 
-    sync = DeviceSync(
-        *(world.backend, INTERFACE, private_key("coordinator"), PORT, lambda: world.writer.network),
-        *(world.presence, lambda: None, farewells),
-    )
+    sync = world.device_sync(farewells)
     await world.do(c.DisablePeer(world.peer("mari").id))
     await sync.sync()
     assert there_at_farewell == [True]
@@ -228,12 +226,12 @@ async def test_a_device_that_refuses_is_counted_and_tried_again() -> None:
 
 async def test_an_interface_that_vanished_is_made_anew_and_said_so() -> None:
     world = await here()
-    sync, remade = sync_of(world), []
+    remade: list[Any] = []
 
     async def note() -> None:
         remade.append(world.backend.exists(INTERFACE))
 
-    sync.remade = note
+    sync = sync_of(world, note)
     await sync.sync()
     right = ips(world)
     assert remade == []
@@ -246,12 +244,12 @@ async def test_an_interface_that_vanished_is_made_anew_and_said_so() -> None:
 
 async def test_an_interface_that_somebody_else_made_anew_is_noticed() -> None:
     world = await here()
-    sync, remade = sync_of(world), []
+    remade: list[Any] = []
 
     async def note() -> None:
         remade.append(len(ips(world)))
 
-    sync.remade = note
+    sync = sync_of(world, note)
     await sync.sync()
     world.backend.delete(INTERFACE)
     world.backend.create(INTERFACE)
@@ -261,14 +259,14 @@ async def test_an_interface_that_somebody_else_made_anew_is_noticed() -> None:
 
 async def test_a_failure_to_bind_anew_is_tried_again_at_the_next_look() -> None:
     world = await here()
-    sync, tries = sync_of(world), []
+    tries: list[Any] = []
 
     async def refuse_once() -> None:
         tries.append(1)
         if len(tries) == 1:
             raise DeviceError("port_in_use", "the old socket is not closed yet")
 
-    sync.remade = refuse_once
+    sync = sync_of(world, refuse_once)
     await sync.sync()
     world.backend.delete(INTERFACE)
     with pytest.raises(DeviceError):

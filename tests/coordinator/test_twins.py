@@ -2,7 +2,6 @@
 
 import pytest
 
-from innclient.agent.sharing import Sharing
 from innerd.coordinator.presence import Observed, Presence
 from innerd.domain.values import Endpoint
 
@@ -60,16 +59,3 @@ def test_who_starts_anew_again_and_again_is_one() -> None:
     presence.observe(PEER, Observed(A, 0.0, 0, 0))
     assert all(presence.met(PEER, str(run)) for run in range(50))
     assert presence.twins(PEER) == ()
-
-
-def test_a_peer_that_is_told_of_its_twin_says_so_once_and_waits() -> None:
-    notes: list[tuple[str, str, str]] = []
-    sharing = Sharing(lambda *note: notes.append(note))
-    assert sharing.pause(0.2) == 0.2
-    for _ in range(2):
-        sharing.told([A, B])
-    assert sharing.pause(0.2) * 0.5 >= 60  # jitter halves it at most
-    assert [type_ for type_, _, _ in notes] == ["key.shared"]
-    assert f"{A} and {B}" in notes[0][2]
-    sharing.told(None)
-    assert sharing.pause(0.2) == 0.2

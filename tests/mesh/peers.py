@@ -5,7 +5,7 @@ import contextlib
 from random import Random
 from typing import TYPE_CHECKING
 
-from innclient.core.membership import Core, Identity
+from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import LogForked, Netmap
 from innclient.core.pins import Pins
 from innclient.core.trials import Server
@@ -30,7 +30,7 @@ class Machine:
         self.netmap, self.pins = Netmap(), Pins()  # on its disk
         self.backend = MemoryBackend()
         self.backend.create(INTERFACE)
-        self.core: Core | None = None
+        self.core: Membership | None = None
         self.line: Line | None = None
         self.caught_up = False
         self._random = random
@@ -49,7 +49,7 @@ class Machine:
             server_key=self._server.public_key,
             server_ip=self._server.ip,
         )
-        self.core = Core(me, self.netmap, self.pins, {})
+        self.core = Membership(me, self.netmap, self.pins, {})
         self._agent = asyncio.create_task(self._run(self.core))
 
     async def kill(self) -> None:
@@ -72,7 +72,7 @@ class Machine:
 
     # -- its agent ----------------------------------------------------------------------------------------------
 
-    async def _run(self, core: Core) -> None:
+    async def _run(self, core: Membership) -> None:
         self._apply(core)
         pause = 0.2
         while True:
@@ -83,7 +83,7 @@ class Machine:
             pause = 0.2 if self.life.time() - began > 10 else min(2 * pause, 15.0)
             await asyncio.sleep(pause * self._random.uniform(0.5, 1.5))
 
-    async def _follow(self, core: Core) -> None:
+    async def _follow(self, core: Membership) -> None:
         async with asyncio.timeout(10):
             await self.weather.travel()
             line, stream = await self.life.connect(self, core.netmap.cursor)
@@ -98,7 +98,7 @@ class Machine:
             self.life.hang_up(stream)
             line.cut()
 
-    async def _take(self, core: Core, told: list, fresh: bool) -> bool:
+    async def _take(self, core: Membership, told: list, fresh: bool) -> bool:
         """As the keeper does it: pins, device, disk, receipt; it may be killed between any two."""
         taken = core.take(told, self.life.now())
         pins = core.check_pins(taken.peers, self.life.now())
@@ -124,7 +124,7 @@ class Machine:
     async def _pause(self) -> None:
         await asyncio.sleep(self._random.uniform(0.0001, 0.002))
 
-    def _apply(self, core: Core, taken: object = None) -> None:
+    def _apply(self, core: Membership, taken: object = None) -> None:
         device = self.backend.get(INTERFACE)
         changes, _ = core.changes(device, self._server, core.presence, self.life.now(), taken)  # type: ignore[arg-type]
         self.backend.apply(INTERFACE, changes)

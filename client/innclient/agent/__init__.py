@@ -1,7 +1,7 @@
-"""What keeps one machine in its network.
+"""The shell around the rules (`core`): what keeps one machine in its network.
 
-`state` is what the coordinator told (a value; snapshots and deltas in), `pins` which keys may be believed,
-`reconcile` what the device should be: pure, all three, and `core` is made of them. `disk` keeps the first two across
-restarts, `tunnel` drives the device and `applier` keeps it as the core wants it, `ways` finds ways to peers, `names`
-and `stub` answer for names, `stream` holds the connection, `keeper` is the loop around them, `door` the local socket.
+`session` is the loop: what happens goes to the agent, and what it commands is carried out, in order, by `executor`. It
+hears the coordinator by `stream` (`resuming`), the device by `tunnel`, where things are by `endpoints`, peers by
+`paths` (`raw_udp`), and keeps what must last in `store` and `journal`. `control` is the local socket, `metrics` the
+page, `views` what is said of it; `run` runs one or several, or one cycle; `errands` is what nothing waits for.
 """

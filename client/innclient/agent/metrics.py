@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from innclient.agent.session import Keeper
+from innclient.agent.session import Session
 from innclient.config import listen_address
 from innclient.core.netmap import KnownPeer
 from innclient.core.trials import is_silent
@@ -37,12 +37,12 @@ _FOUND = "200 OK"
 _PLACE = resource.getpagesize()
 
 
-async def export(keeper: Keeper) -> None:
+async def export(session: Session) -> None:
     """Serve the page until cancelled, where the config asks for it."""
-    where = keeper.loaded.config.agent.metrics_listen
+    where = session.loaded.config.agent.metrics_listen
     if where is None:
         return
-    exporter = _Exporter(keeper, per_peer=keeper.loaded.config.agent.metrics_per_peer)
+    exporter = _Exporter(session, per_peer=session.loaded.config.agent.metrics_per_peer)
     try:
         await exporter.listen(where)
         await asyncio.Event().wait()
@@ -51,8 +51,8 @@ async def export(keeper: Keeper) -> None:
 
 
 class _Exporter:
-    def __init__(self, keeper: Keeper, *, per_peer: bool) -> None:
-        self._keeper, self._per_peer = keeper, per_peer
+    def __init__(self, session: Session, *, per_peer: bool) -> None:
+        self._session, self._per_peer = session, per_peer
         self._where = ""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -103,7 +103,7 @@ class _Exporter:
 
     async def _page(self) -> bytes:
         async with self._rendering:
-            return "".join([part async for part in _families(self._keeper, per_peer=self._per_peer)]).encode()
+            return "".join([part async for part in _families(self._session, per_peer=self._per_peer)]).encode()
 
 
 def _verdict(head: bytes, where: str) -> str:
@@ -144,65 +144,73 @@ def _gauge(name: str, text: str, value: float | None) -> str:
     return _family(name, "gauge", text, () if value is None else [("", value)])
 
 
-async def _families(keeper: Keeper, *, per_peer: bool) -> AsyncIterator[str]:
-    yield _about(keeper)
-    yield _state(keeper)
+async def _families(session: Session, *, per_peer: bool) -> AsyncIterator[str]:
+    yield _about(session)
+    yield _state(session)
     device = Device()
     with contextlib.suppress(DeviceError):  # it is being made anew
-        device = await asyncio.to_thread(keeper.tunnel.get)
-    async for part in _peers(keeper, device, per_peer=per_peer):
+        device = await asyncio.to_thread(session.tunnel.get)
+    async for part in _peers(session, device, per_peer=per_peer):
         yield part
-    yield _names(keeper)
+    yield _names(session)
     yield _process()
 
 
-def _about(keeper: Keeper) -> str:
-    me, netmap = keeper.netmap.peers.get(keeper.netmap.me), keeper.netmap
+def _about(session: Session) -> str:
+    me, netmap = session.netmap.peers.get(session.netmap.me), session.netmap
     python = ".".join(map(str, sys.version_info[:3]))
-    whose = _labels(interface=keeper.paths.interface, network=netmap.network, peer="" if me is None else me.name)
+    whose = _labels(interface=session.paths.interface, network=netmap.network, peer="" if me is None else me.name)
     return _family(
         "inn_build_info", "gauge", "The release that runs.", [(_labels(version=__version__, python=python), 1)]
     ) + _family("inn_network_info", "gauge", "Whose agent this is.", [(whose, 1)])
 
 
-def _state(keeper: Keeper) -> str:
-    heard = keeper.last_contact or keeper.reporter.saved
+def _state(session: Session) -> str:
+    heard, link = session.last_heard, session.agent.connection
     gauges = (
-        ("inn_revision", "The log's revision that this peer was told.", keeper.netmap.revision),
-        ("inn_applied_revision", "The revision that the device is known to match.", keeper.applied),
-        ("inn_connected", "1 while there is a stream of the coordinator.", int(keeper.connected_since is not None)),
+        ("inn_revision", "The log's revision that this peer was told.", session.netmap.revision),
+        ("inn_applied_revision", "The revision that the device is known to match.", session.applied),
+        (
+            "inn_connected",
+            "1 while there is a stream of the coordinator.",
+            int(session.is_connected),
+        ),
         ("inn_last_contact_timestamp_seconds", "When the coordinator was last heard; absent if never.", heard),
-        ("inn_trust_broken", "Peers whose key is another than the pinned one.", len(keeper.pins.broken)),
-        ("inn_log_forked", "1 if the coordinator's log is another than was seen.", int(keeper.forked is not None)),
-        ("inn_device_failing", "1 while the device can't be changed.", int(keeper.device_error is not None)),
-        ("inn_disk_failing", "1 while what is known can't be written.", int(_is_unwritten(keeper))),
+        ("inn_trust_broken", "Peers whose key is another than the pinned one.", len(session.pins.broken)),
+        (
+            "inn_log_forked",
+            "1 if the coordinator's log is another than was seen.",
+            int(link.forked is not None),
+        ),
+        ("inn_device_failing", "1 while the device can't be changed.", int(session.agent.change.error is not None)),
+        ("inn_disk_failing", "1 while what is known can't be written.", int(_is_unwritten(session))),
     )
     repairs = "Times that the device was changed by somebody else, and put right."
     return "".join(_gauge(name, text, value) for name, text, value in gauges) + _family(
-        "inn_device_repairs_total", "counter", repairs, [("", keeper.repairs)]
+        "inn_device_repairs_total", "counter", repairs, [("", session.agent.change.repairs)]
     )
 
 
-def _is_unwritten(keeper: Keeper) -> bool:
-    return keeper.shelf.broken is not None or keeper.journal.broken is not None
+def _is_unwritten(session: Session) -> bool:
+    return session.unwritten is not None
 
 
-async def _peers(keeper: Keeper, device: Device, *, per_peer: bool) -> AsyncIterator[str]:
+async def _peers(session: Session, device: Device, *, per_peer: bool) -> AsyncIterator[str]:
     """How many peers are reached by which kind of way, and where it is asked for, each peer."""
     now, paths, each = time.time(), dict.fromkeys(_PATHS, 0), _EachPeer()
-    believed = [peer for peer in keeper.core.believed() if peer.id != keeper.netmap.me]
+    believed = [peer for peer in session.membership.believed() if peer.id != session.netmap.me]
     for number, peer in enumerate(believed):
         if number % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)
         entry = device.peers.get(peer.public_key)
         endpoint = None if entry is None or is_silent(entry, now) else entry.endpoint
-        kind = keeper.ways.kind(peer.id, endpoint)
+        kind = session.peer_paths.kind(peer.id, endpoint)
         paths[kind] = paths.get(kind, 0) + 1
         if per_peer and entry is not None:
             each.add(peer, entry)
     samples = [(_labels(path=kind), count) for kind, count in paths.items()]
     yield _family("inn_peers", "gauge", "Visible peers, by the kind of way to them.", samples)
-    presence = keeper.core.presence
+    presence = session.membership.presence
     online = sum(peer.id in presence and presence[peer.id].online for peer in believed)
     yield _gauge("inn_peers_online", "Visible peers that the coordinator calls online.", online)
     yield each.text()
@@ -237,9 +245,9 @@ class _EachPeer:
         )
 
 
-def _names(keeper: Keeper) -> str:
+def _names(session: Session) -> str:
     """What the stub answered; nothing where names are not answered on this host."""
-    counters = keeper.names.stub.counters
+    counters = session.names.stub.counters
     if counters is None:
         return ""
     responses = [

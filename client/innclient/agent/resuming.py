@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient.agent import stream
+from innclient.core.connection import Lost
 from innclient.core.netmap import Netmap, greet
 from innerd.wire.stream import Hello
 
@@ -32,6 +33,6 @@ async def _prove(http: httpx2.AsyncClient, seen: Netmap) -> None:
         async for frames in chunks:
             for frame in frames:
                 if not isinstance(frame, Hello):
-                    raise stream.Lost("the stream does not begin with a hello")
+                    raise Lost("the stream does not begin with a hello")
                 greet(seen, frame)
                 return

@@ -14,14 +14,17 @@ import msgspec
 import structlog
 
 from innclient.config import Paths
-from innclient.core.netmap import KnownCidr, KnownPeer, KnownRecord, Netmap
+from innclient.core.membership import Identity, Membership
+from innclient.core.netmap import KnownCidr, KnownPeer, KnownRecord, Netmap, owned
 from innclient.core.pins import Pins
 from innclient.core.witness import Seen, Witnessed, remembered
+from innerd.admin.invitation import Parsed
 from innerd.domain.errors import UNREADABLE, Refused
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.failure import TRUST, Failure
 from innerd.host import files
 from innerd.wire.note import NotSigned
+from innerd.wireguard.keys import public_key
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -112,6 +115,20 @@ def load_last(paths: Paths) -> Last:
     except (OSError, *UNREADABLE, Refused):
         return Last()
     return last
+
+
+def load_membership(paths: Paths, values: Parsed) -> tuple[Membership, float | None]:
+    """What is known of a network by the config and the files, and when the netmap was saved. Raises Failure."""
+    netmap, saved = load_netmap(paths)
+    me = Identity(
+        private_key=values.private_key,
+        public_key=public_key(values.private_key),
+        ip=values.address.ip,
+        server_key=values.server_key,
+        server_ip=values.internal_address,
+    )
+    netmap = owned(netmap, values.address.network, values.network, values.suffix)
+    return Membership(me, netmap, load_pins(paths), {}, load_witnessed(paths)), saved
 
 
 class Shelf:

@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from innclient.core.connection import Denied, Lost
 from innerd.admin.client import ENDLESS, Proof, client_of, problem_of, unheard
 from innerd.admin.invitation import Parsed
 from innerd.domain.errors import CODES, UNREADABLE
@@ -27,31 +28,6 @@ _SOCKET = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000),  # milliseconds
 ]
-
-
-class Lost(Exception):
-    """The connection ended or never was: try again. `silent`: nothing came back at all, not even a refusal."""
-
-    def __init__(self, why: str, *, silent: bool = False) -> None:
-        super().__init__(why)
-        self.silent = silent
-
-
-class Ended(Exception):
-    """The coordinator ended the stream with a reason (`bye`)."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the coordinator ended the stream: {reason}")
-        self.reason = reason
-
-
-class Denied(Exception):
-    """The coordinator answered, and said no. `code` is stable."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def client(values: Parsed, link: str, auth: Proof | None = None) -> httpx2.AsyncClient:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from innerd.admin.invitation import Parsed
 from innerd.domain.values import (
     KEEPALIVE,
@@ -21,6 +23,14 @@ from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevic
 from innerd.wireguard.ownership import PEER, claim, finish, make, refuse_foreign, release
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort, identity
 from innerd.wireguard.sockets import port_is_free
+
+
+class Making(Struct, frozen=True, kw_only=True):
+    """How the interface is to be made. `mtu` None: what the routes carry."""
+
+    mtu: int | None
+    routing: bool = True
+    try_endpoints: bool = True
 
 
 class Tunnel:
@@ -54,19 +64,18 @@ class Tunnel:
     def bring_up(
         self,
         values: Parsed,
-        private_key: str,
-        mtu: int | None,
+        making: Making,
         *,
-        routing: bool,
         last_port: int | None = None,
         endpoint: Endpoint | None = None,
     ) -> list[str]:
         """The interface with its key, port, address and route; what is there is put right. A new one without a port of
-        its own takes the one it had last, if it is free: others know us there. `mtu` None: what the routes carry, to
-        the coordinator (at `endpoint`, resolved) and to all others. What was done to the link, in words. Raises
+        its own takes the one it had last, if it is free: others know us there. What the routes carry is that to the
+        coordinator (at `endpoint`, resolved) and to all others. What was done to the link, in words. Raises
         DeviceError."""
         port, backend, interface = values.listen_port, self.backend, self.interface
-        if not claim(backend, interface, PEER, (private_key, values.private_key), self._home):
+        private_key, mtu = values.private_key, making.mtu
+        if not claim(backend, interface, PEER, (private_key,), self._home):
             if port is not None:
                 port_is_free(port)
             elif last_port:
@@ -80,7 +89,7 @@ class Tunnel:
         if mtu is None:
             to = endpoint_address(endpoint) if endpoint is not None else None
             mtu = links.mtu_towards(to, address.ip, interface)
-        return backend.configure(interface, address.ip, address.network.prefixlen, mtu, routing=routing)
+        return backend.configure(interface, address.ip, address.network.prefixlen, mtu, routing=making.routing)
 
     def listen(self, port: int | None) -> None:
         """Another UDP port; None is any that is free. Tunnels stay: who was spoken with is greeted from it. Raises

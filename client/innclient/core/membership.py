@@ -1,12 +1,12 @@
 """One peer's membership as a state machine: frames come in, what the device should be goes out. Pure: no I/O, and the
 time is an argument.
 
-`take` believes what came, in one step or not at all; `changes` says what that means for the device as it is. The order
-that matters is the keeper's: pins are saved before the device changes, a receipt goes out after it. What one change
-costs does not grow with the network: only the peers that it speaks of are looked at.
+`take` believes what came, in one step or not at all; `changes` says what that means for the device as it is. In which
+order what comes of it is done is `agent`'s. What one change costs does not grow with the network: only the peers that
+it speaks of are looked at.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from innclient.core.netmap import (
     take_snapshot,
 )
 from innclient.core.pins import Pins, check, seeded
-from innclient.core.trials import HEAD_START, MOMENT, Server, Trial, entry_of, next_trials, wanted
+from innclient.core.trials import BY_KEYS, Server, Trial, Turns, entry_of, next_trials, wanted
 from innclient.core.witness import Witnessed, agrees, meet, take_note, with_proof
 from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint, PublicKey
@@ -61,7 +61,7 @@ class Taken(Struct, kw_only=True):
     names_changed: bool = False
 
 
-class Core:
+class Membership:
     def __init__(
         self,
         me: Identity,
@@ -69,8 +69,6 @@ class Core:
         pins: Pins,
         overrides: dict[Address, Endpoint],
         witnessed: Witnessed = _NOTHING_SIGNED,
-        *,
-        stays: bool = True,
     ) -> None:
         self.me = me
         self.netmap = netmap
@@ -80,9 +78,6 @@ class Core:
         self.presence: dict[int, Presence] = {}
         self.overrides = overrides
         self.trials: dict[int, Trial] = {}
-        self.held: Callable[[int], bool] = lambda number: False  # peers that the device must not try by itself
-        self.begins: Callable[[int], bool | None] = lambda number: None  # who sends first; None: a matter of keys
-        self.stays = stays  # as the agent, or for one cycle
         self._misled: set[int] = set()  # peers that were tried from memory, though they have overrides elsewhere
         self._is_greeted = False  # on the connection that is open
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
@@ -202,31 +197,35 @@ class Core:
         presence: dict[int, Presence],
         now: float,
         touched: Taken | None = None,
+        turns: Turns = BY_KEYS,
     ) -> tuple[tuple[Change, ...], Device]:
         """What must change on a device, and the device after that. With `touched`, only what that concerns is looked
         at, and the rest of the device believed to be as it is. `presence` is where silent peers may be tried, as
-        addresses."""
+        addresses; `turns` who may be, and who begins."""
         numbers = None if touched is None else touched.peers
         if numbers is None or touched is None:
-            want = self._wanted(device, server, presence, now, None)
+            want = self._wanted(device, server, presence, now, None, turns)
             changes = plan(device, want)
             return changes, applied(device, changes)
         keys = {*touched.keys, *(p.public_key for p in self._told(numbers)), server.public_key}
         part = replace(device, peers={key: device.peers[key] for key in keys if key in device.peers})
-        changes = plan(part, self._wanted(part, server, presence, now, numbers))
+        changes = plan(part, self._wanted(part, server, presence, now, numbers, turns))
         part = applied(part, changes)
         others = {key: peer for key, peer in device.peers.items() if key not in keys}
         return changes, replace(part, peers=others | part.peers)
 
     def _wanted(
-        self, device: Device, server: Server, presence: dict[int, Presence], now: float, numbers: set[int] | None
+        self,
+        device: Device,
+        server: Server,
+        presence: dict[int, Presence],
+        now: float,
+        numbers: set[int] | None,
+        turns: Turns,
     ) -> Wanted:
-        believed = self.believed(numbers)
-        # Who does not stay can't wait for the other to begin.
-        head_start, moment = (HEAD_START, MOMENT) if self.stays else (0.0, 0.0)
-        tried = self.trials
-        free = [peer for peer in believed if not self.held(peer.id)]
-        trials = next_trials(tried, self.me.public_key, free, presence, device, now, head_start, moment, self.begins)
+        believed, tried = self.believed(numbers), self.trials
+        free = [peer for peer in believed if not turns.holds(peer.id)]
+        trials = next_trials(tried, self.me.public_key, free, presence, device, now, turns)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers}
         self.trials = kept | trials
         due = {number: trial for number, trial in trials.items() if trial != tried.get(number)}

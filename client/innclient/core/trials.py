@@ -41,6 +41,19 @@ class Trial(Struct, frozen=True):
     endpoint: Endpoint | None
 
 
+class Turns(Struct, frozen=True):
+    """Which peers (by id) the device must not try by itself, who of two begins (None: a matter of keys), and how many
+    seconds it takes until we begin, and until we follow."""
+
+    head_start: float = HEAD_START
+    moment: float = 0.0
+    holds: Callable[[int], bool] = lambda number: False
+    begins: Callable[[int], bool | None] = lambda number: None
+
+
+BY_KEYS = Turns(moment=MOMENT)
+
+
 def next_trials(
     trials: dict[int, Trial],
     me: PublicKey,
@@ -48,16 +61,14 @@ def next_trials(
     presence: dict[int, Presence],
     device: Device,
     now: float,
-    head_start: float = HEAD_START,
-    moment: float = 0.0,
-    begins: Callable[[int], bool | None] = lambda number: None,
+    turns: Turns = Turns(),  # noqa: B008 - frozen
 ) -> dict[int, Trial]:
     """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
 
     Two peers hear of each other at the same moment. If both began at once, their handshakes would cross, each would
     drop the other's answer, and WireGuard would try again only after 5 s. So one begins, after a moment
     in which the other hears of it too; that one follows after a head start, in case a NAT lets nobody in. Who begins is
-    what `begins` says, else it is the one with the higher key.
+    what `turns` says, else it is the one with the higher key.
 
     An endpoint is set once a turn and then left alone, as the peer may be trying us at the same moment and
     WireGuard has learned the better one from its packet.
@@ -68,10 +79,10 @@ def next_trials(
         if known is None or not known.endpoints or not is_silent(device.peers.get(peer.public_key), now):
             continue
         before = trials.get(peer.id)
-        if before is not None and now < before.since - head_start:
+        if before is not None and now < before.since - turns.head_start:
             before = None  # the clock went back: begin anew
-        first = me > peer.public_key if (said := begins(peer.id)) is None else said
-        since = before.since if before is not None else now + (moment if first else head_start)
+        first = me > peer.public_key if (said := turns.begins(peer.id)) is None else said
+        since = before.since if before is not None else now + (turns.moment if first else turns.head_start)
         turn = max(-1, int((now - since) // TRY))
         if before is None or turn != before.turn:
             endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None

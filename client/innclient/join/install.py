@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from innclient import config, coordinated
 from innclient.agent import stream
-from innclient.agent.tunnel import Tunnel
+from innclient.agent.tunnel import Making, Tunnel
 from innclient.config import AgentSection, Paths
 from innerd.admin.client import problem_of, unheard
 from innerd.admin.invitation import Invitation, Parsed
@@ -124,8 +124,7 @@ async def join(
     invitation: Invitation,
     values: Parsed,
     tunnel: Tunnel,
-    mtu: int | None,
-    routing: bool,
+    making: Making,
     agent: AgentSection,
     say: Callable[[str], None],
 ) -> None:
@@ -150,7 +149,7 @@ async def join(
         document = config.document(invitation.interface, invitation.server, new_key, agent)
         with config.prepared(paths, document) as put:
             may_be_spent = True
-            await _redeem(values, tunnel, new_key, mtu, routing, say, again=was_begun)
+            await _redeem(values, tunnel, new_key, making, say, again=was_begun)
             put()
     except BaseException as error:
         await asyncio.to_thread(tunnel.down, (new_key, values.private_key))
@@ -177,8 +176,7 @@ async def _redeem(
     values: Parsed,
     tunnel: Tunnel,
     new_key: str,
-    mtu: int | None,
-    routing: bool,
+    making: Making,
     say: Callable[[str], None],
     *,
     again: bool,
@@ -200,7 +198,7 @@ async def _redeem(
 
     if again:
         await asyncio.to_thread(tunnel.finish)
-    await asyncio.to_thread(tunnel.bring_up, values, values.private_key, mtu, routing=routing, endpoint=endpoints[0])
+    await asyncio.to_thread(tunnel.bring_up, values, making, endpoint=endpoints[0])
     if await asyncio.to_thread(meet, values.private_key):
         say("redeeming the invitation")
         lost = await _post_redeem(values, tunnel.link, new_key)

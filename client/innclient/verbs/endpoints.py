@@ -24,7 +24,7 @@ from innerd.host import files
 from innerd.wire.innernet import EndpointContents
 
 if TYPE_CHECKING:
-    from innclient.agent.session import Keeper
+    from innclient.agent.session import Session
 
 _UNSET = click.option("-u", "--unset", is_flag=True, help="Take it back.")
 _ENDPOINT = click.option("-e", "--endpoint", metavar="HOST:PORT", help="The endpoint.")
@@ -188,7 +188,7 @@ def _reloaded(settings: Settings, paths: Paths, loaded: Loaded, *, is_other_port
     """By the agent, else by ourselves, where the interface is up."""
     from innclient.agent.control import ask_agent
     from innclient.agent.run import holding
-    from innclient.verbs.flags import keeper_of
+    from innclient.verbs.flags import session_of
     from innerd.wireguard.ownership import PEER, claim
 
     if ask_agent(paths, "reload", bool) is not None:
@@ -198,12 +198,12 @@ def _reloaded(settings: Settings, paths: Paths, loaded: Loaded, *, is_other_port
         if claim(tunnel.backend, paths.interface, PEER, (loaded.values.private_key,)):
             if is_other_port:
                 tunnel.listen(loaded.values.listen_port)
-            run(_reapplied(keeper_of(settings, paths.interface, {})))
+            run(_reapplied(session_of(settings, paths.interface, {})))
 
 
-async def _reapplied(keeper: "Keeper") -> None:
-    await keeper.bring_up()
-    await keeper.close()
+async def _reapplied(session: "Session") -> None:
+    await session.bring_up()
+    await session.close()
 
 
 def _said(settings: Settings, content: dict[str, Any], text: str) -> None:

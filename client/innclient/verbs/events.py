@@ -8,14 +8,14 @@ import rich_click as click
 
 from innclient import config
 from innclient.config import Paths
-from innclient.verbs.flags import keeper_of, paths_of
+from innclient.verbs.flags import paths_of, session_of
 from innerd.command import listing, output, prompt
 from innerd.command.options import Command, configure_logs, json_flag, require_root, run
 from innerd.command.settings import Settings, settings_of
 from innerd.failure import unreachable, usage
 
 if TYPE_CHECKING:
-    from innclient.agent.session import Keeper
+    from innclient.agent.session import Session
     from innclient.core.changes import Entry
     from innclient.core.pins import Broken
 
@@ -112,14 +112,15 @@ def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
 def _refused(settings: Settings, paths: Paths, peer: str) -> "Broken":
     """The break that stands, by the agent, else by the files. Raises Failure."""
     from innclient.agent.control import ask_agent
+    from innclient.agent.store import load_netmap, load_pins
     from innclient.core.pins import break_of
     from innclient.core.status import StatusView
 
     status = ask_agent(paths, "status", StatusView)
     if status is None:
         require_root("inn trust without a running agent")
-        keeper = keeper_of(settings, paths.interface, {})
-        return break_of(keeper.pins.broken.values(), keeper.netmap.network, peer)
+        config.load(paths)  # a network that is not here is named as such
+        return break_of(load_pins(paths).broken.values(), load_netmap(paths)[0].network, peer)
     return break_of(status.refused, status.network, peer)
 
 
@@ -127,15 +128,15 @@ def _trust_in_files(settings: Settings, paths: Paths, broken: "Broken") -> None:
     from innclient.agent.run import holding
 
     configure_logs(settings)
-    keeper = keeper_of(settings, paths.interface, {})
+    session = session_of(settings, paths.interface, {})
     with holding(paths):
-        run(_trusted(keeper, broken))
+        run(_trusted(session, broken))
 
 
-async def _trusted(keeper: "Keeper", broken: "Broken") -> None:
+async def _trusted(session: "Session", broken: "Broken") -> None:
     import asyncio
 
     try:
-        await keeper.trust(broken.ip, broken.offered, apply=await asyncio.to_thread(keeper.tunnel.is_up))
+        await session.trust(broken.ip, broken.offered, has_device=await asyncio.to_thread(session.tunnel.is_up))
     finally:
-        await keeper.close()
+        await session.close()

@@ -15,8 +15,9 @@ from innerd.domain.values import parse_interface, parse_range
 from innerd.failure import Failure, usage
 
 if TYPE_CHECKING:
-    from innclient.agent.session import Keeper
+    from innclient.agent.session import Session
     from innclient.agent.tunnel import Tunnel
+    from innclient.names.publisher import Names
     from innerd.host.overlap import Neighbour
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,11 +50,10 @@ def with_options(*options: Any) -> Callable[[F], F]:
     return decorate
 
 
-def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Keeper":
+def session_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Session":
     """An interface with its config, files and device. Not from within an event loop (netlink)."""
-    from innclient.agent.device import Making
-    from innclient.agent.session import Choices, Keeper
-    from innclient.names.publisher import Names
+    from innclient.agent.session import Choices, Session
+    from innclient.agent.tunnel import Making
 
     if flags.get("hosts_path") and flags.get("no_write_hosts"):
         raise usage("--hosts-path and --no-write-hosts exclude each other")
@@ -62,17 +62,8 @@ def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Kee
     section = loaded.config.agent
     excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]
     section.exclude_nat_candidates = [*section.exclude_nat_candidates, *excluded]
-    suffix = flags.get("host_suffix")
     choices = Choices(
-        names=Names(
-            path=flags.get("hosts_path") or Path(section.hosts_path),
-            suffix=section.host_suffix if suffix is None else suffix,
-            write=section.write_hosts and not flags.get("no_write_hosts"),
-            dns=flags.get("dns") or section.dns,
-            address=section.dns_address,
-            on_tunnel=section.dns_on_tunnel,
-            log_queries=bool(flags.get("log_queries")),
-        ),
+        names=names_of(section, flags),
         making=Making(
             mtu=settings.mtu or section.mtu,
             routing=not settings.no_routing,
@@ -80,7 +71,23 @@ def keeper_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Kee
         ),
         report_candidates=not flags.get("no_nat_candidates"),
     )
-    return Keeper(paths, loaded, tunnel_of(settings, interface), choices)
+    return Session(paths, loaded, tunnel_of(settings, interface), choices)
+
+
+def names_of(section: config.AgentSection, flags: dict[str, Any]) -> "Names":
+    """Where names are written and answered, by the config and the flags."""
+    from innclient.names.publisher import Names
+
+    suffix = flags.get("host_suffix")
+    return Names(
+        path=flags.get("hosts_path") or Path(section.hosts_path),
+        suffix=section.host_suffix if suffix is None else suffix,
+        write=section.write_hosts and not flags.get("no_write_hosts"),
+        dns=flags.get("dns") or section.dns,
+        address=section.dns_address,
+        on_tunnel=section.dns_on_tunnel,
+        log_queries=bool(flags.get("log_queries")),
+    )
 
 
 def installed(settings: Settings) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from innclient import config, coordinated
-from innclient.verbs.flags import installed, keeper_of, paths_of, tunnel_of
+from innclient.verbs.flags import installed, names_of, paths_of, tunnel_of
 from innerd.admin import inspect
 from innerd.admin.verb import CONNECT
 from innerd.command import listing, output
@@ -62,7 +62,7 @@ def _show(settings: Settings, interface: str | None, *, short: bool, tree: bool)
 def _view(settings: Settings, interface: str) -> "NetworkView":
     """From the agent, else from the files and the device, for which one must be root."""
     from innclient.agent.control import ask_agent
-    from innclient.agent.run import from_files
+    from innclient.agent.views import from_files
     from innclient.core.status import NetworkView
 
     paths = paths_of(settings, interface)
@@ -86,7 +86,7 @@ def status(context: click.Context, interface: str) -> None:
 
 def _status(settings: Settings, interface: str) -> int:
     from innclient.agent.control import ask_agent
-    from innclient.agent.run import from_files, status_of
+    from innclient.agent.views import status_from_files
     from innclient.core.status import StatusView
     from innclient.verbs import show as rendering
 
@@ -94,8 +94,9 @@ def _status(settings: Settings, interface: str) -> int:
     found: StatusView | None = ask_agent(paths, "status", StatusView)
     if found is None:
         require_root("inn status without a running agent")
-        keeper = keeper_of(settings, interface, {})
-        found = status_of(keeper, from_files(paths, keeper.tunnel), has_agent=False)
+        loaded = config.load(paths)
+        names = names_of(loaded.config.agent, {})
+        found = status_from_files(paths, loaded, names, tunnel_of(settings, interface))
     network, names_work, overlaps = _of_network(settings, found), _names_work(found), _overlaps(settings, found)
     if settings.as_json:
         output.document(rendering.merged(found, network, names_work, overlaps))

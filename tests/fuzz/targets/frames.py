@@ -6,7 +6,7 @@ import contextlib
 import msgspec
 
 from innclient.agent.stream import Lost, frames_of
-from innclient.core.membership import Core
+from innclient.core.membership import Membership
 from innclient.core.netmap import LogForked
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_name
@@ -57,7 +57,7 @@ def check(data: bytes) -> None:
             _holds(core)
 
 
-def _holds(core: Core) -> None:
+def _holds(core: Membership) -> None:
     netmap = core.netmap
     for label in netmap.suffix.split("."):
         parse_name(label)

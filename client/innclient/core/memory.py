@@ -1,0 +1,60 @@
+"""What is done aside: the disk, then the receipt. Pure.
+
+A receipt is a promise that outlives a crash: who was let go of does not come back with the old memory. So what is
+written down is what the device matches, and what is reported is what is written down. A disk that refuses gets no
+promise until it takes it. One thing is under way at a time.
+"""
+
+from innclient.core import commands as c
+from innclient.core.commands import Command
+from innclient.core.membership import Membership
+from innclient.core.netmap import Netmap
+
+_AGAIN = 1.0  # seconds until a receipt that got lost is sent again
+
+
+class Memory:
+    """`saved`: when the netmap was written down last (seconds since 1970)."""
+
+    def __init__(self, membership: Membership, saved: float | None) -> None:
+        self.saved = saved
+        self._membership = membership
+        self._is_busy = False
+        self._on_disk = membership.matched
+        self._signed_on_disk = membership.witnessed
+
+    def next(self, *, connected: bool, after: float = 0.0) -> list[Command]:
+        """What is left to be written or said, if nothing of it is under way."""
+        if self._is_busy:
+            return []
+        matched = self._membership.matched
+        if matched is not self._on_disk:
+            self._is_busy = True
+            return [*self.checkpoints(), c.WriteState(matched)]
+        receipt = self._membership.receipt() if connected else None
+        if receipt is None:
+            return []
+        self._is_busy = True
+        return [*self.checkpoints(), c.Report(receipt, after)]
+
+    def checkpoints(self) -> list[Command]:
+        """What the coordinator signed, where that is not written down."""
+        witnessed = self._membership.witnessed
+        if witnessed is self._signed_on_disk:
+            return []
+        self._signed_on_disk = witnessed
+        return [c.WriteCheckpoints(witnessed)]
+
+    def written(self, netmap: Netmap, now: float, *, is_kept: bool, connected: bool) -> list[Command]:
+        self._is_busy = False
+        if not is_kept:
+            return []  # a later tick tries it
+        self._on_disk, self.saved = netmap, now
+        return self.next(connected=connected)
+
+    def reported(self, *, is_heard: bool, connected: bool, again: bool) -> list[Command]:
+        self._is_busy = False
+        if is_heard:
+            return self.next(connected=connected)
+        self._membership.applied = None
+        return self.next(connected=connected, after=_AGAIN) if again else []
