@@ -68,7 +68,7 @@ async def serve(folder: Path, peers: int, port: int) -> None:
         listening.setblocking(False)
         listener = Listener(create_app(services), listening)
         await listener.start()
-        telling = asyncio.create_task(network.hub.teller.run())
+        telling = asyncio.create_task(network.hub.sender.run())
         spare_the_collector()
         answer(services.server_key, network.writer.network.id)
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():

@@ -10,13 +10,32 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(file for room in ("innerd", "dns/inndns", "client/innclient") for file in (ROOT / room).rglob("*.py"))
 LONGEST = 420  # lines: a longer file holds more than one thing
+MOST_PARAMETERS = 8  # of a constructor: who needs more is given what belongs together as one
+MOST_ATTRIBUTES = 15  # of an object, that others read
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_a_file_opens_with_what_it_is_for_and_is_not_too_long(file: Path) -> None:
+def test_a_file_opens_with_what_it_is_for_and_holds_no_more_than_one_thing(file: Path) -> None:
     text = file.read_text()
-    assert ast.get_docstring(ast.parse(text))
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree)
     assert len(text.splitlines()) <= LONGEST
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            assert parameters_of(node) <= MOST_PARAMETERS, node.name
+            assert len(attributes_of(node)) <= MOST_ATTRIBUTES, node.name
+
+
+def parameters_of(node: ast.ClassDef) -> int:
+    made = (part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__")
+    return max((len(init.args.args) + len(init.args.kwonlyargs) - 1 for init in made), default=0)
+
+
+def attributes_of(node: ast.ClassDef) -> set[str]:
+    """The public attributes that an object's own methods set."""
+    set_ = (part for part in ast.walk(node) if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store))
+    own = (part.attr for part in set_ if isinstance(part.value, ast.Name) and part.value.id == "self")
+    return {name for name in own if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("heavy", ["litestar", "uvicorn", "aiosqlite", "sqlite3", "prometheus_client", "pyroute2"])

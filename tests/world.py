@@ -203,9 +203,9 @@ class World:
 
     async def tell(self) -> None:
         """Tell the streams all that they are owed."""
-        await self.hub.teller.flush()
-        await self.hub.teller.haul()
-        await self.hub.teller.flush()
+        await self.hub.sender.flush()
+        await self.hub.sender.haul()
+        await self.hub.sender.flush()
 
     async def open(self, name: str, cursor: Cursor | None = None) -> Stream:
         """A stream of a peer that no socket carries."""
@@ -298,7 +298,7 @@ class World:
         listener = Listener(Dated(self), listening, self.services.sources)
         listener.config.date_header = False
         await listener.start()
-        telling = asyncio.create_task(self.hub.teller.run())
+        telling = asyncio.create_task(self.hub.sender.run())
         try:
             yield port
         finally:

@@ -29,7 +29,7 @@ _PATIENCE, _AGAIN = 10.0, 0.1  # seconds that a coordinator is waited for whose 
 Explain = Callable[[], Awaitable[Failure]]  # why the coordinator could not be reached
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     revision: int | None
@@ -54,10 +54,10 @@ class Api:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def get(self, path: str, **params: str | int) -> Reply:
+    async def get(self, path: str, **params: str | int) -> Response:
         return await self._send("GET", path, None, params, {})
 
-    async def get_in_time(self, path: str, seconds: float, **params: str | int) -> Reply:
+    async def get_in_time(self, path: str, seconds: float, **params: str | int) -> Response:
         """An answer that may take so many seconds beside the usual."""
         return await self._send("GET", path, None, params, {}, seconds)
 
@@ -80,7 +80,7 @@ class Api:
 
     async def change(
         self, method: str, path: str, body: object = None, *, expect: int | None = None, **params: str | int
-    ) -> Reply:
+    ) -> Response:
         """A changing request, sent at most twice, carried out at most once. `expect` is the revision that it was
         decided on: where the network has moved on, it is refused (revision_mismatch)."""
         key = {"Idempotency-Key": secrets.token_hex(16)}
@@ -111,12 +111,12 @@ class Api:
         params: dict[str, str | int],
         headers: dict[str, str],
         patience: float = 0.0,
-    ) -> Reply:
+    ) -> Response:
         response = await self._once(method, path, body, params, headers, patience)
         if response.status_code >= 400:
             raise _failure(response)
         revision = whole_number(response.headers.get("x-innerd-revision", ""))
-        return Reply(response.status_code, response.content, revision)
+        return Response(response.status_code, response.content, revision)
 
     async def _once(
         self,

@@ -21,7 +21,7 @@ from innerd.failure import INTERRUPTED, REFUSED, UNREACHABLE, Failure, usage
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
 if TYPE_CHECKING:
-    from innerd.admin.transport import Api, Reply
+    from innerd.admin.transport import Api, Response
 
 Connect = Callable[[Settings, str], "AbstractAsyncContextManager[Api]"]
 _LOOK_FIRST = "--dry-run shows all of it; --yes does it"
@@ -115,7 +115,7 @@ class Call:
         if not self.dry_run:
             prompt.confirm(question, yes=self.yes)
 
-    async def change(self, method: str, path: str, body: object = None, **params: str | int) -> "Reply | None":
+    async def change(self, method: str, path: str, body: object = None, **params: str | int) -> "Response | None":
         """Make a change. In a dry run: show what it would do, and None."""
         if not self.dry_run:
             try:
@@ -151,7 +151,7 @@ class Call:
         prompt.confirm(question, yes=False)
         return diff
 
-    async def _changed(self, method: str, path: str, body: object, **params: str | int) -> "Reply":
+    async def _changed(self, method: str, path: str, body: object, **params: str | int) -> "Response":
         """Change what was looked at, not what it has become: where the network has moved on meanwhile, look again, and
         go on only if the peers and CIDRs that the change speaks of are still as they were."""
         self.has_changed = True
@@ -170,7 +170,7 @@ class Call:
                 break
         raise _changed_meanwhile()
 
-    def changed(self, reply: "Reply | None") -> None:
+    def changed(self, reply: "Response | None") -> None:
         """A change of which nothing is told: its own output is all that stdout holds."""
         if reply is not None:
             self._told = {"revision": reply.revision}
@@ -214,12 +214,12 @@ class Call:
             raise failure
 
 
-def _left(failure: Failure) -> "Reply":
+def _left(failure: Failure) -> "Response":
     """What came of a change after which its maker may hear nothing: done where our agent was told so, else unknown."""
-    from innerd.admin.transport import Reply
+    from innerd.admin.transport import Response
 
     if failure.code == "stream_ended":
-        return Reply(204, b"", None)
+        return Response(204, b"", None)
     if failure.status == REFUSED:
         raise failure
     what = "no answer came, as is to be expected of a machine that is out: nobody here knows whether it was made"

@@ -1,4 +1,4 @@
-"""The app: the routes, how errors come out, the OpenAPI description; `create_app` puts the door in front."""
+"""The app: the routes, how errors come out, the OpenAPI description; `create_app` puts the gate in front."""
 
 from functools import cache
 from typing import Any
@@ -12,10 +12,10 @@ from litestar.openapi import OpenAPIConfig
 
 from innerd import __version__
 from innerd.api import admin, inspect, user
-from innerd.api.gate import Door
+from innerd.api.callers import peer_at
+from innerd.api.gate import Gate
 from innerd.api.handling import Asgi
 from innerd.api.services import Services, Wired
-from innerd.api.sessions import peer_at
 from innerd.domain.errors import Refused
 from innerd.wire import problems
 
@@ -110,13 +110,13 @@ def _problem(what: problems.Problem) -> Response[bytes]:
     return Response(problems.encode(what), status_code=what.status, media_type=problems.MEDIA_TYPE)
 
 
-def create_app(services: Services) -> Door:
+def create_app(services: Services) -> Gate:
     """The ASGI app of a coordinator."""
-    return Door(routes(services), services)
+    return Gate(routes(services), services)
 
 
 def routes(services: Services | None) -> Litestar:
-    """What is behind the door. Without services it answers nothing, but can be described."""
+    """What is behind the gate. Without services it answers nothing, but can be described."""
     return Litestar(
         route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES, *inspect.ROUTES],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},

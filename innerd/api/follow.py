@@ -13,16 +13,16 @@ import msgspec
 
 from innerd.api.asgi import Receive, Scope, Send, disconnected, only_waits
 from innerd.api.audit import audit_query, audit_record
+from innerd.api.callers import Caller
 from innerd.api.services import Services
-from innerd.api.sessions import Session
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.domain.errors import Refused
 
 _PAGE = 1000
 _KEEPALIVE = 20.0  # seconds
 
 
-async def serve_follow(services: Services, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_follow(services: Services, session: Caller, scope: Scope, receive: Receive, send: Send) -> None:
     asked = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     audit_query(services.writer.network, asked)  # a wrong filter is refused before anything is answered
     if "limit" in asked:
@@ -32,7 +32,7 @@ async def serve_follow(services: Services, session: Session, scope: Scope, recei
 
 
 async def _follow(
-    services: Services, session: Session, asked: Mapping[str, str], scope: Scope, receive: Receive, send: Send
+    services: Services, session: Caller, asked: Mapping[str, str], scope: Scope, receive: Receive, send: Send
 ) -> None:
     await send(
         {
@@ -55,11 +55,11 @@ async def _follow(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send(services: Services, session: Session, asked: Mapping[str, str], send: Send) -> None:
+async def _send(services: Services, session: Caller, asked: Mapping[str, str], send: Send) -> None:
     writer, moved = services.writer, asyncio.Event()
     name = f"audit {id(moved)}"
 
-    def follow(change: Change) -> None:
+    def follow(change: Committed) -> None:
         moved.set()
 
     writer.feed.follow(name, follow)

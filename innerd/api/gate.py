@@ -1,4 +1,4 @@
-"""The door in front of the routes: what a source may cost, innernet's path rules, the guards, who is asking.
+"""The gate in front of the routes: what a source may cost, innernet's path rules, the guards, who is asking.
 
 1. Before anything is looked at, the source that asks must have budget left, and it must be its turn (`sources`).
 2. What is not below `v1` (but for our three open routes) is 404, whoever asks (`paths`).
@@ -14,12 +14,13 @@ from ipaddress import ip_address
 from time import perf_counter
 
 from litestar import Litestar
+from msgspec import Struct
 
 from innerd.api.asgi import SEAT, SESSION, VISIT, App, Message, Receive, Scope, Send
+from innerd.api.callers import LOCAL, Caller, Headers, ProofCheck, identify, unauthorized
 from innerd.api.follow import serve_follow
 from innerd.api.paths import Routes, parts_of
 from innerd.api.services import Services
-from innerd.api.sessions import LOCAL, Headers, ProofCheck, Session, identify, unauthorized
 from innerd.api.sources import Heavy, Metered, Turns, Visit
 from innerd.api.stream import serve_stream
 from innerd.domain.errors import Refused
@@ -40,7 +41,7 @@ _WITH_BODY = {"POST", "PUT", "PATCH"}
 _FOR_USERS = {"state", "endpoint", "candidates", "applied", "connect", "events"}
 _PROVEN = {"applied", "connect", "events"}  # they act for the peer, and are ours alone
 _INNERNETS = {"endpoint", "candidates"}  # they act for the peer too, but innernet's clients have no proof
-_TELLING = (["user", "events"], ["user", "state"])  # what keeps a peer, `inn` or innernet's client, asks for these
+_TELLING = (("user", "events"), ("user", "state"))  # what keeps a peer, `inn` or innernet's client, asks for these
 _PROOF = HEADER.lower().encode()
 
 # Nothing of ours is for a browser to show, or to guess the type of.
@@ -50,7 +51,29 @@ _NOT_TO_BE_SHOWN = [
 ]
 
 
-class Door:
+class _Passage(Struct):
+    """A request on its way through the gate."""
+
+    scope: Scope
+    headers: Headers
+    parts: list[str]  # of its path
+    receive: Receive
+    send: Send
+    body: bytes = b""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The two parts of the path behind the version: `user`, `events`."""
+        _, area, route, *_ = (*self.parts, "", "")
+        return area, route
+
+    @property
+    def visit(self) -> Visit | None:
+        """What it costs its source; None for a local user's, and in process."""
+        return self.scope.get(VISIT)
+
+
+class Gate:
     """The ASGI app that the servers run."""
 
     def __init__(self, app: Litestar, services: Services) -> None:
@@ -95,38 +118,39 @@ class Door:
                 self._services.observe_request(scope[_ROUTE], method, status, perf_counter() - began)
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers(scope)
-        parts = parts_of(scope)
-        await self._await_turn(scope, headers, parts)
+        """Its turn, who asks, whether they may, its body, its proof, its route. Raises Refused at the first that is
+        missing."""
+        passage = _Passage(scope, _headers(scope), parts_of(scope), receive, send)
+        await self._await_turn(passage)
         if (seat := scope.get(SEAT)) is not None and seat.is_gone():
             return  # it was dropped meanwhile: what would be made for it costs the others
-        if parts[0] in OPEN and len(parts) == 1 and scope["method"] == "GET":
-            self._guard(scope, headers)
-            scope[SESSION] = None
-            scope[_ROUTE] = "/" + parts[0]
-            await self._forward(scope, "/" + parts[0], b"", receive, send)
+        if passage.parts[0] in OPEN and len(passage.parts) == 1 and scope["method"] == "GET":
+            await self._let_anybody_in(passage)
             return
-        if parts[0] != "v1":
+        if passage.parts[0] != "v1":
             raise Refused("not_found", "there is nothing here")
-        session = identify(self._services, scope["client"], headers)
-        self._guard(scope, headers)
-        self._allow(session, parts)
-        body = b""
+        caller = identify(self._services, scope["client"], passage.headers)
+        self._guard(passage)
+        _require_rights(caller, passage)
         if scope["method"] in _WITH_BODY:
-            body = await _read_body(_most(parts), headers, receive)
-            # It may have been long on its way: who asks must still be who began to ask.
-            now = identify(self._services, scope["client"], headers)
-            session.still(self._services.writer.network, admin=parts[1:2] == ["admin"])
-            self._allow(now, parts)
-        self._prove(session, parts, scope, headers, body)
-        await self._dispatch(session, parts, scope, headers, body, receive, send)
+            passage.body = await _read_body(_most(passage.parts), passage.headers, receive)
+            self._require_the_same(caller, passage)
+        self._require_proof(caller, passage)
+        await self._dispatch(caller, passage)
 
-    async def _await_turn(self, scope: Scope, headers: Headers, parts: list[str]) -> None:
-        visit: Visit | None = scope.get(VISIT)
+    async def _let_anybody_in(self, passage: _Passage) -> None:
+        self._guard(passage)
+        scope, path = passage.scope, "/" + passage.parts[0]
+        scope[SESSION], scope[_ROUTE] = None, path
+        await self._forward(passage, path)
+
+    async def _await_turn(self, passage: _Passage) -> None:
+        visit = passage.visit
         if visit is None:
             return
-        may_be_an_admin = _PROOF in headers and self._is_admins(scope["client"][0])  # who has no budget
-        if not may_be_an_admin or parts[0] != "v1":
+        # An administrator has no budget.
+        may_be_an_admin = _PROOF in passage.headers and self._is_admins(passage.scope["client"][0])
+        if not may_be_an_admin or passage.parts[0] != "v1":
             visit.source.require_budget()
         if not may_be_an_admin:
             await self._heavy.enter(visit)
@@ -136,94 +160,77 @@ class Door:
         peer = self._services.writer.network.peer_at(ip_address(host))
         return peer is not None and peer.is_admin
 
-    def _guard(self, scope: Scope, headers: Headers) -> None:
+    def _guard(self, passage: _Passage) -> None:
         """Browsers give themselves away: no page may command the network from behind a peer's address."""
+        headers = passage.headers
         if b"origin" in headers or b"referer" in headers:
             raise Refused("foreign_origin", "requests from web pages are refused")
         host = headers.get(b"host", b"").decode("latin-1")
-        if not _is_local(scope) and host != self._services.internal_endpoint:
+        if not _is_local(passage.scope) and host != self._services.internal_endpoint:
             raise Refused("wrong_host", "the Host header names another server" if host else "there is no Host header")
 
-    def _allow(self, session: Session, parts: list[str]) -> None:
-        area, route = (*parts, "", "")[1:3]
-        if session.redeeming and (area, route) != ("user", "redeem"):
-            raise unauthorized("this peer has not shown its new key yet", "not_redeemed")
-        if area == "why" and not (session.is_local or session.user_capable()):
-            raise unauthorized("this peer has not redeemed its invitation", "not_redeemed")
-        if area in ("admin", "network"):
-            if not session.admin_capable():
-                raise unauthorized("only administrators may do this", "not_admin")
-        elif area == "user" and route in _FOR_USERS and not session.user_capable():
-            if session.is_local:
-                raise unauthorized("this route is for peers")
-            raise unauthorized("this peer has not redeemed its invitation", "not_redeemed")
+    def _require_the_same(self, caller: Caller, passage: _Passage) -> None:
+        """The body may have been long on its way: who asks must still be who began to ask."""
+        now = identify(self._services, passage.scope["client"], passage.headers)
+        caller.still(self._services.writer.network, admin=passage.place[0] == "admin")
+        _require_rights(now, passage)
 
-    def _prove(self, session: Session, parts: list[str], scope: Scope, headers: Headers, body: bytes) -> None:
-        """The proof of the peer's key, where one is given or needed. Raises Refused."""
-        peer = session.peer
+    def _require_proof(self, caller: Caller, passage: _Passage) -> None:
+        """The proof of the peer's key, where one is given or needed; what it says of itself is believed with it. Raises
+        Refused."""
+        peer = caller.peer
         if peer is None:
             return
-        header, visit = headers.get(_PROOF), scope.get(VISIT)
-        is_proven = header is not None and session.user_capable()
+        header, visit = passage.headers.get(_PROOF), passage.visit
+        is_proven = header is not None and caller.user_capable()
         if header is not None and is_proven:
-            self._proofs.check(peer, header, _bound(scope, headers, body))
+            self._proofs.check(peer, header, _bound(passage))
             self._services.presence.prove(peer.id)
-            if (seat := scope.get(SEAT)) is not None:
+            if (seat := passage.scope.get(SEAT)) is not None:
                 seat.is_proven = True
-        elif self._needs_proof(session, parts):
-            raise unauthorized(
-                f"requests that act for a peer, or for the network, must carry {HEADER}",
-                "proof_required",
-                "use inn, which makes it"
-                + (
-                    '; or set admin-proof = "optional" on the coordinator for innernet\'s client'
-                    if parts[1:2] == ["admin"]
-                    else ""
-                ),
-            )
-        if parts[1:3] in _TELLING and (is_proven or peer.id not in self._services.presence.proven):
-            software = parse_software(headers.get(b"user-agent", b"").decode("latin-1"))
-            if software is not None and session.user_capable():
-                self._services.presence.report_software(peer.id, software)
-        if visit is not None and is_proven and session.admin_capable():
+        elif self._needs_proof(caller, passage):
+            raise _proof_required(passage)
+        if is_proven or peer.id not in self._services.presence.proven:
+            self._note_software(caller, peer.id, passage)
+        if visit is not None and is_proven and caller.admin_capable():
             visit.excuse()
         elif visit is not None and header is not None:
             visit.source.require_budget()
 
-    def _needs_proof(self, session: Session, parts: list[str]) -> bool:
-        area, route = (*parts, "", "")[1:3]
-        if area in ("admin", "network") or (area == "why" and session.admin_capable()):
+    def _needs_proof(self, caller: Caller, passage: _Passage) -> bool:
+        area, route = passage.place
+        if area in ("admin", "network") or (area == "why" and caller.admin_capable()):
             return self._services.proof_required
         if area == "user" and route in _INNERNETS:
-            return session.peer is not None and session.peer.id in self._services.presence.proven
+            return caller.peer is not None and caller.peer.id in self._services.presence.proven
         return area == "why" or (area == "user" and route in _PROVEN)
 
-    async def _dispatch(
-        self,
-        session: Session,
-        parts: list[str],
-        scope: Scope,
-        headers: Headers,
-        body: bytes,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        if parts[1:3] == ["admin", "events"] and scope["method"] == "GET" and _follows(scope):
-            scope[_ROUTE] = _STREAM
-            await serve_follow(self._services, session, scope, receive, send)
+    def _note_software(self, caller: Caller, number: int, passage: _Passage) -> None:
+        if passage.place not in _TELLING or not caller.user_capable():
             return
-        found = self._routes.resolve(scope["method"], parts)
-        if found is None:
-            if parts[1:3] == ["user", "events"] and scope["method"] == "GET":
-                scope[_ROUTE] = _STREAM
-                await serve_stream(self._services.hub, session.peer, scope, headers, send)
-                return
-            raise Refused("not_found", "there is no such route")
-        scope[SESSION] = session
-        scope[_ROUTE], path = found
-        await self._forward(scope, path, body, receive, send)
+        software = parse_software(passage.headers.get(b"user-agent", b"").decode("latin-1"))
+        if software is not None:
+            self._services.presence.report_software(number, software)
 
-    async def _forward(self, scope: Scope, path: str, body: bytes, receive: Receive, send: Send) -> None:
+    async def _dispatch(self, caller: Caller, passage: _Passage) -> None:
+        scope, is_get = passage.scope, passage.scope["method"] == "GET"
+        if passage.parts[1:3] == ["admin", "events"] and is_get and _follows(scope):
+            scope[_ROUTE] = _STREAM
+            await serve_follow(self._services, caller, scope, passage.receive, passage.send)
+            return
+        found = self._routes.resolve(scope["method"], passage.parts)
+        if found is not None:
+            scope[SESSION] = caller
+            scope[_ROUTE], path = found
+            await self._forward(passage, path)
+        elif passage.parts[1:3] == ["user", "events"] and is_get:
+            scope[_ROUTE] = _STREAM
+            await serve_stream(self._services.hub, caller.peer, scope, passage.headers, passage.send)
+        else:
+            raise Refused("not_found", "there is no such route")
+
+    async def _forward(self, passage: _Passage, path: str) -> None:
+        scope, body, receive = passage.scope, passage.body, passage.receive
         scope["path"], scope["raw_path"] = path, path.encode()
         sent = False
 
@@ -234,7 +241,31 @@ class Door:
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, replay, _bare(send))
+        await self._app(scope, replay, _bare(passage.send))
+
+
+def _require_rights(caller: Caller, passage: _Passage) -> None:
+    """Raises Refused."""
+    area, route = passage.place
+    if caller.redeeming and (area, route) != ("user", "redeem"):
+        raise unauthorized("this peer has not shown its new key yet", "not_redeemed")
+    if area == "why" and not (caller.is_local or caller.user_capable()):
+        raise unauthorized("this peer has not redeemed its invitation", "not_redeemed")
+    if area in ("admin", "network"):
+        if not caller.admin_capable():
+            raise unauthorized("only administrators may do this", "not_admin")
+    elif area == "user" and route in _FOR_USERS and not caller.user_capable():
+        if caller.is_local:
+            raise unauthorized("this route is for peers")
+        raise unauthorized("this peer has not redeemed its invitation", "not_redeemed")
+
+
+def _proof_required(passage: _Passage) -> Refused:
+    optional = '; or set admin-proof = "optional" on the coordinator for innernet\'s client'
+    hint = "use inn, which makes it" + (optional if passage.place[0] == "admin" else "")
+    return unauthorized(
+        f"requests that act for a peer, or for the network, must carry {HEADER}", "proof_required", hint
+    )
 
 
 def _is_local(scope: Scope) -> bool:
@@ -267,8 +298,9 @@ def _follows(scope: Scope) -> bool:
     return b"follow=true" in scope["query_string"].split(b"&")
 
 
-def _bound(scope: Scope, headers: Headers, body: bytes) -> Request:
+def _bound(passage: _Passage) -> Request:
     """The parts of a request that its proof binds."""
+    scope, headers, body = passage.scope, passage.headers, passage.body
     raw = scope.get("raw_path") or scope["path"].encode()
     query = scope["query_string"]
     target = raw.partition(b"?")[0] + (b"?" + query if query else b"")

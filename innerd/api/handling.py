@@ -15,7 +15,7 @@ from litestar.background_tasks import BackgroundTask
 
 from innerd.api.asgi import SESSION
 from innerd.api.services import Services
-from innerd.coordinator.writer import Asked, Render, Reply, digest_of, nothing
+from innerd.coordinator.writer import Asked, Outcome, Render, digest_of, nothing
 from innerd.domain.commands import ChangePeer, Command, DisablePeer, Redeem, RemovePeer
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
@@ -87,7 +87,7 @@ async def carry_out(request: Asgi, services: Services, command: Command, render:
     return _answer(reply)
 
 
-def _answer(reply: Reply, after: BackgroundTask | None = None) -> Response[bytes]:
+def _answer(reply: Outcome, after: BackgroundTask | None = None) -> Response[bytes]:
     headers = {"X-Innerd-Revision": str(reply.revision)}
     kind = _JSON if reply.body else ""
     return Response(reply.body, status_code=reply.status, media_type=kind, headers=headers, background=after)

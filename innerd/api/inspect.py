@@ -6,9 +6,9 @@ from litestar import Response, get
 from innerd import __version__
 from innerd.api.asgi import only_waits
 from innerd.api.audit import actor_name, audit_page
+from innerd.api.callers import Caller
 from innerd.api.handling import Asgi, json, session_of
 from innerd.api.services import Services, Wired
-from innerd.api.sessions import Session
 from innerd.coordinator.history import is_revision, revision_at
 from innerd.coordinator.presence import Presence
 from innerd.domain.errors import Refused
@@ -83,7 +83,7 @@ def _nobody(name: str | None = None) -> Refused:
     )
 
 
-def _made(since: Envelope | None, view: View, asks: Session) -> ours.MadeBy | None:
+def _made(since: Envelope | None, view: View, asks: Caller) -> ours.MadeBy | None:
     """Who did it is told to who may see that peer: to others it was an administrator, whichever."""
     if since is None:
         return None
@@ -93,7 +93,7 @@ def _made(since: Envelope | None, view: View, asks: Session) -> ours.MadeBy | No
     return ours.MadeBy(seq=since.seq, at=since.at, type=since.type, actor=actor, actor_name=name)
 
 
-def _may_know(actor: str, view: View, asks: Session) -> bool:
+def _may_know(actor: str, view: View, asks: Caller) -> bool:
     kind, _, number = actor.partition(":")
     if kind != "peer":
         return actor == "coordinator"

@@ -22,7 +22,7 @@ from inndns.server import BUCKETS, Counters
 from innerd import __version__
 from innerd.api.services import Services
 from innerd.api.timings import Timings
-from innerd.coordinator.feed import Change, Follower
+from innerd.coordinator.feed import Committed, Follower
 from innerd.domain.network import COORDINATOR, EMPTY, Network
 from innerd.streaming.sender import MAX_WAITING
 
@@ -43,7 +43,7 @@ class Counted:
     def __init__(self, follower: Follower, revision: int) -> None:
         self._follower, self.revision = follower, revision
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: Committed) -> None:
         self._follower(change)
         self.revision = change.after.network.revision
 

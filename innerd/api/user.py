@@ -104,7 +104,7 @@ async def applied(request: Asgi, services: Wired) -> Response[bytes]:
 )
 async def connect(request: Asgi, services: Wired) -> Response[bytes]:
     """Both hear of it on their streams (`connect`), if both hold one."""
-    await services.hub.meetings.ask(peer_of(request), (await body_of(request, ours.ConnectTo)).peer)
+    await services.hub.rendezvous.ask(peer_of(request), (await body_of(request, ours.ConnectTo)).peer)
     return empty(204)
 
 

@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innerd.coordinator.feed import Change as Committed
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.looks import Looks
 from innerd.coordinator.presence import Observed, Presence
 from innerd.domain.events import KeyPinned

@@ -22,7 +22,7 @@ _KEPT = 1024  # revisions
 _KEPT_TOPOLOGIES = 16  # a change of the tree costs a whole index; peers' changes share everything
 
 
-class Change(Struct, frozen=True):
+class Committed(Struct, frozen=True):
     """One committed command: the views around it, its events, and the chain hash behind it."""
 
     before: View
@@ -33,7 +33,7 @@ class Change(Struct, frozen=True):
     concerned: Concerned  # the classes that may see something of it
 
 
-Follower = Callable[[Change], None]
+Follower = Callable[[Committed], None]
 
 
 class Past(Struct, frozen=True):
@@ -103,7 +103,7 @@ class Feed:
         self.history.add(view, spoken_of)
         self.concern.note(classes, view.network.revision)
 
-    def publish(self, change: Change) -> None:
+    def publish(self, change: Committed) -> None:
         self._remember(change.after, touched(change.events), change.concerned)
         for name, follower in list(self._followers.items()):
             try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from inndns.records import Host
 from inndns.zone import Zone, empty
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.domain.cidrs import INFRA_NAME
 from innerd.domain.maps import Map
 from innerd.domain.network import COORDINATOR, Network, Peer
@@ -13,7 +13,7 @@ from innerd.domain.values import Address
 from innerd.domain.visibility import View, structural, touched
 
 
-class Names:
+class NetworkNames:
     """`zone` is always the zone of the newest committed network. `is_shut_out` says of an address that whoever has it
     is not its peer yet."""
 
@@ -35,7 +35,7 @@ class Names:
         host = self.zone.asker(source)
         return None if host is None or self._is_shut_out(host.address) else host
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: Committed) -> None:
         """A follower of the feed. A change of the tree may move peers to other classes: then all are looked at."""
         if self.zone.serial != change.before.network.revision:
             self._begin(change.after)  # a change was missed: what is there can't be built upon

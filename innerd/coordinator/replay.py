@@ -18,7 +18,7 @@ _PAGE = 1000  # records in memory at a time
 _RECENT, _RECENT_TREES = 1000, 8  # events that are remembered one by one, and changes of the tree among them
 
 
-class Loaded(Struct, frozen=True):
+class Replayed(Struct, frozen=True):
     """A log that was read and verified: the chain's head, the time of the last event, and the network as it was before
     the last few events and those: who comes back after a restart is told just what it missed."""
 
@@ -33,7 +33,7 @@ class Loaded(Struct, frozen=True):
         return fold(self.base, self.recent)
 
 
-async def load(store: Store) -> Loaded:
+async def load(store: Store) -> Replayed:
     """Replay the log, verifying the chain. Raises StoreCorrupt and codec.UnknownEvent, naming the record."""
     collects = gc.isenabled()
     gc.disable()  # all that a replay makes stays: looking for garbage among it takes as long as the replay
@@ -44,7 +44,7 @@ async def load(store: Store) -> Loaded:
             gc.enable()
 
 
-async def _replay(store: Store) -> Loaded:
+async def _replay(store: Store) -> Replayed:
     network, link, at = EMPTY, b"", 0.0
     pages = deque[tuple[Network, list[AnyEvent]]](maxlen=2)  # the last two, each with the network before it
     async for page in store.read(limit=_PAGE):
@@ -60,7 +60,7 @@ async def _replay(store: Store) -> Loaded:
         at = _time_of(page[-1])
     recent = [event for _, events in pages for event in events]
     cut = _first_kept(recent)
-    return Loaded(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at)
+    return Replayed(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at)
 
 
 def _first_kept(events: list[AnyEvent]) -> int:

@@ -21,8 +21,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innerd.coordinator.allowance import Allowance
-from innerd.coordinator.feed import Change, Feed
-from innerd.coordinator.replay import Loaded
+from innerd.coordinator.feed import Committed, Feed
+from innerd.coordinator.replay import Replayed
 from innerd.coordinator.upkeep import Upkeep, unavailable, unknown
 from innerd.domain.commands import Command, CreateNetwork, ImportNetwork
 from innerd.domain.concern import concerned
@@ -36,7 +36,7 @@ from innerd.domain.visibility import View
 from innerd.log import chain, codec
 from innerd.log.codec import Who
 from innerd.log.projection import Rows, merge, project
-from innerd.log.store import Answer, Store, Stored, StoreError, StoreUncertain
+from innerd.log.store import KeptAnswer, Store, Stored, StoreError, StoreUncertain
 
 _log = structlog.get_logger("writer")
 
@@ -50,7 +50,7 @@ class Asked(Struct, frozen=True):
     digest: bytes
 
 
-class Reply(Struct, frozen=True):
+class Outcome(Struct, frozen=True):
     """The answer of a command: HTTP status and body, and the revision it is true at."""
 
     status: int
@@ -83,10 +83,10 @@ class _Head(Struct, frozen=True):
 class _Waiting(Struct):
     records: list[Stored]
     rows: Rows
-    answer: Answer | None
+    answer: KeptAnswer | None
     actor: str
     taken: int  # events of the actor's allowance
-    change: Change
+    change: Committed
     head: _Head
     done: "asyncio.Future[None]"
 
@@ -103,7 +103,7 @@ class Writer:
     def __init__(
         self,
         store: Store,
-        loaded: Loaded,
+        loaded: Replayed,
         clock: Callable[[], float],
         fatal: Callable[[str], None],
         salt: Callable[[], bytes] = lambda: os.urandom(16),
@@ -157,7 +157,7 @@ class Writer:
         render: Render = nothing,
         allowed: Allowed = anybody,
         bounded: bool = False,
-    ) -> Reply:
+    ) -> Outcome:
         """Carry out a command. Raises Refused; returns when it is durable and published.
 
         `allowed` is asked about the very network that the command is decided on: rights that were taken while a
@@ -187,7 +187,7 @@ class Writer:
         render: Render,
         allowed: Allowed,
         bounded: bool,
-    ) -> Reply:
+    ) -> Outcome:
         if self.upkeep.trouble is not None:
             await self.upkeep.probe()
         allowed(self._head.view.network)
@@ -200,7 +200,7 @@ class Writer:
         waiting, status, body = self._decide(command, who, asked, render, bounded)
         if waiting is not None:
             await self._commit(waiting)
-        return Reply(status, body, self.network.revision if waiting is None else waiting.head.view.network.revision)
+        return Outcome(status, body, self.network.revision if waiting is None else waiting.head.view.network.revision)
 
     def _decide(
         self, command: Command, who: Who, asked: Asked | None, render: Render, bounded: bool
@@ -227,7 +227,7 @@ class Writer:
         after = view
         answer = None  # of what was so already nothing is stored: who asks again is told so again
         if asked is not None and happened:
-            answer = Answer(who.actor, asked.id, asked.digest, status, body, int(now))
+            answer = KeptAnswer(who.actor, asked.id, asked.digest, status, body, int(now))
         head = _Head(after, link, at) if happened else before
         waiting = _Waiting(
             records,
@@ -235,7 +235,7 @@ class Writer:
             answer,
             who.actor,
             taken,
-            Change(before.view, after, happened, at, link.hex(), concerned(before.view, after, happened)),
+            Committed(before.view, after, happened, at, link.hex(), concerned(before.view, after, happened)),
             head,
             asyncio.get_running_loop().create_future(),
         )
@@ -314,7 +314,7 @@ class Writer:
         except StoreError as error:
             raise unavailable(error) from error
 
-    async def _first_answer(self, actor: str, asked: Asked) -> Reply | None:
+    async def _first_answer(self, actor: str, asked: Asked) -> Outcome | None:
         try:
             answer = await self.store.answer(actor, asked.id)
         except StoreError as error:
@@ -327,7 +327,7 @@ class Writer:
                 f"the Idempotency-Key {asked.id} was used for another request",
                 "use a new key for a new request",
             )
-        return Reply(answer.status, answer.result, self.network.revision, repeated=True)
+        return Outcome(answer.status, answer.result, self.network.revision, repeated=True)
 
 
 def _network_id(command: Command) -> str:

@@ -35,7 +35,7 @@ def create_network(network: Network, command: CreateNetwork) -> Events:
         raise Refused(
             "name_taken", f"{shown(INFRA_NAME)} names the coordinator in every network", "choose another name"
         )
-    can_be_reached(command.endpoint)
+    require_reachable(command.endpoint)
     address = first_address(command.range)
     return (
         e.NetworkCreated(id=command.id, name=command.name, range=str(command.range)),
@@ -54,7 +54,7 @@ def create_network(network: Network, command: CreateNetwork) -> Events:
     )
 
 
-def can_be_reached(endpoint: Endpoint) -> None:
+def require_reachable(endpoint: Endpoint) -> None:
     """Refuse an endpoint of the coordinator that no peer could reach."""
     address = endpoint_address(endpoint)
     if endpoint.endswith(":0") or (address is not None and plain(address).is_unspecified):

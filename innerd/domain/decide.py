@@ -1,4 +1,4 @@
-"""The one door to the deciders: a network, a command and the time in; events out, or `Refused` raised.
+"""The one way to the deciders: a network, a command and the time in; events out, or `Refused` raised.
 
 An empty tuple means "already so": nothing will be appended, and the answer is success.
 """

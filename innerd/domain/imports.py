@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.associations import add_association
-from innerd.domain.cidrs import can_be_reached
+from innerd.domain.cidrs import require_reachable
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, INFRA, ROOT, Network, evolve
 from innerd.domain.peers import check_address, free_key, free_name
@@ -109,4 +109,4 @@ def _peer_fits(network: Network, event: e.PeerAdded) -> None:
     if event.id == COORDINATOR:
         if not event.is_redeemed or event.endpoint is None:
             raise Refused("invalid_endpoint", "the coordinator has no endpoint")
-        can_be_reached(Endpoint(event.endpoint))
+        require_reachable(Endpoint(event.endpoint))

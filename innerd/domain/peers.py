@@ -4,7 +4,7 @@ from msgspec import UnsetType
 
 from innerd.domain import commands as c
 from innerd.domain import events as e
-from innerd.domain.cidrs import INFRA_NAME, can_be_reached, find_cidr
+from innerd.domain.cidrs import INFRA_NAME, find_cidr, require_reachable
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Cidr, Network, Peer
 from innerd.domain.values import Address, Name, PublicKey, assignable, endpoint_address, shown
@@ -177,7 +177,7 @@ def override_endpoint(network: Network, command: c.OverrideEndpoint) -> Events:
 def set_network_endpoint(network: Network, command: c.SetNetworkEndpoint) -> Events:
     """Where peers reach the coordinator from now on."""
     was = network.coordinator.endpoint
-    can_be_reached(command.endpoint)
+    require_reachable(command.endpoint)
     address = endpoint_address(command.endpoint)
     if address is not None and address in network.root.range:
         raise Refused(

@@ -15,7 +15,7 @@ from innerd.domain.values import Address, Endpoint, endpoint_address, split_endp
 _WAIT = 1.0  # seconds for both questions together
 
 
-class Presence(Enum):
+class Sign(Enum):
     """`refused`: the host is there and nothing listens; `alive`: it is there and the port is not refused."""
 
     REFUSED = "refused"
@@ -23,15 +23,15 @@ class Presence(Enum):
     SILENT = "silent"
 
 
-def probe(endpoint: Endpoint) -> Presence:
+def probe(endpoint: Endpoint) -> Sign:
     """Ask the host of a resolved endpoint. Needs root for the ping; without it, it counts as silent."""
     address = endpoint_address(endpoint)
     if address is None:
-        return Presence.SILENT
+        return Sign.SILENT
     deadline = time.monotonic() + _WAIT
     if _is_refused(endpoint, address):
-        return Presence.REFUSED
-    return Presence.ALIVE if _pings(address, deadline) else Presence.SILENT
+        return Sign.REFUSED
+    return Sign.ALIVE if _pings(address, deadline) else Sign.SILENT
 
 
 def _is_refused(endpoint: Endpoint, address: Address) -> bool:

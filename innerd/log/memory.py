@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from innerd.log.codec import envelope
 from innerd.log.projection import Rows, Tables, no_tables, put
-from innerd.log.store import Answer, Query, Seen, Stored, StoreError
+from innerd.log.store import KeptAnswer, Query, Seen, Stored, StoreError
 
 
 class MemoryStore:
     def __init__(self) -> None:
         self.records: list[Stored] = []
         self.tables = no_tables()
-        self.answers: dict[tuple[str, str], Answer] = {}
+        self.answers: dict[tuple[str, str], KeptAnswer] = {}
         self.sights: dict[int, Seen] = {}
         self.broken: StoreError | None = None  # set by a test: the disk is full from here on
         self.damaged: str | None = None  # set by a test: a page that no record lies on
 
-    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
+    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[KeptAnswer]) -> None:
         if self.broken is not None:
             raise self.broken
         for expected, stored in enumerate(batch, len(self.records) + 1):
@@ -35,7 +35,7 @@ class MemoryStore:
         found = [stored for stored in self.records if _matches(stored, query)]
         return found[-limit:] if query.newest else found[:limit]
 
-    async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
+    async def answer(self, actor: str, id: str) -> KeptAnswer | None:  # noqa: A002
         return self.answers.get((actor, id))
 
     async def forget_answers(self, before: int) -> None:

@@ -19,7 +19,7 @@ from innerd.log.database import DAMAGED, PRAGMAS, SEEN, UPSERT, connect, damage,
 from innerd.log.lock import take
 from innerd.log.migrate import migrate
 from innerd.log.projection import COLUMNS, Rows, Tables, no_tables
-from innerd.log.store import Answer, Query, Seen, StoreCorrupt, Stored, StoreError, StoreUncertain
+from innerd.log.store import KeptAnswer, Query, Seen, StoreCorrupt, Stored, StoreError, StoreUncertain
 from innerd.log.writing import Writing
 
 
@@ -53,7 +53,7 @@ class SqliteStore:
             os.close(lock)
             raise
 
-    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
+    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[KeptAnswer]) -> None:
         def write(database: sqlite3.Connection) -> None:
             database.executemany(
                 "INSERT INTO events (seq, record, salt, chain) VALUES (?, ?, ?, ?)",
@@ -111,12 +111,12 @@ class SqliteStore:
         """The types that there are, by hopping over the index from one to the next."""
         return [row[0] for row in await self._ask(_DISTINCT_TYPES, (), search=True) if row[0].startswith(prefix)]
 
-    async def answer(self, actor: str, id: str) -> Answer | None:  # noqa: A002
+    async def answer(self, actor: str, id: str) -> KeptAnswer | None:  # noqa: A002
         if self._answered is not None and hash((actor, id)) not in self._answered:  # nearly always: no need of the disk
             return None
         statement = "SELECT actor, id, digest, status, result, at FROM commands WHERE actor = ? AND id = ?"
         found = await self._ask(statement, (actor, id))
-        return Answer(*found[0]) if found else None
+        return KeptAnswer(*found[0]) if found else None
 
     async def _ask(self, statement: str, values: tuple[int | str, ...], *, search: bool = False) -> list[Any]:
         await self._there.wait()

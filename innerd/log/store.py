@@ -71,7 +71,7 @@ class Stored(Struct, frozen=True, gc=False):
     chain: bytes
 
 
-class Answer(Struct, frozen=True, gc=False):
+class KeptAnswer(Struct, frozen=True, gc=False):
     """The answer that a command under an id got. `digest` is of what was asked."""
 
     actor: str
@@ -113,7 +113,7 @@ class Query(Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """An append-only store. `append` is all or nothing and durable when it returns."""
 
-    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
+    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[KeptAnswer]) -> None:
         """Raises StoreError (nothing happened) or StoreUncertain. The batch goes on where the log ends."""
         ...
 
@@ -125,7 +125,7 @@ class Store(Protocol):
         """At most `limit` records that a query asks for, in order."""
         ...
 
-    async def answer(self, actor: str, id: str) -> Answer | None: ...  # noqa: A002
+    async def answer(self, actor: str, id: str) -> KeptAnswer | None: ...  # noqa: A002
 
     async def forget_answers(self, before: int) -> None:
         """Forget the answers given before a time (seconds since 1970)."""

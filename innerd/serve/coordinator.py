@@ -19,7 +19,7 @@ from innerd.api.services import Services
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule
 from innerd.coordinator import remembering
 from innerd.coordinator.device_sync import DeviceSync, OwnInterface
-from innerd.coordinator.names import Names
+from innerd.coordinator.names import NetworkNames
 from innerd.domain.values import endpoint_of
 from innerd.failure import INTERNAL, Failure
 from innerd.host.systemd import keep_told, keep_watched, notify
@@ -63,7 +63,7 @@ class Coordinator:
         self._sync = DeviceSync(
             own, lambda: writer.network, opened.presence, opened.looks, opened.hub.farewells, self._bind
         )
-        self._names = Names(writer.view, config.dns.suffix, config.dns.ttl, self._sync.has_spent_key)
+        self._names = NetworkNames(writer.view, config.dns.suffix, config.dns.ttl, self._sync.has_spent_key)
         self._dns = DnsServer(
             lambda: self._names.zone,
             asker=self._names.asker,
@@ -181,7 +181,7 @@ class Coordinator:
         await self._bind()
         if self._opened.config.metrics.listen is not None:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
-        for run in (self._sync.run, self._watch, self._opened.hub.teller.run):
+        for run in (self._sync.run, self._watch, self._opened.hub.sender.run):
             self._tasks.append(asyncio.create_task(run()))
         opened, writer = self._opened, self._opened.writer
         for beside in (

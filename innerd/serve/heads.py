@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from innerd.config import Paths
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.writer import Writer
 from innerd.failure import TRUST, Failure
 from innerd.host import files
@@ -112,7 +112,7 @@ class Keeper:
         self._stirred = asyncio.Event()
         self._is_said = False
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: Committed) -> None:
         """A follower of the feed."""
         self._stirred.set()
 

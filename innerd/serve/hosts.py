@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.names import with_addresses
 from innerd.domain.network import Network
 from innerd.failure import Failure
@@ -29,7 +29,7 @@ class HostsBlock:
         self._stirred = asyncio.Event()
         self._trouble: Failure | None = None
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: Committed) -> None:
         """A follower of the feed."""
         self._stirred.set()
 

@@ -18,8 +18,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from innerd.api.asgi import PIPE, SEAT, VISIT
+from innerd.api.callers import LOCAL
 from innerd.api.gate import MAX_BODY, too_long
-from innerd.api.sessions import LOCAL
 from innerd.api.sources import Source, Sources, Visit
 from innerd.api.stream import Connection
 from innerd.host import files

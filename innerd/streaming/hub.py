@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.looks import Looks
 from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
@@ -15,8 +15,8 @@ from innerd.streaming.checkpoints import Checkpoints
 from innerd.streaming.frames import Frames
 from innerd.streaming.limits import Buckets
 from innerd.streaming.registry import Pipe, Stream, Streams
-from innerd.streaming.rendezvous import Meetings
-from innerd.streaming.sender import Teller
+from innerd.streaming.rendezvous import Rendezvous
+from innerd.streaming.sender import Sender
 from innerd.wire import PROTOCOL
 from innerd.wire.note import Signer
 from innerd.wire.stream import KEEPALIVE_INTERVAL, Cursor, Hello, frame
@@ -41,8 +41,8 @@ class Hub:
         self.ahead = Ahead()
         self.frames = Frames(writer.feed, presence, clock)
         self.checkpoints = Checkpoints(writer, signer, clock)
-        self.teller = Teller(self.streams, self.frames, writer, presence, self.checkpoints)
-        self.meetings = Meetings(writer, self.streams, self.frames, self._looks, clock)
+        self.sender = Sender(self.streams, self.frames, writer, presence, self.checkpoints)
+        self.rendezvous = Rendezvous(writer, self.streams, self.frames, self._looks, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
         self._answering: set[asyncio.Event] = set()
         self._writer = writer
@@ -55,7 +55,7 @@ class Hub:
     def generation(self) -> int:
         return self._writer.network.generation
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: Committed) -> None:
         """A follower of the feed: end the streams of peers that are out, note what the others must be told."""
         after = change.after
         for number in touched(change.events):
@@ -70,7 +70,7 @@ class Hub:
                 self._presence.doubt(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
-        self.teller.note(change)
+        self.sender.note(change)
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -92,12 +92,12 @@ class Hub:
         if older is not None:
             self.streams.end(older, "replaced")
         stream = Stream(peer.id, view.class_of(current), pipe, asyncio.get_running_loop().time())
-        pipe.drained = lambda: self.teller.owe(stream)
+        pipe.drained = lambda: self.sender.owe(stream)
         self.streams.add(stream)
         self.streams.write(stream, frame("hello", self._hello(current, view, cursor_hash)))
         self._catch_up(stream, view, cursor)
         self._presence.stream_opened(peer.id)
-        self.teller.greet(stream)
+        self.sender.greet(stream)
         if is_another or self._presence.learned(peer.id) is None or peer.id in self._presence.recalled:
             # Others can reach it the sooner, and where it is is known should it be one of two.
             self._looking = asyncio.ensure_future(self._looks.now())
@@ -140,7 +140,7 @@ class Hub:
             if cursor.revision == view.network.revision:
                 return
             if self._writer.feed.concern.last(stream.class_) <= cursor.revision < view.network.revision:
-                self.teller.nothing_new(stream)
+                self.sender.nothing_new(stream)
                 return
             past = self._writer.feed.history.at(cursor.revision)
             was = None if past is None else past.network.peers.get(stream.peer)

@@ -33,7 +33,7 @@ class _Told(Struct):
     where: bytes
 
 
-class Meetings:
+class Rendezvous:
     def __init__(
         self, writer: Writer, streams: Streams, frames: Frames, looks: Looks, clock: Callable[[], float]
     ) -> None:

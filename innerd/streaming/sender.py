@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
 from innerd.domain.visibility import Class, View
@@ -65,7 +65,7 @@ class _Pace:
         self._begin()
 
 
-class Teller:
+class Sender:
     def __init__(
         self, streams: Streams, frames: Frames, writer: Writer, presence: Presence, checkpoints: Checkpoints
     ) -> None:
@@ -83,7 +83,7 @@ class Teller:
 
     # -- what is owed -------------------------------------------------------------------------------------------
 
-    def note(self, change: Change) -> None:
+    def note(self, change: Committed) -> None:
         """Mark the streams that a change may concern with what they know."""
         classes = self._streams.by_class
         for class_ in classes if change.concerned is None else change.concerned:

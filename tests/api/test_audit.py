@@ -131,12 +131,12 @@ async def test_a_page_holds_a_hundred_unless_asked_and_a_thousand_at_most(w: Wor
 )
 async def test_a_bound_that_is_no_number_is_400(busy: World, name: str, value: str) -> None:
     answer = await ask(busy, "ryo", "GET", f"{EVENTS}?{name}={value}")
-    assert answer.status == 400 or (len(value) == 5000 and answer.status == 200)
+    assert answer.status == 400
 
 
 async def test_a_limit_of_nothing_is_not_a_limit_of_everything(busy: World) -> None:
     answer = await ask(busy, "ryo", "GET", f"{EVENTS}?limit=0")
-    assert answer.status == 400 or answer.json()["events"] == []
+    assert answer.status == 400
 
 
 async def test_json_lines_for_who_accepts_them(busy: World) -> None:

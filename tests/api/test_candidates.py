@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from innclient.core.netmap import Presence, take_presence
+from innclient.core.netmap import Whereabouts, take_presence
 from innerd.wire.stream import PeerPresence
 from tests.api.asking import ask
 from tests.world import World, world
@@ -135,4 +135,4 @@ def test_an_agent_still_tries_a_domain_that_an_administrator_gave_a_peer() -> No
 
 def test_a_peer_without_anything_to_try_is_online_all_the_same() -> None:
     told = PeerPresence(peer=4, endpoint=None, candidates=["127.0.0.1:1"], online=True)
-    assert take_presence({}, [told], whole=True, block=ip_network(V4)) == {4: Presence((), True)}
+    assert take_presence({}, [told], whole=True, block=ip_network(V4)) == {4: Whereabouts((), True)}

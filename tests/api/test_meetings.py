@@ -31,7 +31,7 @@ class Pair:
         return [[frame.event for frame in frames_of(drained(stream))] for stream in self._streams]
 
     async def ask(self, asker: str = "ryo", other: str = "mari") -> list[list[str]]:
-        await self.w.hub.meetings.ask(self.w.peer(asker), self.w.peer(other).id)
+        await self.w.hub.rendezvous.ask(self.w.peer(asker), self.w.peer(other).id)
         return self.told()
 
     def sees(self, name: str, endpoint: str) -> None:
@@ -88,5 +88,5 @@ async def test_of_who_holds_no_stream_nobody_is_told(pair: Pair, w: World) -> No
 
 async def test_a_peer_that_is_not_visible_does_not_exist(pair: Pair, w: World) -> None:
     with pytest.raises(Refused) as refused:
-        await w.hub.meetings.ask(w.peer("ryo"), 999)
+        await w.hub.rendezvous.ask(w.peer("ryo"), 999)
     assert refused.value.code == "peer_not_found"

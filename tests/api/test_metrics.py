@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from innerd.api.metrics import Metrics
 from innerd.api.timings import _HTTP_BUCKETS, Timings
 from innerd.config import MetricsSection, metrics_rule
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.presence import Observed, Presence
 from innerd.domain import commands as c
 from innerd.domain import events as e
@@ -256,7 +256,7 @@ async def test_a_follower_that_fails_stays_behind_until_it_has_taken_in_an_event
     metrics = switch_on(w)
     failing = [True]
 
-    def follower(change: Change) -> None:
+    def follower(change: Committed) -> None:
         if failing:
             raise ValueError("a bug")
 

@@ -2,7 +2,7 @@
 
 Random lives of a network in which everything about a peer can be told from everything else: names, addresses, keys,
 endpoints, candidates, records. Who sees whom is the oracle's word. Then all that comes out of a coordinator is walked,
-for every asker that is no administrator. Names and ranges of CIDRs, and revisions, are known to all.
+for every asker that is no administrator. NetworkNames and ranges of CIDRs, and revisions, are known to all.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from innerd.coordinator.names import Names
+from innerd.coordinator.names import NetworkNames
 from innerd.coordinator.presence import Observed, Receipt
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
@@ -43,7 +43,7 @@ class Life:
 
     def __init__(self, w: World) -> None:
         self.w = w
-        self.names = Names(w.writer.view, "wg", 5)
+        self.names = NetworkNames(w.writer.view, "wg", 5)
         w.writer.feed.follow("dns", self.names.follow)
         self.marks: dict[int, set[str]] = {}
         self.streams: dict[int, Stream] = {}
@@ -281,7 +281,7 @@ async def check_resumed(life: Life, asker: Peer) -> None:
     for revision in (0, 12, life.network.revision // 2, life.network.revision - 1, life.network.revision):
         cursor = parse_cursor(f"1.{revision}") if revision else None
         stream = await life.w.open(asker.name, cursor)
-        await life.w.hub.teller.tell_presence()
+        await life.w.hub.sender.tell_presence()
         raw = drained(stream)
         assert life.traces_of(life.hidden(asker), raw) == [], (asker.name, revision)
         assert numbers_in(raw) <= ever_seen(life, asker.id)
@@ -295,7 +295,7 @@ async def walk(steps: list[tuple[str, int, int]]) -> None:
         for number in list(life.streams):
             if number in life.network.peers:
                 soft(life, number)
-        await life.w.hub.teller.tell_presence()
+        await life.w.hub.sender.tell_presence()
         life.listen()
         check_heard(life)
     for asker in list(life.askers()):

@@ -47,7 +47,7 @@ async def test_a_round_tells_all_the_same_whatever_concerns_them(w: World) -> No
     w.now += 60
     for stream in streams:
         stream.pipe.taken()
-    await w.hub.teller.tell_checkpoint()
+    await w.hub.sender.tell_checkpoint()
     told = [stream.pipe.taken() for stream in streams]
     assert told[0] == told[1] == told[2]
     (frame,) = frames_of(told[0])
@@ -57,10 +57,10 @@ async def test_a_round_tells_all_the_same_whatever_concerns_them(w: World) -> No
 
 async def test_where_nothing_happened_a_round_says_nothing(w: World) -> None:
     ryo = await w.open("ryo")
-    await w.hub.teller.tell_checkpoint()
+    await w.hub.sender.tell_checkpoint()
     ryo.pipe.taken()
     w.now += 60
-    await w.hub.teller.tell_checkpoint()
+    await w.hub.sender.tell_checkpoint()
     assert ryo.pipe.taken() == b""
 
 
@@ -69,7 +69,7 @@ async def test_who_does_not_read_and_who_has_gone_is_not_told(w: World) -> None:
     ryo.pipe.stuck = MAX_WAITING + 1
     w.hub.streams.end(mari, "replaced")
     ryo.pipe.taken(), mari.pipe.taken()
-    await w.hub.teller.tell_checkpoint()
+    await w.hub.sender.tell_checkpoint()
     assert ryo.pipe.taken() == mari.pipe.taken() == b""  # behind a bye comes nothing
 
 
@@ -82,7 +82,7 @@ async def test_a_thousand_streams_and_a_hundred_changes_cost_a_signature_a_secon
     for number in range(100):  # within a second of the clock
         await rename(w, f"oven-{number - 1}" if number else "oven", f"oven-{number}")
         w.hub.checkpoints.newest()
-        await w.hub.teller.tell_checkpoint()
+        await w.hub.sender.tell_checkpoint()
     assert w.hub.checkpoints.signed == before + 1
     w.now += 1
     for _ in range(100):

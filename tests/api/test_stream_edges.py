@@ -68,7 +68,7 @@ class Turns:
 
 
 async def told(w: World, streams: list[Stream], turns: Turns) -> None:
-    tasks = [asyncio.create_task(turns.run()), asyncio.create_task(w.hub.teller.run())]
+    tasks = [asyncio.create_task(turns.run()), asyncio.create_task(w.hub.sender.run())]
     async with asyncio.timeout(PATIENCE):
         while any(stream.is_owed for stream in streams):  # noqa: ASYNC110 - it is the turns of the loop that count
             await asyncio.sleep(0)
@@ -103,7 +103,7 @@ async def test_finding_out_what_is_heavy_holds_nobody_up(
     """telling.py, `_tell_class`: what goes to the heavy lane is compared (milliseconds a class in a large network)
     without a look at the pace."""
     w, streams = teams
-    turns, teller = Turns(), w.hub.teller
+    turns, teller = Turns(), w.hub.sender
     is_heavy = teller._is_heavy
 
     def counted(*args: Any) -> bool:
@@ -124,7 +124,7 @@ async def test_soft_state_that_a_class_does_not_see_holds_nobody_up(
     """telling.py, `tell_presence`: for classes that see nothing of what changed, all of it is looked through class
     after class without a look at the pace."""
     w, streams = teams
-    turns, teller = Turns(), w.hub.teller
+    turns, teller = Turns(), w.hub.sender
     await teller.tell_presence()
     assert not any(stream.wants_presence for stream in streams)
     changes_for = teller._changes_for
@@ -178,7 +178,7 @@ async def test_a_snapshot_keeps_to_the_heavy_lane_also_when_more_happens(w: Worl
     stream = await w.hub.open(w.peer("crowd-0"), None, Pipe())
     assert stream.is_fresh, "it is for the heavy lane"
     await w.writer.submit(c.RenamePeer(w.peer("crowd-1").id, Name("first")), LOCAL)
-    await w.hub.teller.flush()
+    await w.hub.sender.flush()
     assert not any(b"event: snapshot" in data for data in stream.pipe.written), "small frames waited behind it"  # type: ignore[attr-defined]
     await w.tell()
     assert not stream.is_owed
@@ -222,7 +222,7 @@ async def test_a_stream_that_went_while_others_were_told_is_told_nothing(
     applied(w, "mari")
     cursor = head(w)
     await w.writer.submit(c.RenamePeer(w.peer("ryo").id, Name("leo")), LOCAL)
-    flushing = asyncio.create_task(w.hub.teller.flush())
+    flushing = asyncio.create_task(w.hub.sender.flush())
     await asyncio.sleep(0)
     assert older.is_owed, "ryo is told first, then others have their turn"
     w.hub.closed(older)
@@ -329,7 +329,7 @@ def test_a_reader_whose_head_is_held_back_is_bounded_and_dropped_too() -> None:
             made += stream.cursor != before
         for _ in range(60):
             await step(1)
-            w.hub.teller.sweep()
+            w.hub.sender.sweep()
         try:
             assert made * 400 < 2 * MAX_WAITING, f"{made} frames of some 400 bytes wait in memory"
             assert stream.ending == "too_slow"

@@ -140,10 +140,10 @@ def test_a_stream_with_nothing_to_tell_sends_a_comment() -> None:
         stream = await w.open("mari")
         drained(stream)
         await step(19)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         assert drained(stream) == b""
         await step(2)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         comment = drained(stream)
         assert comment.startswith(b":")
         assert comment.endswith(b"\n\n")
@@ -161,15 +161,15 @@ def test_now_and_then_a_stream_that_nothing_concerns_is_told_how_far_the_log_is(
         drained(stream)
         await w.do(c.DisablePeer(w.peer("tama").id))
         await step(100)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         assert frames_of(drained(stream)) == []
         await step(250)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         (delta,) = frames_of(drained(stream))
         assert (delta.event, delta.id) == ("delta", f"1.{w.writer.network.revision}")
         assert [delta.data[key] for key in ("peers", "gone", "cidrs", "cidrs_gone")] == [[], [], [], []]
         await step(350)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         assert frames_of(drained(stream)) == [], "it knows"
 
     on_stepped_time(scenario())
@@ -205,11 +205,11 @@ async def test_who_missed_presence_gets_it_whole_when_it_reads_again(w: World) -
     lies(slow, MAX_WAITING + 1)
     for number in range(20):
         w.presence.observe(2, Observed(f"192.0.2.1:{number + 1}", w.now, 0, 0))  # type: ignore[arg-type]
-        await w.hub.teller.tell_presence()
+        await w.hub.sender.tell_presence()
     assert drained(slow) == b""
     lies(slow, 0)
     slow.pipe.drained()
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     (presence,) = frames_of(drained(slow))
     assert presence.data["whole"] is True
     assert presence.data["peers"][0]["endpoint"] == "192.0.2.1:20"
@@ -222,13 +222,13 @@ def test_a_reader_that_is_too_slow_is_dropped_and_resumes_by_its_cursor() -> Non
         cursor = Cursor(1, w.writer.network.revision)
         drained(slow)
         lies(slow, 100_000)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         await w.join("kuro", "humans")
         await step(10)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         assert slow.ending is None, "it has some time"
         await step(10)
-        w.hub.teller.sweep()
+        w.hub.sender.sweep()
         assert slow.ending == "too_slow"
         assert [frame.event for frame in frames_of(drained(slow))] == ["bye"]
         w.hub.closed(slow)
@@ -246,10 +246,10 @@ def test_a_reader_that_reads_in_time_is_not_dropped() -> None:
         slow = await w.open("mari")
         for _ in range(10):
             lies(slow, 100_000)
-            w.hub.teller.sweep()
+            w.hub.sender.sweep()
             await step(10)
             lies(slow, 0)
-            w.hub.teller.sweep()
+            w.hub.sender.sweep()
             await w.do(c.RenamePeer(2, f"ryo-{w.writer.network.revision}"))  # type: ignore[arg-type]
         assert slow.ending is None
 

@@ -132,7 +132,7 @@ async def test_soft_state_comes_at_once_and_has_no_id(w: World) -> None:
     w.presence.drain()
     w.presence.observe(w.peer("ryo").id, Observed("203.0.113.9:4000", w.now, 0, 0))
     w.presence.report_candidates(w.peer("ryo").id, ("192.168.1.7:51820",))
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     (presence,) = frames_of(drained(stream))
     assert (presence.event, presence.id) == ("presence", None)
     assert presence.data == {
@@ -151,16 +151,16 @@ async def test_soft_state_comes_at_once_and_has_no_id(w: World) -> None:
 async def test_who_comes_and_goes_is_told_to_who_sees_it(w: World) -> None:
     mari = await w.open("mari")
     oven = await w.open("oven")
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     for stream in (mari, oven):
         drained(stream)
     ryo = await w.open("ryo")
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     told = Told()
     told.hear(drained(mari))
     assert told.presence[w.peer("ryo").id]["online"] is True
     w.hub.closed(ryo)
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     told.hear(drained(mari))
     assert told.presence[w.peer("ryo").id]["online"] is False
     assert drained(oven) == b""

@@ -51,7 +51,7 @@ async def test_no_byte_of_a_stream_speaks_of_an_invisible_peer(w: World) -> None
         async with stream_of(w, "tama", port) as tama:
             await tama.next("presence")
             has_soft_state(w)
-            await w.hub.teller.tell_presence()
+            await w.hub.sender.tell_presence()
         await w.do(c.DisablePeer(w.peer("tama").id))
         await w.do(c.EnablePeer(w.peer("tama").id))
         await w.associate("cats", "ovens")
@@ -69,14 +69,14 @@ async def test_no_byte_of_a_stream_speaks_of_an_invisible_peer(w: World) -> None
 async def test_a_peer_that_goes_out_of_sight_is_gone_by_its_id_and_nothing_else(w: World) -> None:
     await w.associate("humans", "cats")
     stream = await w.open("mari")
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     drained(stream)
     await w.do(c.DeleteAssociation(1))
     raw = drained(stream)
     assert f'"gone":[{w.peer("tama").id}]'.encode() in raw
     assert found(raw) == []
     has_soft_state(w)
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     assert drained(stream) == b""
 
 
@@ -88,7 +88,7 @@ async def test_a_disabled_or_unredeemed_peer_is_invisible_even_in_ones_own_cidr(
         has_soft_state(w, name)
     stream = await w.open("mari")
     has_soft_state(w, "kuro")
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     raw = drained(stream) + (await ask(w, "mari", "GET", "/v1/user/state")).body
     for name in ("kuro", "shiro"):
         for told in (name, str(w.peer(name).ip), w.peer(name).public_key):
@@ -145,7 +145,7 @@ async def tell_everything(pairs: list[tuple[str, str]]) -> None:
     for number, name in enumerate(PLACES):
         w.presence.observe(w.peer(name).id, Observed(f"203.0.113.{number}:1", w.now, 0, 0))  # type: ignore[arg-type]
         await w.do(c.OverrideEndpoint(w.peer(name).id, f"198.51.100.{number}:1"))  # type: ignore[arg-type]
-    await w.hub.teller.tell_presence()
+    await w.hub.sender.tell_presence()
     for asker, stream in streams.items():
         raw = drained(stream) + (await ask(w, asker, "GET", "/v1/user/state")).body
         for number, name in enumerate(PLACES):

@@ -79,7 +79,7 @@ def head(w: World) -> Cursor:
 @contextlib.asynccontextmanager
 async def told_by(w: World, turns: Turns) -> AsyncIterator[None]:
     """The teller runs, as in a coordinator that serves; and the turns are counted."""
-    tasks = [asyncio.create_task(turns.run()), asyncio.create_task(w.hub.teller.run())]
+    tasks = [asyncio.create_task(turns.run()), asyncio.create_task(w.hub.sender.run())]
     try:
         yield
     finally:
@@ -207,8 +207,8 @@ async def test_many_classes_of_few_are_told_in_turns_too(monkeypatch: pytest.Mon
     turns.order.clear()
     monkeypatch.setattr("innerd.streaming.sender._SLICE", -1.0)
     at: list[int] = []
-    tell = w.hub.teller._tell
-    monkeypatch.setattr(w.hub.teller, "_tell", lambda *args: (at.append(turns.now), tell(*args))[1])
+    tell = w.hub.sender._tell
+    monkeypatch.setattr(w.hub.sender, "_tell", lambda *args: (at.append(turns.now), tell(*args))[1])
     async with told_by(w, turns):
         await w.writer.submit(c.RenameCidr(1, Name("renamed")), LOCAL)
         await until(lambda: not any(stream.is_owed for stream in streams))
@@ -248,8 +248,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, storm: World) -> Calls:
 async def test_who_comes_back_at_the_head_costs_nothing_but_its_greeting(storm: World, calls: Calls) -> None:
     turns = Turns()
     streams = await connect(storm, turns, "left", head(storm))
-    await storm.hub.teller.flush()
-    await storm.hub.teller.haul()
+    await storm.hub.sender.flush()
+    await storm.hub.sender.haul()
     soft = calls.pop("presence_of", 0)
     assert not calls, "no history, no log, no peer"
     for stream in streams:
@@ -266,8 +266,8 @@ async def test_who_comes_back_and_missed_nothing_costs_one_record(storm: World, 
         await storm.writer.submit(c.RenamePeer(storm.peer(f"tama-{number}").id, Name("tama")), LOCAL)
     calls.clear()
     streams = await connect(storm, Turns(), "left", cursor)
-    await storm.hub.teller.flush()
-    await storm.hub.teller.haul()
+    await storm.hub.sender.flush()
+    await storm.hub.sender.haul()
     calls.pop("presence_of", 0)
     assert dict(calls) == {"read": CROWD}
     for stream in streams:

@@ -9,7 +9,7 @@ from innclient import config
 from innclient.agent.session import Choices, Session
 from innclient.agent.tunnel import Making, Tunnel
 from innclient.config import Paths
-from innclient.names.publisher import Names
+from innclient.names.publisher import NameSettings
 from innerd.admin.invitation import InterfaceSection, ServerSection
 from innerd.domain.values import endpoint_of
 from innerd.wireguard.memory import MemoryBackend
@@ -57,7 +57,7 @@ def session_at(folder: Path, name: str, ip: str, port: int, **choices: Any) -> S
     hosts = folder / "hosts"
     write_config(paths, name, ip, port, choices.pop("listen_port", None), hosts_path=str(hosts))
     fields: dict[str, Any] = {
-        "names": Names(path=hosts, suffix=None),
+        "names": NameSettings(path=hosts, suffix=None),
         "making": Making(mtu=1280, try_endpoints=choices.pop("try_endpoints", True)),
         "report_candidates": False,
     }

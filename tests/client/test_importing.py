@@ -59,7 +59,7 @@ def test_key_address_overrides_and_pins_come_along(tmp_path: Path) -> None:
 
 
 def test_without_a_cache_there_are_no_pins_yet(tmp_path: Path) -> None:
-    assert from_innernet.read(*files(tmp_path, cache=None))[1].keys == {}
+    assert from_innernet.read(*files(tmp_path, cache=None))[1] == {}
 
 
 @pytest.mark.parametrize("cache", ["", "{", '{"peers": [{"ip": "10.66.0.1"}]}', CACHE.replace("10.66.1.9", "10.66.1")])

@@ -17,7 +17,7 @@ from innclient.agent.run import cycle, why_unreachable
 from innclient.agent.session import Session
 from innclient.agent.views import status_from_files
 from innclient.core.pins import Pins
-from innclient.names.publisher import Names
+from innclient.names.publisher import NameSettings
 from innerd import __version__
 from innerd.coordinator.presence import Observed, Presence
 from innerd.domain import commands as c
@@ -398,7 +398,7 @@ async def test_names_have_the_suffix_that_was_asked_for(
     kermpany: World, tmp_path: Path, suffix: str, line: str
 ) -> None:
     async with kermpany.listening() as port:
-        names = Names(path=tmp_path / "hosts", suffix=suffix)
+        names = NameSettings(path=tmp_path / "hosts", suffix=suffix)
         await cycle(session_of(kermpany, "ryo", tmp_path, port, names=names))
     assert f"{kermpany.peer('mari').ip} {line}" in (tmp_path / "hosts").read_text().splitlines()
 

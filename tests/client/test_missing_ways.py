@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from innclient.core.netmap import Presence
+from innclient.core.netmap import Whereabouts
 from innclient.core.paths import PeerPath
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DevicePeer
@@ -17,15 +17,15 @@ LAN = Endpoint("192.168.1.7:51820")
 HOME, AWAY = Endpoint("192.0.2.5:5"), Endpoint("198.51.100.9:40000")
 
 
-def known(online: bool = True, seen: Endpoint | None = AWAY, own: tuple[Endpoint, ...] = (HOME,)) -> Presence:
-    return Presence(tuple(filter(None, (seen, *own))), online, seen, own)
+def known(online: bool = True, seen: Endpoint | None = AWAY, own: tuple[Endpoint, ...] = (HOME,)) -> Whereabouts:
+    return Whereabouts(tuple(filter(None, (seen, *own))), online, seen, own)
 
 
-def behind(seen: Endpoint) -> Presence:
-    return Presence((seen,), True, seen, (HOME,))
+def behind(seen: Endpoint) -> Whereabouts:
+    return Whereabouts((seen,), True, seen, (HOME,))
 
 
-CASES: dict[str, tuple[Presence | None, dict[str, Any], str]] = {
+CASES: dict[str, tuple[Whereabouts | None, dict[str, Any], str]] = {
     "nothing is known": (None, {}, "it is not online"),
     "it is offline": (known(online=False), {}, "it is not online"),
     "the coordinator is away": (None, {"connected": None}, "the coordinator is not there"),
@@ -55,7 +55,9 @@ CASES: dict[str, tuple[Presence | None, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("presence", "state", "said"), CASES.values(), ids=CASES)
-async def test_the_reason_is_said(presence: Presence | None, state: dict[str, Any], said: str, tmp_path: Path) -> None:
+async def test_the_reason_is_said(
+    presence: Whereabouts | None, state: dict[str, Any], said: str, tmp_path: Path
+) -> None:
     session = session_at(tmp_path, "ryo", "127.42.128.1", 1, try_endpoints=state.get("try_endpoints", True))
     session.membership.netmap = replace(session.netmap, me=2)
     if presence is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from innclient.core.netmap import Presence
+from innclient.core.netmap import Whereabouts
 from innclient.core.trials import Server, Trial, Turns, is_silent, next_trials, wanted
 from innerd.domain.values import Endpoint, PublicKey, parse_address
 from innerd.wireguard.device import Device, DevicePeer, Wanted
@@ -130,12 +130,12 @@ def test_an_override_wins_over_a_trial() -> None:
 
 HIGH, LOW = PublicKey("z" * 43 + "="), PublicKey("+" * 43 + "=")  # above and below every other peer's
 ONE, OTHER = Endpoint("192.0.2.4:1"), Endpoint("10.0.0.4:1")
-TWO = {4: Presence((ONE, OTHER), online=True)}
+TWO = {4: Whereabouts((ONE, OTHER), online=True)}
 NOTHING = Device()
 
 
 def trials_over(
-    times: list[float], presence: dict[int, Presence], device: Device = NOTHING, me: PublicKey = HIGH
+    times: list[float], presence: dict[int, Whereabouts], device: Device = NOTHING, me: PublicKey = HIGH
 ) -> list[str | None]:
     """The endpoint under trial at each moment."""
     trials: dict[int, Trial] = {}
@@ -157,7 +157,7 @@ def test_the_peer_with_the_lower_key_gives_the_other_a_head_start() -> None:
 
 def test_of_two_peers_exactly_one_begins() -> None:
     ryo = known(3, "ryo", "10.42.128.1")
-    there = {3: Presence((ONE,), online=True), 4: Presence((OTHER,), online=True)}
+    there = {3: Whereabouts((ONE,), online=True), 4: Whereabouts((OTHER,), online=True)}
     ours = next_trials({}, ryo.public_key, [MARI], there, NOTHING, NOW)[4]
     theirs = next_trials({}, MARI.public_key, [ryo], there, NOTHING, NOW)[3]
     assert {ours.endpoint is None, theirs.endpoint is None} == {True, False}
@@ -169,7 +169,7 @@ def test_a_turn_that_was_missed_is_skipped() -> None:
 
 def test_within_a_turn_the_trial_stays_what_it_was() -> None:
     first = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW)
-    third = {4: Presence((Endpoint("203.0.113.4:9"),), online=True)}
+    third = {4: Whereabouts((Endpoint("203.0.113.4:9"),), online=True)}
     assert next_trials(first, HIGH, [MARI], third, NOTHING, NOW + 3) == first
     assert next_trials(first, HIGH, [MARI], third, NOTHING, NOW + 5)[4].endpoint == "203.0.113.4:9"
 
@@ -189,7 +189,7 @@ def test_a_peer_that_falls_silent_again_begins_with_its_first_endpoint() -> None
 
 def test_a_peer_of_which_no_endpoint_is_known_is_not_tried() -> None:
     assert trials_over([0, 5], {}) == [None, None]
-    assert trials_over([0, 5], {4: Presence((), online=True)}) == [None, None]
+    assert trials_over([0, 5], {4: Whereabouts((), online=True)}) == [None, None]
 
 
 @pytest.mark.parametrize("me", [HIGH, LOW], ids=["the one who begins", "the one who waits"])

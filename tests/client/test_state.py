@@ -3,7 +3,16 @@
 import pytest
 from msgspec.structs import replace
 
-from innclient.core.netmap import LogForked, Netmap, Presence, emptied, greet, take_delta, take_presence, take_snapshot
+from innclient.core.netmap import (
+    LogForked,
+    Netmap,
+    Whereabouts,
+    emptied,
+    greet,
+    take_delta,
+    take_presence,
+    take_snapshot,
+)
 from innerd.domain.errors import Refused
 from innerd.wire.innernet import CidrJson
 from innerd.wire.stream import Cursor, DeltaJson, PeerPresence
@@ -162,7 +171,7 @@ def told(peer: int, endpoint: str | None, *candidates: str, online: bool = True)
 def test_presence_puts_the_endpoint_first_and_the_last_candidate_next() -> None:
     after = take_presence({}, [told(4, "192.0.2.4:1", "10.0.0.4:1", "192.0.2.5:1", "192.0.2.4:1")], whole=True)
     own = ("192.0.2.4:1", "192.0.2.5:1", "10.0.0.4:1")
-    assert after == {4: Presence(own, online=True, seen="192.0.2.4:1", own=own)}
+    assert after == {4: Whereabouts(own, online=True, seen="192.0.2.4:1", own=own)}
 
 
 def test_whole_presence_forgets_who_is_not_in_it_and_changes_do_not() -> None:
@@ -170,7 +179,7 @@ def test_whole_presence_forgets_who_is_not_in_it_and_changes_do_not() -> None:
     assert set(take_presence(before, [told(5, None)], whole=True)) == {5}
     changed = take_presence(before, [told(5, None, online=False)], whole=False)
     assert changed[4] == before[4]
-    assert changed[5] == Presence((), online=False)
+    assert changed[5] == Whereabouts((), online=False)
     assert set(before) == {4, 5}
 
 

@@ -126,7 +126,7 @@ async def test_rounds_give_clients_a_revision_in_common(kermpany: World, tmp_pat
             await eventually(lambda: mari.applied)
             await kermpany.do(c.RenamePeer(kermpany.peer("kiln").id, Name("stove")))
             kermpany.now += 2
-            await kermpany.hub.teller.tell_checkpoint()
+            await kermpany.hub.sender.tell_checkpoint()
             at = (1, kermpany.writer.network.revision)
             await eventually(lambda: at in ryo.membership.witnessed.hashes and at in mari.membership.witnessed.hashes)
             await eventually(lambda: at in store.load_witnessed(mari.paths).hashes, "written down")

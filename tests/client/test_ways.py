@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from innclient.agent.session import Session
-from innclient.core.netmap import Presence
+from innclient.core.netmap import Whereabouts
 from innclient.core.paths import PeerPath
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import DevicePeer
@@ -20,8 +20,8 @@ PUBLIC, PUBLIC6 = Endpoint("198.51.100.1:51820"), Endpoint("[2001:db8::1]:51820"
 HOME6 = Endpoint("[2001:db8:7::9]:51820")
 
 
-def at(*own: Endpoint, seen: Endpoint | None) -> Presence:
-    return Presence(tuple(dict.fromkeys(filter(None, (seen, *own)))), online=True, seen=seen, own=own)
+def at(*own: Endpoint, seen: Endpoint | None) -> Whereabouts:
+    return Whereabouts(tuple(dict.fromkeys(filter(None, (seen, *own)))), online=True, seen=seen, own=own)
 
 
 BEHIND = at(LAN, seen=ROUTER)  # a NAT
@@ -80,7 +80,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
     await made.http.aclose()
 
 
-def between(session: Session, mine: Presence, theirs: Presence) -> None:
+def between(session: Session, mine: Whereabouts, theirs: Whereabouts) -> None:
     session.membership.presence = {ME: mine, OVEN: theirs}
 
 
@@ -97,7 +97,7 @@ def between(session: Session, mine: Presence, theirs: Presence) -> None:
     ],
 )
 async def test_who_is_behind_a_nat_begins(
-    session: Session, mine: Presence, theirs: Presence, begins: bool | None
+    session: Session, mine: Whereabouts, theirs: Whereabouts, begins: bool | None
 ) -> None:
     between(session, mine, theirs)
     assert session.peer_paths.begins(OVEN) == begins
@@ -114,7 +114,7 @@ async def test_who_is_behind_a_nat_begins(
     ],
 )
 async def test_a_way_is_judged_by_its_own_family(
-    session: Session, mine: Presence, theirs: Presence, endpoint: Endpoint, kind: str
+    session: Session, mine: Whereabouts, theirs: Whereabouts, endpoint: Endpoint, kind: str
 ) -> None:
     between(session, mine, theirs)
     assert session.peer_paths.kind(OVEN, endpoint) == kind

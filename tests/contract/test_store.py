@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from innerd.log.memory import MemoryStore
 from innerd.log.projection import Row, Rows
 from innerd.log.sqlite import SqliteStore
-from innerd.log.store import Answer, Seen, Store, Stored, StoreError
+from innerd.log.store import KeptAnswer, Seen, Store, Stored, StoreError
 
 # Legal JSON that a parser and writer would not give back byte by byte, and blobs with every kind of byte.
 ODD = '{ "z":1.0, "a":1e5,\n "text":"ä\\u00e4 \\ud83d\\ude00 🐱 \\u0000" , "z2":12345678901234567890}'.encode()
@@ -33,8 +33,8 @@ def cidr(number: int, name: str, seq: int) -> Row:
     return (number, name, f"10.42.{number}.0/24", 1, seq)
 
 
-def answer(request: str, at: int = 1000, result: bytes = b"\0\xff") -> Answer:
-    return Answer("peer:2", request, b"d" * 32, 201, result, at)
+def answer(request: str, at: int = 1000, result: bytes = b"\0\xff") -> KeptAnswer:
+    return KeptAnswer("peer:2", request, b"d" * 32, 201, result, at)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -152,7 +152,7 @@ async def test_rows_are_replaced_as_a_whole(store: Store) -> None:
 
 
 async def test_an_answer_is_kept_per_actor_and_id(store: Store) -> None:
-    theirs = Answer("peer:3", "a", b"e" * 32, 204, b"", 1000)
+    theirs = KeptAnswer("peer:3", "a", b"e" * 32, 204, b"", 1000)
     await store.append(log(1, 1), Rows(), [answer("a"), theirs])
     assert await store.answer("peer:2", "a") == answer("a")
     assert await store.answer("peer:3", "a") == theirs

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from ipaddress import ip_network
 
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.replay import load
-from innerd.coordinator.writer import Asked, Reply, Writer
+from innerd.coordinator.writer import Asked, Outcome, Writer
 from innerd.domain import commands as c
 from innerd.domain.values import Name
 from innerd.log.codec import Who
 from innerd.log.memory import MemoryStore
 from innerd.log.projection import Rows
-from innerd.log.store import Answer, Stored, StoreError, StoreUncertain
+from innerd.log.store import KeptAnswer, Stored, StoreError, StoreUncertain
 from tests.log.histories import BEGINNING, FOUNDING
 
 LOCAL = Who("local:root", "socket")
@@ -37,7 +37,7 @@ class BenchStore(MemoryStore):
     def release(self) -> None:
         self._go.set()
 
-    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[Answer]) -> None:
+    async def append(self, batch: Sequence[Stored], rows: Rows, answers: Sequence[KeptAnswer]) -> None:
         self.appends.append(len(batch))
         self.entered.set()
         await self._go.wait()
@@ -56,7 +56,7 @@ class Bench:
         self.store = BenchStore()
         self.now = BEGINNING
         self.fatal: list[str] = []
-        self.heard: list[Change] = []
+        self.heard: list[Committed] = []
         self.writer: Writer
 
     async def start(self) -> "Bench":
@@ -69,14 +69,14 @@ class Bench:
     def revision(self) -> int:
         return self.writer.network.revision
 
-    async def do(self, command: c.Command, who: Who = LOCAL, **options: object) -> Reply:
+    async def do(self, command: c.Command, who: Who = LOCAL, **options: object) -> Outcome:
         return await self.writer.submit(command, who, **options)
 
-    def begin(self, command: c.Command, who: Who = LOCAL, **options: object) -> "asyncio.Task[Reply]":
+    def begin(self, command: c.Command, who: Who = LOCAL, **options: object) -> "asyncio.Task[Outcome]":
         """Submit and go on. It has been decided when the next task of the loop runs."""
         return asyncio.create_task(self.writer.submit(command, who, **options))
 
-    async def hold_one(self, command: c.Command) -> "asyncio.Task[Reply]":
+    async def hold_one(self, command: c.Command) -> "asyncio.Task[Outcome]":
         """A command whose commit is under way and does not end before `store.release()`."""
         self.store.hold()
         task = self.begin(command)

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 from hypothesis import given, settings
 
-from innerd.coordinator.feed import Change, Feed
+from innerd.coordinator.feed import Committed, Feed
 from innerd.domain import commands as c
 from innerd.domain.concern import concerned
 from innerd.domain.netmap import delta
@@ -116,7 +116,7 @@ def followed(run: Run, feed: Feed, view: View) -> View:
         if not step.events:  # a wish that was so already: nothing is published
             continue
         before, view = view, view.advance(step.after, step.events)
-        feed.publish(Change(before, view, step.events, 0.0, "", concerned(before, view, step.events)))
+        feed.publish(Committed(before, view, step.events, 0.0, "", concerned(before, view, step.events)))
     return view
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from innerd.coordinator.device_sync import DeviceSync
-from innerd.coordinator.names import Names
+from innerd.coordinator.names import NetworkNames
 from innerd.domain import commands as c
 from innerd.domain.network import Peer
 from tests.coordinator.test_device_sync import here, ips, running, sync_of
@@ -64,7 +64,7 @@ async def test_a_peer_is_redeeming_from_the_moment_of_its_commit() -> None:
 
 async def test_the_temporary_key_gets_no_names_of_the_network() -> None:
     world, sync, peer = await redeemed()
-    names = Names(world.writer.view, "wg", 5, sync.has_spent_key)
+    names = NetworkNames(world.writer.view, "wg", 5, sync.has_spent_key)
     assert names.asker(str(peer.ip)) is None
     assert names.asker(str(world.peer("ryo").ip)) is not None
     await sync.sync()

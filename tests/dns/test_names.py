@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from innerd.coordinator.names import Names
+from innerd.coordinator.names import NetworkNames
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.domain.values import Name
@@ -19,7 +19,7 @@ KUMA = "127.42.130.5"
 @dataclass
 class Village:
     world: World
-    names: Names
+    names: NetworkNames
 
     def says(self, asker: str, question: str) -> str:
         return dig(question, zone=self.names.zone, source=str(self.world.peer(asker).ip))
@@ -48,7 +48,7 @@ async def village() -> Village:
     """Humans ryo, mari and kuma; oven, an oven; tama, a cat. Nobody is associated, and names follow from here on."""
     world = await populated()
     await world.join("kuma", "humans", ip=KUMA)
-    names = Names(world.writer.view, "wg", 5)
+    names = NetworkNames(world.writer.view, "wg", 5)
     world.writer.feed.follow("dns", names.follow)
     return Village(world, names)
 
@@ -190,7 +190,7 @@ async def test_an_invitation_that_expired_leaves_no_name_behind(village: Village
 
 async def test_the_coordinator_answers_to_its_own_name_in_a_network_of_ipv6() -> None:
     world = await populated_v6()
-    names = Names(world.writer.view, "wg", 5)
+    names = NetworkNames(world.writer.view, "wg", 5)
     source = str(world.peer("ryo").ip)
     said = dig("innernet-server.kermpany.wg AAAA", zone=names.zone, source=source)
     assert said.endswith(f"AAAA {world.writer.network.coordinator.ip}")

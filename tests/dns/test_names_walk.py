@@ -5,7 +5,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innerd.coordinator.names import Names
+from innerd.coordinator.names import NetworkNames
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
 from innerd.domain.network import COORDINATOR, Network, Peer
@@ -84,7 +84,7 @@ def may_see(network: Network, a: Peer, b: Peer) -> bool:
     )
 
 
-def check(names: Names, network: Network) -> None:
+def check(names: NetworkNames, network: Network) -> None:
     active = [p for p in network.peers.values() if p.is_redeemed and not p.is_disabled]
     for peer in [*network.peers.values(), *network.retired.values()]:
         assert (names.zone.asker(str(peer.ip)) is not None) == (peer in active)
@@ -97,7 +97,7 @@ def check(names: Names, network: Network) -> None:
             assert said == "NXDOMAIN aa | kermpany.wg. SOA"
 
 
-def everything(names: Names, network: Network) -> list[bytes | None]:
+def everything(names: NetworkNames, network: Network) -> list[bytes | None]:
     """What every asker is told of every address, of the nodes above them, and of the tops of the zones."""
     known = [*network.peers.values(), *network.retired.values()]
     owners = {".".join(p.ip.reverse_pointer.split(".")[drop:]) for p in known for drop in (0, 1)}
@@ -114,7 +114,7 @@ def everything(names: Names, network: Network) -> list[bytes | None]:
 @given(walk=st.lists(steps, min_size=4, max_size=12))
 async def test_followed_names_equal_new_ones_and_the_rule_after_every_step(walk: list[tuple[str, ...]]) -> None:
     world = await populated()
-    names = Names(world.writer.view, "wg", 5)
+    names = NetworkNames(world.writer.view, "wg", 5)
     world.writer.feed.follow("dns", names.follow)
     for number, step in enumerate(walk):
         try:
@@ -124,4 +124,4 @@ async def test_followed_names_equal_new_ones_and_the_rule_after_every_step(walk:
         network = world.writer.network
         assert world.writer.feed.errors["dns"] == 0
         check(names, network)
-        assert everything(names, network) == everything(Names(View.of(network), "wg", 5), network)
+        assert everything(names, network) == everything(NetworkNames(View.of(network), "wg", 5), network)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
-from innerd.coordinator.replay import Loaded, load
+from innerd.coordinator.replay import Replayed, load
 from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
 from innerd.domain import events as e
@@ -39,7 +39,7 @@ def records() -> list[Stored]:
     ]
 
 
-async def loaded() -> Loaded:
+async def loaded() -> Replayed:
     store = MemoryStore()
     await store.append(records(), Rows(), [])
     return await load(store)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from random import Random
 
-from innerd.coordinator.feed import Change
+from innerd.coordinator.feed import Committed
 from innerd.coordinator.presence import Presence
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
@@ -96,9 +96,9 @@ class Life:
         self.world.presence = Presence(lambda: self.world.now)
         await self.world.start()
         self.world.writer.feed.follow("life", self._note)
-        self._telling = asyncio.create_task(self.world.hub.teller.run())
+        self._telling = asyncio.create_task(self.world.hub.sender.run())
 
-    def _note(self, change: Change) -> None:
+    def _note(self, change: Committed) -> None:
         view = self.world.writer.view
         self._committed[view.network.revision] = self.time()
         self._views[view.network.revision] = view

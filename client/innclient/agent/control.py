@@ -43,7 +43,7 @@ class Request(Struct):
     follow: bool = False
 
 
-class Reply(Struct, kw_only=True):
+class Response(Struct, kw_only=True):
     """Either `content`, or the exit status, code, message and hint of a failure."""
 
     content: msgspec.Raw = msgspec.Raw(b"null")
@@ -56,7 +56,7 @@ class Reply(Struct, kw_only=True):
 Answer = Callable[[Request], Awaitable[Any]]
 
 
-class Door:
+class ControlSocket:
     """The server side. `answer(request)` gives the content; it may raise Failure."""
 
     def __init__(self, path: Path, answer: Answer, home: Path | None = None) -> None:
@@ -101,22 +101,22 @@ class Door:
             if not self._open[uid]:
                 del self._open[uid]
 
-    async def _reply(self, line: bytes, uid: int) -> Reply:
+    async def _reply(self, line: bytes, uid: int) -> Response:
         try:
             request = msgspec.json.decode(line, type=Request)
             if request.home and request.home != self._home:
-                return Reply(status=SYSTEM, code=_ANOTHER, message=f"this is the agent of {self._home}")
+                return Response(status=SYSTEM, code=_ANOTHER, message=f"this is the agent of {self._home}")
             if request.verb in _CHANGES and not may_change(uid):
                 message = f"{request.verb} is for root and the group {GROUP}"
-                return Reply(status=SYSTEM, code="not_root", message=message)
-            return Reply(content=msgspec.Raw(msgspec.json.encode(await self._answer(request))))
+                return Response(status=SYSTEM, code="not_root", message=message)
+            return Response(content=msgspec.Raw(msgspec.json.encode(await self._answer(request))))
         except UNREADABLE as error:
-            return Reply(status=USAGE, code="usage", message=str(error))
+            return Response(status=USAGE, code="usage", message=str(error))
         except Exception as error:
             failure = as_failure(error)
             if failure is None:
                 raise
-            return Reply(status=failure.status, code=failure.code, message=failure.message, hint=failure.hint)
+            return Response(status=failure.status, code=failure.code, message=failure.message, hint=failure.hint)
 
 
 def may_change(uid: int) -> bool:
@@ -163,7 +163,7 @@ def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
     if not line:  # it ended while we asked
         return None
     try:
-        reply = msgspec.json.decode(line, type=Reply)
+        reply = msgspec.json.decode(line, type=Response)
         if reply.code == _ANOTHER:
             return None
         if reply.code is not None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from innclient.agent.store import Last
 from innclient.config import Loaded
-from innclient.core.netmap import COORDINATOR, KnownPeer, Netmap, Presence
+from innclient.core.netmap import COORDINATOR, KnownPeer, Netmap, Whereabouts
 from innclient.core.trials import Server
 from innerd.domain.values import Endpoint
 from innerd.host.domains import Lookups
@@ -33,11 +33,11 @@ class Finder:
     def reload(self, loaded: Loaded) -> None:
         self._loaded = loaded
 
-    def remembered(self, netmap: Netmap) -> dict[int, Presence]:
+    def remembered(self, netmap: Netmap) -> dict[int, Whereabouts]:
         """Where peers were reached last, until the coordinator tells."""
         known = self.last.endpoints
         peers = [peer for peer in netmap.peers.values() if str(peer.ip) in known]
-        return {peer.id: Presence((Endpoint(known[str(peer.ip)]),), online=False) for peer in peers}
+        return {peer.id: Whereabouts((Endpoint(known[str(peer.ip)]),), online=False) for peer in peers}
 
     def note(self, device: Device, believed: Iterable[KnownPeer]) -> bool:
         """Note our port and where peers are; whether that is news."""
@@ -46,12 +46,12 @@ class Finder:
         before, self.last = self.last, Last(listen_port=device.listen_port, endpoints=reached)
         return before != self.last
 
-    def look_up(self, netmap: Netmap, presence: Mapping[int, Presence]) -> None:
+    def look_up(self, netmap: Netmap, presence: Mapping[int, Whereabouts]) -> None:
         """See to it that names become known: the coordinator's, those of overrides, and what is told of peers."""
         self._own.want((self._server_name(netmap), *self._loaded.overrides.values()), netmap.block)
         self._told.want((at for known in presence.values() for at in known.endpoints), netmap.block)
 
-    def first_look(self, netmap: Netmap, presence: Mapping[int, Presence]) -> None:
+    def first_look(self, netmap: Netmap, presence: Mapping[int, Whereabouts]) -> None:
         """As `look_up`, with a moment for our own names to become known: this may be all the time there is. Blocks."""
         self.look_up(netmap, presence)
         self._own.wait(_PATIENCE if self.server(netmap).endpoint else _MORE_PATIENCE)
@@ -80,7 +80,7 @@ class Finder:
     def address_of(self, endpoint: Endpoint) -> Endpoint | None:
         return next(iter(self._own.of(endpoint) or self._told.of(endpoint)), None)
 
-    def tried(self, presence: Mapping[int, Presence]) -> dict[int, Presence]:
+    def tried(self, presence: Mapping[int, Whereabouts]) -> dict[int, Whereabouts]:
         """Where peers may be tried."""
         return {
             number: replace(known, endpoints=tuple(filter(None, map(self.address_of, known.endpoints))))

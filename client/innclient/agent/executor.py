@@ -21,7 +21,7 @@ from innclient.core import commands as c
 from innclient.core import events as e
 from innclient.core.commands import Command
 from innclient.core.membership import Membership
-from innclient.names.publisher import NameKeeper
+from innclient.names.publisher import Publisher
 from innerd.domain.values import parse_range
 from innerd.wireguard import links
 
@@ -34,7 +34,7 @@ class Means(Struct, frozen=True, kw_only=True):
     making: Making
     tunnel: Tunnel
     finder: Finder
-    names: NameKeeper
+    names: Publisher
     shelf: store.Shelf
     journal: Journal
     http: httpx2.AsyncClient

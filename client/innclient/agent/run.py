@@ -12,7 +12,7 @@ import structlog
 
 from innclient import config
 from innclient.agent import store, views
-from innclient.agent.control import Door, Request, ask_agent
+from innclient.agent.control import ControlSocket, Request, ask_agent
 from innclient.agent.metrics import export
 from innclient.agent.session import Session
 from innclient.agent.tunnel import Tunnel
@@ -190,12 +190,12 @@ async def _keep(session: Session, begun: asyncio.Future[bool]) -> None:
                 return session.netmap.revision
         raise usage(f'the agent knows no verb "{request.verb[:40]}"')
 
-    door = Door(session.paths.socket, answer, session.paths.data)
+    control = ControlSocket(session.paths.socket, answer, session.paths.data)
     with holding(session.paths):
         session.names.serves = True
         try:
             await session.bring_up()
-            await door.open()
+            await control.open()
         except BaseException:
             begun.set_result(False)
             raise
@@ -218,7 +218,7 @@ async def _keep(session: Session, begun: asyncio.Future[bool]) -> None:
             await asyncio.sleep(0.05)  # the answer to `down` leaves before the socket does
         finally:
             await _ended(running, downed, exporting)
-            await door.close()
+            await control.close()
 
 
 def take_down(paths: Paths, tunnel: Tunnel, hosts: Path, private_keys: Iterable[str]) -> None:

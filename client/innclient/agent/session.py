@@ -30,7 +30,7 @@ from innclient.core.connection import Lost, State
 from innclient.core.netmap import KnownPeer, Netmap
 from innclient.core.paths import PeerPaths
 from innclient.core.pins import Broken, Pins
-from innclient.names.publisher import NameKeeper, Names
+from innclient.names.publisher import NameSettings, Publisher
 from innerd.admin.client import Proof
 from innerd.domain.errors import plainly
 from innerd.domain.values import Endpoint
@@ -46,7 +46,7 @@ _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 class Choices(Struct, frozen=True, kw_only=True):
     """What the command line and the config say."""
 
-    names: Names
+    names: NameSettings
     making: Making
     report_candidates: bool = True
     tick: float = 5.0  # seconds from one look at the device to the next
@@ -63,7 +63,7 @@ class Session:
         tries = choices.making.try_endpoints
         self.peer_paths = PeerPaths(self.membership, secrets.randbits(63), tries=tries)
         self.agent = Agent(self.membership, self.peer_paths, saved, tells_candidates=choices.report_candidates)
-        self.names = NameKeeper(choices.names, paths, values.address.ip)
+        self.names = Publisher(choices.names, paths, values.address.ip)
         proof = Proof(values.private_key, values.server_key, self.netmap.network_id)
         self.http = stream.client(values, tunnel.link, proof)
         self._finder = Finder(loaded, store.load_last(paths))
@@ -209,7 +209,7 @@ class Session:
         with self._path_finder.without_probes(), contextlib.suppress(*tolerated):
             await asyncio.to_thread(self.tunnel.listen, command.port or None)
 
-    async def _probe(self, command: c.Probe) -> None:
+    async def _probe(self, command: c.SendProbes) -> None:
         self._path_finder.stir()
 
     async def _ask_for_moments(self, command: c.AskForMoments) -> None:
@@ -371,7 +371,7 @@ class Session:
 
 _OWN: dict[type[Command], Callable[[Session, Any], Awaitable[None]]] = {
     c.GivePort: Session._give_port,
-    c.Probe: Session._probe,
+    c.SendProbes: Session._probe,
     c.AskForMoments: Session._ask_for_moments,
     c.Connect: Session._connect,
     c.HangUp: Session._hang_up,

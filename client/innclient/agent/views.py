@@ -13,7 +13,7 @@ from innclient.agent.tunnel import Tunnel
 from innclient.config import Loaded, Paths
 from innclient.core.membership import Membership
 from innclient.core.status import NameState, NetworkView, StatusView, network_view
-from innclient.names.publisher import Names
+from innclient.names.publisher import NameSettings
 from innerd import __version__
 from innerd.wire import proof
 from innerd.wireguard.device import Device, NoSuchDevice
@@ -87,7 +87,7 @@ def status_of(session: Session, view: NetworkView) -> StatusView:
     )
 
 
-def status_from_files(paths: Paths, loaded: Loaded, names: Names, tunnel: Tunnel) -> StatusView:
+def status_from_files(paths: Paths, loaded: Loaded, names: NameSettings, tunnel: Tunnel) -> StatusView:
     """What `status` says without an agent. Raises Failure, DeviceError."""
     known, saved = store.load_membership(paths, loaded.values)
     return StatusView(
@@ -109,7 +109,7 @@ def status_from_files(paths: Paths, loaded: Loaded, names: Names, tunnel: Tunnel
 
 
 def _what_is_known(
-    paths: Paths, loaded: Loaded, known: Membership, names: Names, tunnel: Tunnel, view: NetworkView
+    paths: Paths, loaded: Loaded, known: Membership, names: NameSettings, tunnel: Tunnel, view: NetworkView
 ) -> dict[str, Any]:
     """The part of a status that config, memory and device tell."""
     values, netmap = loaded.values, known.netmap

@@ -20,7 +20,7 @@ from innclient.core.connection import Connection, Ended, Lost
 from innclient.core.device import DeviceChange, Step
 from innclient.core.membership import Membership, Taken
 from innclient.core.memory import Memory
-from innclient.core.netmap import LogForked, Presence
+from innclient.core.netmap import LogForked, Whereabouts
 from innclient.core.paths import Instant, PeerPaths
 from innclient.core.pins import Broken, break_of, fields, trusted
 from innclient.core.trials import Turns, is_silent
@@ -57,7 +57,7 @@ class Agent:
             return []
         return _HANDLERS[type(event)](self, event, now)
 
-    def recall(self, presence: dict[int, Presence]) -> None:
+    def recall(self, presence: dict[int, Whereabouts]) -> None:
         """Where peers were reached last, until the coordinator tells."""
         self.membership.presence = presence | self.membership.presence
 
@@ -172,7 +172,7 @@ class Agent:
             commands = _asking(self.paths.consider(self.change.device, now, numbers))
         meetings = [] if told is None else told.meetings
         met = [self.paths.meet(meeting, self.change.device, now) for meeting in meetings]
-        return [*commands, c.Probe()] if any(met) else commands
+        return [*commands, c.SendProbes()] if any(met) else commands
 
     def _end_of(self, told: Taken) -> list[Command]:
         if told.is_caught_up:
@@ -221,7 +221,7 @@ class Agent:
 
 
 def _asking(numbers: list[int]) -> list[Command]:
-    return [c.Probe(), c.AskForMoments(numbers)] if numbers else []
+    return [c.SendProbes(), c.AskForMoments(numbers)] if numbers else []
 
 
 _HANDLERS: dict[type[e.Event], Callable[[Agent, Any, Instant], list[Command]]] = {

@@ -85,7 +85,7 @@ class Greet(Struct, frozen=True):
     peers: list[DevicePeer]
 
 
-class Probe(Struct, frozen=True):
+class SendProbes(Struct, frozen=True):
     """There are probes to be sent: see the traversal."""
 
 
@@ -153,7 +153,7 @@ Command = (
     | PutRight
     | LookAround
     | Greet
-    | Probe
+    | SendProbes
     | AskForMoments
     | Connect
     | HangUp

@@ -13,7 +13,7 @@ from innclient.core import events as e
 from innclient.core.changes import entry_of
 from innclient.core.commands import Command
 from innclient.core.membership import Membership, Taken
-from innclient.core.netmap import KnownPeer, Presence
+from innclient.core.netmap import KnownPeer, Whereabouts
 from innclient.core.pins import Pins, fields
 from innclient.core.trials import Server, Turns, is_silent
 from innerd.domain.values import Endpoint
@@ -51,7 +51,7 @@ class DeviceChange:
         self._pins: Pins = membership.pins
         self._server: Server | None = None
         self._server_moved = False
-        self._tried: dict[int, Presence] = {}
+        self._tried: dict[int, Whereabouts] = {}
         self._before: Device | None = None
         self._after: Device | None = None
         self._lost: Device | None = None  # one that went: its peers are where they were

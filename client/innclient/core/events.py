@@ -4,7 +4,7 @@ Devices, netmaps and settings are values; times come beside (`Instant`)."""
 
 from msgspec import Struct
 
-from innclient.core.netmap import Netmap, Presence
+from innclient.core.netmap import Netmap, Whereabouts
 from innclient.core.trials import Server
 from innerd.domain.values import Address, Endpoint, PublicKey, Range
 from innerd.wireguard.device import Device
@@ -79,7 +79,7 @@ class Resolved(Struct, frozen=True):
     """Where the coordinator and silent peers may be tried, as addresses, and the overrides of this machine."""
 
     server: Server
-    presence: dict[int, Presence]
+    presence: dict[int, Whereabouts]
     overrides: dict[Address, Endpoint]
 
 

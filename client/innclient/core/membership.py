@@ -16,7 +16,7 @@ from innclient.core.netmap import (
     KnownPeer,
     LogForked,
     Netmap,
-    Presence,
+    Whereabouts,
     emptied,
     greet,
     take_delta,
@@ -75,7 +75,7 @@ class Membership:
         # Our own address and the coordinator's are known from the invitation, before anybody tells us of them.
         self.pins = seeded(pins, {me.server_ip: me.server_key, me.ip: me.public_key})
         self.witnessed = witnessed
-        self.presence: dict[int, Presence] = {}
+        self.presence: dict[int, Whereabouts] = {}
         self.overrides = overrides
         self.trials: dict[int, Trial] = {}
         self._misled: set[int] = set()  # peers that were tried from memory, though they have overrides elsewhere
@@ -148,7 +148,7 @@ class Membership:
         peers = self.netmap.peers
         self._misled = {n for n in tried.keys() - self.trials.keys() if n in peers and peers[n].endpoint is not None}
 
-    def _said(self, number: int, known: Presence) -> Iterable[Endpoint]:
+    def _said(self, number: int, known: Whereabouts) -> Iterable[Endpoint]:
         """Where a peer is said to be: at its override, if it has one, whatever else is known."""
         peer = self.netmap.peers.get(number)
         return known.endpoints if peer is None or peer.endpoint is None else (peer.endpoint,)
@@ -194,7 +194,7 @@ class Membership:
         self,
         device: Device,
         server: Server,
-        presence: dict[int, Presence],
+        presence: dict[int, Whereabouts],
         now: float,
         touched: Taken | None = None,
         turns: Turns = BY_KEYS,
@@ -218,7 +218,7 @@ class Membership:
         self,
         device: Device,
         server: Server,
-        presence: dict[int, Presence],
+        presence: dict[int, Whereabouts],
         now: float,
         numbers: set[int] | None,
         turns: Turns,

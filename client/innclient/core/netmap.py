@@ -239,7 +239,7 @@ def _cidr(cidr: CidrJson) -> KnownCidr:
     return KnownCidr(id=cidr.id, name=name, range=parse_range(cidr.cidr), parent=cidr.parent)
 
 
-class Presence(Struct, frozen=True):
+class Whereabouts(Struct, frozen=True):
     """Soft state of a visible peer: where to try it, best first; where it was seen last (or an override), and what it
     says of itself."""
 
@@ -250,15 +250,15 @@ class Presence(Struct, frozen=True):
 
 
 def take_presence(
-    known: dict[int, Presence], told: list[PeerPresence], *, whole: bool, block: Range | None = None
-) -> dict[int, Presence]:
+    known: dict[int, Whereabouts], told: list[PeerPresence], *, whole: bool, block: Range | None = None
+) -> dict[int, Whereabouts]:
     """The soft state after a presence frame. Endpoints that can't be read, or that no peer can have, are left out."""
     after = {} if whole else dict(known)
     for peer in told:
         seen = _endpoints([peer.endpoint] if peer.endpoint else [], block)
         own = _endpoints(list(reversed(peer.candidates[:_MOST_CANDIDATES])), block)
         endpoints = tuple(dict.fromkeys([*seen, *own]))
-        after[peer.peer] = Presence(endpoints, peer.online, seen[0] if seen else None, tuple(own))
+        after[peer.peer] = Whereabouts(endpoints, peer.online, seen[0] if seen else None, tuple(own))
     return after
 
 

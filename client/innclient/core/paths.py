@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from innclient.core.membership import Membership
-from innclient.core.netmap import COORDINATOR, KnownPeer, Presence
+from innclient.core.netmap import COORDINATOR, KnownPeer, Whereabouts
 from innclient.core.status import Path
 from innclient.core.traversal import Candidate, Found, Traversal, candidates_of, path_kind
 from innclient.core.trials import HEAD_START, MOMENT, Turns, is_silent
@@ -100,7 +100,7 @@ class PeerPaths:
     def _me(self) -> int:
         return self._membership.netmap.me
 
-    def _presence(self, number: int) -> Presence | None:
+    def _presence(self, number: int) -> Whereabouts | None:
         return self._membership.presence.get(number)
 
     def is_open(self, number: int, by: int, version: int = 4) -> bool | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from innclient.core.netmap import COORDINATOR, KnownPeer, Presence
+from innclient.core.netmap import COORDINATOR, KnownPeer, Whereabouts
 from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
 from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, only
 
@@ -58,7 +58,7 @@ def next_trials(
     trials: dict[int, Trial],
     me: PublicKey,
     peers: Iterable[KnownPeer],
-    presence: dict[int, Presence],
+    presence: dict[int, Whereabouts],
     device: Device,
     now: float,
     turns: Turns = Turns(),  # noqa: B008 - frozen

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from innclient import config
 from innclient.config import Paths
-from innclient.core.pins import Pins
 from innerd.admin.invitation import InterfaceSection, ServerSection, check
 from innerd.command import output, prompt
 from innerd.command.options import Command, json_flag, require_root
@@ -45,7 +44,7 @@ class _Cache(Struct):
     peers: list[_CachedPeer] = []
 
 
-def read(conf: Path, cache: Path) -> tuple[config.Config, Pins]:
+def read(conf: Path, cache: Path) -> tuple[config.Config, dict[str, PublicKey]]:
     """What innernet's files say, checked. Raises Failure."""
     try:
         old = toml.read(conf, _Config)
@@ -60,7 +59,7 @@ def read(conf: Path, cache: Path) -> tuple[config.Config, Pins]:
         raise Failure(USAGE, "config_invalid", f"{conf}: {error}") from None
     made = config.document(old.interface, old.server, old.interface.private_key)
     made.peer_endpoint_overrides = old.peer_endpoint_overrides
-    return made, Pins(_pins(cache))
+    return made, _pins(cache)
 
 
 def _pins(cache: Path) -> dict[str, PublicKey]:
@@ -80,14 +79,15 @@ def _pins(cache: Path) -> dict[str, PublicKey]:
         ) from None
 
 
-def take_over(paths: Paths, made: config.Config, pins: Pins) -> None:
+def take_over(paths: Paths, made: config.Config, pins: dict[str, PublicKey]) -> None:
     """Write our files; the config last, as it is what makes a network installed. Raises Failure."""
     from innclient.agent.store import save_pins
+    from innclient.core.pins import Pins
 
     if paths.config.exists():
         raise Failure(REFUSED, "already_installed", f'the network "{paths.interface}" is here already ({paths.config})')
     files.make_private(paths.data)
-    save_pins(paths, pins)
+    save_pins(paths, Pins(pins))
     config.save(paths, made)
 
 
@@ -104,10 +104,10 @@ def import_innernet(context: Any, /, interface: str, from_config: Path, from_dat
     require_root("inn import-innernet")
     paths = Paths(parse_interface(interface), settings.config_dir, settings.data_dir, settings.runtime_dir)
     made, pins = read(from_config / f"{interface}.conf", from_data / f"{interface}.json")
-    prompt.confirm(f'Take "{interface}" over from innernet ({len(pins.keys)} pins)?', yes=yes)
+    prompt.confirm(f'Take "{interface}" over from innernet ({len(pins)} pins)?', yes=yes)
     take_over(paths, made, pins)
     if settings.as_json:
-        output.document({"interface": interface, "address": made.interface.address, "pins": len(pins.keys)})
+        output.document({"interface": interface, "address": made.interface.address, "pins": len(pins)})
         return
-    output.line(f'"{interface}" ({made.interface.address}) is taken over, with {len(pins.keys)} pins.')
+    output.line(f'"{interface}" ({made.interface.address}) is taken over, with {len(pins)} pins.')
     output.line(f"Next: systemctl disable --now innernet@{interface}; systemctl enable --now inn@{interface}")

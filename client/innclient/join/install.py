@@ -33,7 +33,7 @@ from innerd.host import files, overlap, toml
 from innerd.host.domains import resolved
 from innerd.host.firewall import to_serve
 from innerd.host.overlap import Neighbour
-from innerd.host.reachability import Presence, probe
+from innerd.host.reachability import Sign, probe
 from innerd.wireguard import keys
 from innerd.wireguard.device import DeviceError
 
@@ -213,16 +213,16 @@ async def _redeem(
     raise _dead(values, await asyncio.to_thread(probe, endpoints[0]))
 
 
-def _dead(values: Parsed, presence: Presence) -> Failure:
+def _dead(values: Parsed, presence: Sign) -> Failure:
     """Why no handshake is answered, as far as it can be known from here."""
     what = f"{values.external} (UDP) answers no handshake"
-    if presence is Presence.REFUSED:
+    if presence is Sign.REFUSED:
         return unreachable(
             f"the tunnel to the coordinator is dead: {what}: its host is up, but nothing listens there",
             "check that innerd serve runs there",
             "tunnel_unreachable",
         )
-    if presence is Presence.ALIVE:
+    if presence is Sign.ALIVE:
         return Failure(
             INVITATION,
             "invitation_unknown",

@@ -32,7 +32,7 @@ _LOOK_AGAIN = 30.0  # seconds until it is looked whether the host resolves by so
 Believed = Callable[[set[int] | None], list[KnownPeer]]  # the peers that are believed: some, or all
 
 
-class Names(Struct, frozen=True, kw_only=True):
+class NameSettings(Struct, frozen=True, kw_only=True):
     """Where names are written and answered."""
 
     path: Path
@@ -48,10 +48,10 @@ class Names(Struct, frozen=True, kw_only=True):
         return netmap.domain if self.suffix is None else self.suffix
 
 
-class NameKeeper:
-    """Names must not keep tunnels from being up: what goes wrong here is said, and tried again."""
+class Publisher:
+    """NameSettings must not keep tunnels from being up: what goes wrong here is said, and tried again."""
 
-    def __init__(self, names: Names, paths: Paths, own: Address) -> None:
+    def __init__(self, names: NameSettings, paths: Paths, own: Address) -> None:
         self.stub = Stub(own, paths.interface)
         self.mode: Mode = "none" if names.dns == "none" else "hosts"
         self.serves = False  # as the agent does; who takes one cycle answers nothing

@@ -27,7 +27,7 @@ from innerd.failure import TRUST, UNREACHABLE, Failure
 from innerd.host import checks
 from innerd.host.checks import Finding, failed, ok, unknown, warning
 from innerd.host.domains import resolved
-from innerd.host.reachability import Presence, probe
+from innerd.host.reachability import Sign, probe
 from innerd.wireguard import ownership
 from innerd.wireguard.device import DeviceError
 
@@ -123,11 +123,11 @@ def _coordinator(paths: Paths, loaded: Loaded, tunnel: Tunnel, endpoint: Endpoin
     yield from checks.clock(ahead)
 
 
-def _silent(text: str, presence: Presence, port: int) -> tuple[str, str]:
+def _silent(text: str, presence: Sign, port: int) -> tuple[str, str]:
     match presence:
-        case Presence.REFUSED:
+        case Sign.REFUSED:
             return f"{text}; its host is up, and nothing listens there", "start innerd serve there"
-        case Presence.ALIVE:
+        case Sign.ALIVE:
             why = "a firewall drops UDP there, or this peer was disabled or retired"
             return f"{text}; its host answers a ping: {why}", f"let UDP port {port} in there; ask an administrator"
     return f"{text}; its host answers nothing at all", "see to this host's network, and whether the coordinator is up"

@@ -17,7 +17,7 @@ from innerd.failure import Failure, usage
 if TYPE_CHECKING:
     from innclient.agent.session import Session
     from innclient.agent.tunnel import Tunnel
-    from innclient.names.publisher import Names
+    from innclient.names.publisher import NameSettings
     from innerd.host.overlap import Neighbour
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,12 +74,12 @@ def session_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Se
     return Session(paths, loaded, tunnel_of(settings, interface), choices)
 
 
-def names_of(section: config.AgentSection, flags: dict[str, Any]) -> "Names":
+def names_of(section: config.AgentSection, flags: dict[str, Any]) -> "NameSettings":
     """Where names are written and answered, by the config and the flags."""
-    from innclient.names.publisher import Names
+    from innclient.names.publisher import NameSettings
 
     suffix = flags.get("host_suffix")
-    return Names(
+    return NameSettings(
         path=flags.get("hosts_path") or Path(section.hosts_path),
         suffix=section.host_suffix if suffix is None else suffix,
         write=section.write_hosts and not flags.get("no_write_hosts"),

@@ -23,7 +23,7 @@ OWN_PROCESS = -1  # in place of a process id: a verb runs the API itself, as nob
 Headers = dict[bytes, bytes]
 
 
-class Session(Struct, frozen=True):
+class Caller(Struct, frozen=True):
     """One request's identity. `peer` is None for local users of the coordinator's host."""
 
     who: Who
@@ -66,19 +66,19 @@ def has_server_key(services: Services, headers: Headers) -> bool:
     return compare_digest(given.removesuffix(b"=") if len(given) == 44 else given, services.server_key[:43].encode())
 
 
-def identify(services: Services, client: tuple[str, int] | None, headers: Headers) -> Session:
+def identify(services: Services, client: tuple[str, int] | None, headers: Headers) -> Caller:
     """The session of a request below /v1. Raises Refused (401)."""
     if client is None:
         raise unauthorized("there is no source address")
     request = headers.get(b"idempotency-key", b"").decode("latin-1") or None
     if client[0].startswith(LOCAL):
         origin = "process" if client[1] == OWN_PROCESS else "socket"
-        return Session(Who(f"local:{_user(client[0])}", origin, request), None)
+        return Caller(Who(f"local:{_user(client[0])}", origin, request), None)
     if not has_server_key(services, headers):
         raise unauthorized("X-Innernet-Server-Key is missing or not this network's")
     peer = peer_at(services, client[0])
     redeeming = services.is_redeeming(peer)
-    return Session(Who(f"peer:{peer.id}", client[0], request), peer, redeeming)
+    return Caller(Who(f"peer:{peer.id}", client[0], request), peer, redeeming)
 
 
 def peer_at(services: Services, host: str) -> Peer:
