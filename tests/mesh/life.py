@@ -175,7 +175,7 @@ class Life:
             return
         expected = {peer.public_key for peer in view.visible_to(me)} - {me.public_key}
         device = set(machine.backend.get(INTERFACE).peers)
-        later = machine.core is None or machine.core.matched.revision != revision
+        later = machine.membership is None or machine.membership.matched.revision != revision
         if device != expected and not later:
             self.wrong.append(
                 f"{machine.name} promised revision {revision}, but its device differs by {device ^ expected}"
@@ -215,9 +215,9 @@ class Life:
         me = view.network.peers.get(machine.number)
         if me is None or not me.is_active:
             return True  # who is out may not have heard it: the others have let go of it
-        if not machine.caught_up or machine.core is None:
+        if not machine.caught_up or machine.membership is None:
             return False
-        fresh, held = netmap(view, view.class_of(me)), machine.core.netmap
+        fresh, held = netmap(view, view.class_of(me)), machine.membership.netmap
         told = {peer.id: (peer.name, peer.ip, peer.public_key, view.class_of(peer)) for peer in fresh.peers}
         kept = {peer.id: (peer.name, peer.ip, peer.public_key, peer.cidr_id) for peer in held.peers.values()}
         device = set(machine.backend.get(INTERFACE).peers)

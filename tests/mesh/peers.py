@@ -1,12 +1,23 @@
-"""A machine of the mesh: the agent's real core, its device in memory, its disk as two values that outlive it."""
+"""A machine of the mesh: the real agent, its device in memory, its disk as two values that outlive it.
+
+What the agent commands is carried out here as on a host, and between any two commands the machine may be killed.
+"""
 
 import asyncio
 import contextlib
+from collections import deque
+from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
+from innclient.core import commands as c
+from innclient.core import events as e
+from innclient.core.agent import Agent
+from innclient.core.commands import ASIDE, Command
+from innclient.core.connection import Denied, Lost, State
 from innclient.core.membership import Identity, Membership
-from innclient.core.netmap import LogForked, Netmap
+from innclient.core.netmap import Netmap
+from innclient.core.paths import Instant, PeerPaths
 from innclient.core.pins import Pins
 from innclient.core.trials import Server
 from innerd.coordinator.presence import Receipt
@@ -30,13 +41,25 @@ class Machine:
         self.netmap, self.pins = Netmap(), Pins()  # on its disk
         self.backend = MemoryBackend()
         self.backend.create(INTERFACE)
-        self.core: Membership | None = None
+        self.agent: Agent | None = None
         self.line: Line | None = None
-        self.caught_up = False
         self._random = random
+        self._turn = asyncio.Lock()
+        self._aside: asyncio.Queue[Command] = asyncio.Queue()
+        self._pause = 0.0
+        self._ending: Exception | None = None
+        self._is_fresh = True  # nothing was heard on this connection that it promises anew
         server_ip = life.world.writer.network.coordinator.ip
         self._server = Server(key("coordinator"), server_ip, Endpoint("192.0.2.1:51820"))
-        self._agent: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def membership(self) -> Membership | None:
+        return None if self.agent is None else self.agent.membership
+
+    @property
+    def caught_up(self) -> bool:
+        return self.agent is not None and self.agent.connection.state is State.FOLLOWING
 
     # -- its life -----------------------------------------------------------------------------------------------
 
@@ -49,15 +72,17 @@ class Machine:
             server_key=self._server.public_key,
             server_ip=self._server.ip,
         )
-        self.core = Membership(me, self.netmap, self.pins, {})
-        self._agent = asyncio.create_task(self._run(self.core))
+        membership = Membership(me, self.netmap, self.pins, {})
+        self.agent = Agent(membership, PeerPaths(membership, 1, tries=False), None, tells_candidates=False)
+        self._turn, self._aside = asyncio.Lock(), asyncio.Queue()
+        self._tasks = [asyncio.create_task(self._run(self.agent)), asyncio.create_task(self._keep_aside(self.agent))]
 
     async def kill(self) -> None:
         """SIGKILL, at whatever it was doing."""
-        if self._agent is not None:
-            self._agent.cancel()
-            await asyncio.gather(self._agent, return_exceptions=True)
-        self._agent, self.core, self.caught_up = None, None, False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks, self.agent = [], None
         if self.line is not None:
             self.line.cut()
 
@@ -68,70 +93,110 @@ class Machine:
 
     @property
     def runs(self) -> bool:
-        return self._agent is not None
+        return bool(self._tasks)
 
     # -- its agent ----------------------------------------------------------------------------------------------
 
-    async def _run(self, core: Membership) -> None:
-        self._apply(core)
-        pause = 0.2
+    def _now(self) -> Instant:
+        return Instant(self.life.now(), self.life.time())
+
+    async def _run(self, agent: Agent) -> None:
+        await self._feed(agent, e.Stays())
+        await self._feed(agent, e.Ticked())
         while True:
             began = self.life.time()
-            with contextlib.suppress(Refused, LogForked, TimeoutError, ConnectionError):
-                await self._follow(core)
-            self.caught_up = False
-            pause = 0.2 if self.life.time() - began > 10 else min(2 * pause, 15.0)
-            await asyncio.sleep(pause * self._random.uniform(0.5, 1.5))
+            try:
+                await self._follow(agent)
+                error: Exception = Lost("the line was cut")
+            except Refused as refused:
+                error = Denied(refused.code, refused.message)
+            except (TimeoutError, ConnectionError) as lost:
+                error = Lost(str(lost))
+            error = self._ending or error
+            await self._feed(agent, e.Closed())
+            await self._feed(agent, e.Parted(error, self.life.time() - began))
+            await asyncio.sleep(self._pause * self._random.uniform(0.5, 1.5))
 
-    async def _follow(self, core: Membership) -> None:
+    async def _follow(self, agent: Agent) -> None:
+        self._ending, self._is_fresh = None, True
         async with asyncio.timeout(10):
             await self.weather.travel()
-            line, stream = await self.life.connect(self, core.netmap.cursor)
-            core.connected()
-        self.line, frames, fresh = line, FrameParser(), True
+            line, stream = await self.life.connect(self, agent.membership.netmap.cursor)
+        self.line, frames = line, FrameParser()
         try:
-            while (data := await line.read(_SILENCE)) is not None:
-                told = [DECODERS[e.event].decode(e.data) for e in frames.feed(data) if e.event in DECODERS]
-                if told:
-                    fresh = await self._take(core, told, fresh)
+            await self._feed(agent, e.Opened())
+            while self._ending is None and (data := await line.read(_SILENCE)) is not None:
+                told = [DECODERS[f.event].decode(f.data) for f in frames.feed(data) if f.event in DECODERS]
+                await self._feed(agent, e.Told(told))
         finally:
             self.life.hang_up(stream)
             line.cut()
 
-    async def _take(self, core: Membership, told: list, fresh: bool) -> bool:
-        """As the keeper does it: pins, device, disk, receipt; it may be killed between any two."""
-        taken = core.take(told, self.life.now())
-        pins = core.check_pins(taken.peers, self.life.now())
-        if pins is not core.pins:
-            await self._pause()
-            self.pins = pins
-            core.pins = pins
-        await self._pause()
-        self._apply(core, taken)
-        core.matched = core.netmap
-        if taken.is_caught_up:
-            self.caught_up = True
-        if taken.bye is not None:
-            self.netmap = core.matched
-            raise ConnectionError(taken.bye)
-        receipt = core.receipt()
-        await self._pause()
-        self.netmap = core.matched
-        if receipt is not None:
-            asyncio.create_task(self._report(receipt.revision, fresh))  # noqa: RUF006 - lost with the connection
-        return fresh and not taken.is_caught_up
+    async def _feed(self, agent: Agent, event: e.Event) -> None:
+        async with self._turn:
+            await self._carry_out(agent, agent.handle(event, self._now()))
 
-    async def _pause(self) -> None:
+    async def _carry_out(self, agent: Agent, commands: Iterable[Command]) -> None:
+        left = deque(commands)
+        while left:
+            command = left.popleft()
+            if isinstance(command, ASIDE):
+                self._aside.put_nowait(command)
+                continue
+            answer = await self._do(agent, command)
+            if answer is not None:
+                left.extendleft(reversed(agent.handle(answer, self._now())))
+
+    async def _do(self, agent: Agent, command: Command) -> e.Event | None:
+        match command:
+            case c.SavePins():
+                await self._take_time()
+                self.pins = command.pins
+                return e.PinsSaved()
+            case c.Resolve():
+                known = agent.membership.presence
+                return e.Resolved(self._server, known, {})
+            case c.Read():
+                return e.WasRead(self.backend.get(INTERFACE))
+            case c.Apply():
+                await self._take_time()
+                self.backend.apply(INTERFACE, command.changes)
+                return e.Applied()
+            case c.ShowNames():
+                return e.NamesShown()
+            case c.Connect():
+                self._pause = command.after
+            case c.HangUp():
+                self._ending = command.error
+        return None
+
+    async def _keep_aside(self, agent: Agent) -> None:
+        while True:
+            command = await self._aside.get()
+            await self._take_time()
+            match command:
+                case c.WriteState():
+                    self.netmap = command.netmap
+                    answer: e.Event = e.Written(command.netmap, is_kept=True)
+                case c.Report():
+                    answer = e.Reported(await self._report(command.receipt.revision))
+                case _:
+                    continue
+            for more in agent.handle(answer, self._now()):
+                self._aside.put_nowait(more)
+
+    async def _take_time(self) -> None:
         await asyncio.sleep(self._random.uniform(0.0001, 0.002))
 
-    def _apply(self, core: Membership, taken: object = None) -> None:
-        device = self.backend.get(INTERFACE)
-        changes, _ = core.changes(device, self._server, core.presence, self.life.now(), taken)  # type: ignore[arg-type]
-        self.backend.apply(INTERFACE, changes)
-
-    async def _report(self, revision: int, fresh: bool) -> None:
+    async def _report(self, revision: int) -> bool:
+        """The first receipt on a connection is of what the coordinator may have known."""
+        fresh, self._is_fresh = self._is_fresh, False
         self.life.promised(self, revision)
-        await self.weather.travel()
-        self.life.world.presence.report_applied(self.number, Receipt(revision, self.life.now()))
-        if not fresh:
-            self.life.heard_back(revision)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await self.weather.travel()
+                self.life.world.presence.report_applied(self.number, Receipt(revision, self.life.now()))
+                if not fresh:
+                    self.life.heard_back(revision)
+                return True
+        return False
