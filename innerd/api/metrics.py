@@ -143,7 +143,7 @@ class _Coordinator(Collector):
         yield _labelled(
             CounterMetricFamily("innerd_events_appended", "Events appended since the start.", labels=("type",)),
             "type",
-            writer.appended,
+            writer.committer.appended,
         )
         yield _gauge("innerd_event_log_last_sequence", "The newest event of the log.", network.revision)
         yield _gauge("innerd_event_log_generation", "The log's generation: restores raise it.", network.generation)

@@ -122,6 +122,7 @@ class DeviceSync:
         self.trouble: str | None = None  # of the device, at the last try
         self._interface, self._backend = interface, interface.backend
         self._network, self._presence, self._looks = network, presence, looks
+        looks.want()  # nothing was seen yet
         self._farewells, self._remade = farewells, remade
         self._clock = clock
         self._index = 0

@@ -1,42 +1,36 @@
-"""The single writer: decide, append, publish.
+"""The single writer: a command is decided on the head, the newest network, committed or not; its records are hashed
+onto the head's chain, and it waits until they are durable and published (`committer`).
 
- 1. A command is decided on the head, the newest network, committed or not; its records are hashed onto the head's
-    chain and it waits.
- 2. One committer gathers all that is waiting into one transaction (group commit).
- 3. After the commit the committed view moves, followers hear of each command in order, and each is answered.
-
-If a commit fails, everything that waits is answered `store_unavailable`, the head falls back to what is committed,
-and writing resumes when a probe succeeds. If nobody knows whether it happened, `fatal` is called: the process must
-end, and replay decides.
+After a commit that failed writing resumes when a probe succeeds.
 """
 
 import asyncio
 import os
 from collections.abc import Callable
 from hashlib import sha256
-from time import perf_counter
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
 from innerd.coordinator.allowance import Allowance
+from innerd.coordinator.committer import Committer, Head, Waiting
 from innerd.coordinator.feed import Committed, Feed
 from innerd.coordinator.replay import Replayed
-from innerd.coordinator.upkeep import Upkeep, unavailable, unknown
+from innerd.coordinator.upkeep import Upkeep, unavailable
 from innerd.domain.commands import Command, CreateNetwork, ImportNetwork
 from innerd.domain.concern import concerned
 from innerd.domain.decide import decide
 from innerd.domain.diff import Diff, diff
 from innerd.domain.errors import Refused
-from innerd.domain.events import AnyEvent, subject_of, type_of
+from innerd.domain.events import AnyEvent
 from innerd.domain.network import Network, evolve, fold
 from innerd.domain.said import would
 from innerd.domain.visibility import View
 from innerd.log import chain, codec
 from innerd.log.codec import Who
-from innerd.log.projection import Rows, merge, project
-from innerd.log.store import KeptAnswer, Store, Stored, StoreError, StoreUncertain
+from innerd.log.projection import merge, project
+from innerd.log.store import KeptAnswer, Store, Stored, StoreError
 
 _log = structlog.get_logger("writer")
 
@@ -74,23 +68,6 @@ def nothing(network: Network, happened: tuple[AnyEvent, ...]) -> tuple[int, byte
     return 204, b""
 
 
-class _Head(Struct, frozen=True):
-    view: View
-    chain: bytes
-    at: float
-
-
-class _Waiting(Struct):
-    records: list[Stored]
-    rows: Rows
-    answer: KeptAnswer | None
-    actor: str
-    taken: int  # events of the actor's allowance
-    change: Committed
-    head: _Head
-    done: "asyncio.Future[None]"
-
-
 class _Turn:
     """Requests under one id take turns."""
 
@@ -115,34 +92,29 @@ class Writer:
         self.feed = Feed(base)
         self._allowance = Allowance(store, clock)
         view = self.feed.recall(base, loaded.recent)
-        self.appended: dict[str, int] = {}  # event type -> count, for metrics
-        self.commits = 0
-        self._observe_commit = observe_commit  # told how long each commit took, in seconds
-        self._committed = self._head = _Head(view, loaded.chain, loaded.at)
+        self.committer = Committer(
+            store, self.upkeep, self.feed, self._allowance, Head(view, loaded.chain, loaded.at), fatal, observe_commit
+        )
         self._clock = clock
-        self._fatal = fatal
         self._salt = salt
-        self._queue: list[_Waiting] = []
         self._turns: dict[tuple[str, str], _Turn] = {}
-        self._committer: asyncio.Task[None] | None = None
-        self._committing = False
 
     @property
     def view(self) -> View:
         """The committed view: what readers see."""
-        return self._committed.view
+        return self.committer.committed.view
 
     @property
     def network(self) -> Network:
-        return self._committed.view.network
+        return self.committer.committed.view.network
 
     @property
     def head_hash(self) -> str:
-        return self._committed.chain.hex()
+        return self.committer.committed.chain.hex()
 
     def preview(self, command: Command, most: int | None = 100) -> Diff:
         """What a command would do, by deciding it and comparing."""
-        network = self._head.view.network
+        network = self.committer.head.view.network
         happened = decide(network, command, self._clock())
         after = fold(network, happened)
         return replace(diff(network, after, most), happens=would(network, after, happened))
@@ -190,22 +162,22 @@ class Writer:
     ) -> Outcome:
         if self.upkeep.trouble is not None:
             await self.upkeep.probe()
-        allowed(self._head.view.network)
-        if expect is not None and expect != self._head.view.network.revision:
+        allowed(self.committer.head.view.network)
+        if expect is not None and expect != self.committer.head.view.network.revision:
             raise Refused(
                 "revision_mismatch",
-                f"the network is at revision {self._head.view.network.revision}, not {expect}",
+                f"the network is at revision {self.committer.head.view.network.revision}, not {expect}",
                 "look again, then repeat the change",
             )
         waiting, status, body = self._decide(command, who, asked, render, bounded)
         if waiting is not None:
-            await self._commit(waiting)
+            await self.committer.commit(waiting)
         return Outcome(status, body, self.network.revision if waiting is None else waiting.head.view.network.revision)
 
     def _decide(
         self, command: Command, who: Who, asked: Asked | None, render: Render, bounded: bool
-    ) -> tuple[_Waiting | None, int, bytes]:
-        before, now = self._head, self._clock()
+    ) -> tuple[Waiting | None, int, bytes]:
+        before, now = self.committer.head, self._clock()
         at = max(before.at, now)  # times never run backwards in the log; what expires is judged by the clock itself
         happened = decide(before.view.network, command, now)
         taken = len(happened) if bounded else 0
@@ -222,14 +194,14 @@ class Writer:
             previous, view = view, view.advance(network, (event,))
             rows.append(project(previous, view, (event,)))
         status, body = render(view.network, happened)
-        if not happened and before is self._committed:
+        if not happened and before is self.committer.committed:
             return None, status, body
         after = view
         answer = None  # of what was so already nothing is stored: who asks again is told so again
         if asked is not None and happened:
             answer = KeptAnswer(who.actor, asked.id, asked.digest, status, body, int(now))
-        head = _Head(after, link, at) if happened else before
-        waiting = _Waiting(
+        head = Head(after, link, at) if happened else before
+        waiting = Waiting(
             records,
             rows[0] if len(rows) == 1 else merge(rows),
             answer,
@@ -239,74 +211,8 @@ class Writer:
             head,
             asyncio.get_running_loop().create_future(),
         )
-        self._head = head
+        self.committer.head = head
         return waiting, status, body
-
-    async def _commit(self, waiting: _Waiting) -> None:
-        self._queue.append(waiting)
-        if not self._committing:
-            self._committing = True
-            self._committer = asyncio.get_running_loop().create_task(self._drain())
-        # A caller that goes away must not take the others' commit with it.
-        await asyncio.shield(waiting.done)
-
-    async def _drain(self) -> None:
-        batch: list[_Waiting] = []
-        try:
-            while self._queue:
-                batch, self._queue = self._queue, []
-                await self._commit_batch(batch)
-        except StoreUncertain as error:
-            self._fall_back(batch, unknown(error))
-            self._fatal(str(error))
-        except Exception as error:  # a bug of ours: nobody knows what became of the batch
-            _log.exception("the committer failed")
-            self._fall_back(batch, unknown(error))
-            self._fatal(f"the committer failed: {error!r}")
-        finally:
-            self._committing = False
-
-    async def _commit_batch(self, batch: list[_Waiting]) -> None:
-        began = perf_counter()
-        try:
-            async with self.upkeep.storing:
-                await self.store.append(
-                    [record for waiting in batch for record in waiting.records],
-                    merge(waiting.rows for waiting in batch),
-                    [waiting.answer for waiting in batch if waiting.answer is not None],
-                )
-        except StoreError as error:
-            self._fall_back(batch, self.upkeep.failed(error))
-        else:
-            self._observe_commit(perf_counter() - began)
-            self._publish(batch)
-
-    def _fall_back(self, batch: list[_Waiting], answer: Refused) -> None:
-        # What was queued meanwhile was decided on a head that never came to be.
-        failed, self._queue = batch + self._queue, []
-        self._head = self._committed
-        for waiting in failed:
-            self._allowance.give_back(waiting.actor, waiting.taken)
-            if not waiting.done.done():
-                waiting.done.set_exception(answer)
-                waiting.done.exception()  # seen: nobody may be waiting for it any more
-        _log.error("commit failed", error=answer.message, commands=len(failed))
-
-    def _publish(self, batch: list[_Waiting]) -> None:
-        self.commits += 1
-        for waiting in batch:
-            self._committed = waiting.head
-            if waiting.change.events:
-                self._note(waiting)
-                self.feed.publish(waiting.change)
-            if not waiting.done.done():
-                waiting.done.set_result(None)
-
-    def _note(self, waiting: _Waiting) -> None:
-        for stored, event in zip(waiting.records, waiting.change.events, strict=True):
-            name = type_of(event)
-            self.appended[name] = self.appended.get(name, 0) + 1
-            _log.info("event", seq=stored.seq, type=name, subject=subject_of(event), actor=waiting.actor)
 
     async def _recall(self, actor: str) -> None:
         try:

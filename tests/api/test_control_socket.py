@@ -12,7 +12,7 @@ import pytest
 
 from innerd.serve.listener import Listener, control_socket
 from innerd.wireguard.device import DeviceError
-from tests.world import World
+from tests.world import Dated, World
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 
@@ -20,7 +20,7 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 @pytest.fixture
 async def local(w: World, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     path = tmp_path / "run" / "kermpany.sock"
-    listener = Listener(w.app, control_socket(path))
+    listener = Listener(Dated(w), control_socket(path))
     await listener.start()
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
     async with httpx2.AsyncClient(transport=transport, base_url="http://innerd") as client:
@@ -76,7 +76,7 @@ async def test_a_socket_that_a_killed_coordinator_left_is_replaced(w: World, tmp
     path = tmp_path / "kermpany.sock"
     control_socket(path).close()  # as SIGKILL leaves it: a file that nobody listens on
     assert path.exists()
-    listener = Listener(w.app, control_socket(path))
+    listener = Listener(Dated(w), control_socket(path))
     await listener.start()
     async with httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(path))) as client:
         assert (await client.get("http://innerd/healthz")).text == "ok\n"

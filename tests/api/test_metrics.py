@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from innerd.api.metrics import Metrics
+from innerd.api.metrics import Counted, Metrics
 from innerd.api.timings import _HTTP_BUCKETS, Timings
 from innerd.config import MetricsSection, metrics_rule
 from innerd.coordinator.feed import Committed
@@ -26,10 +27,16 @@ from tests.api.logs import write
 from tests.world import World, key
 
 
-def switch_on(w: World, *, allow: list[str] | None = None, per_peer: bool = True) -> Metrics:
+def switch_on(
+    w: World,
+    *,
+    allow: list[str] | None = None,
+    per_peer: bool = True,
+    projections: dict[str, Callable[[], int]] | None = None,
+) -> Metrics:
     """What the composition root does with the metrics of a coordinator."""
     rule = metrics_rule(MetricsSection() if allow is None else MetricsSection(allow=allow))
-    metrics = Metrics(w.services, w.timings, {}, per_peer=per_peer)
+    metrics = Metrics(w.services, w.timings, projections or {}, per_peer=per_peer)
     w.provide(may_read_metrics=lambda peer: rule.allows(peer, w.writer.view))
     w.provide(render_metrics=metrics.page)
     w.provide(observe_request=w.timings.observe_request)
@@ -84,6 +91,7 @@ async def test_what_peers_run_and_keys_on_two_machines_are_counted(w: World) -> 
         w.presence.met(mari, run)
     w.presence.report_software(mari, "inn/0.1.0")
     w.presence.report_software(w.peer("oven").id, "ureq/2.12.1")
+    switch_on(w)
     families = await scrape(w)
     running = {s.labels["software"]: s.value for s in families["innerd_peers_running"].samples}
     assert running == {"inn/0.1.0": 1, "ureq/2.12.1": 1, "unknown": 2}
@@ -253,7 +261,6 @@ async def test_no_key_and_no_endpoint_is_on_the_page(w: World) -> None:
 
 
 async def test_a_follower_that_fails_stays_behind_until_it_has_taken_in_an_event(w: World) -> None:
-    metrics = switch_on(w)
     failing = [True]
 
     def follower(change: Committed) -> None:
@@ -261,7 +268,9 @@ async def test_a_follower_that_fails_stays_behind_until_it_has_taken_in_an_event
             raise ValueError("a bug")
 
     began = w.writer.network.revision
-    w.writer.feed.follow("names", metrics.followed("names", follower, began))
+    counted = Counted(follower, began)
+    switch_on(w, projections={"names": lambda: counted.revision})
+    w.writer.feed.follow("names", counted.follow)
     await w.associate("cats", "ovens")
     families = await scrape(w)
     assert value(families, "innerd_projection_last_sequence", projection="names") == began
@@ -277,7 +286,7 @@ async def test_histograms_count_what_was_observed_at_or_below_each_edge(w: World
     metrics = switch_on(w)
     library = Histogram("innerd_http_request_duration_seconds", "x", ("route", "method", "code"), buckets=_HTTP_BUCKETS)
     for seconds in (0.0, 0.001, 0.0011, 0.05, 0.3, 3.0, 3.1, 99.0):
-        metrics.observe_request("/healthz", "GET", 200, seconds)
+        w.timings.observe_request("/healthz", "GET", 200, seconds)
         library.labels("/healthz", "GET", "200").observe(seconds)
     [family] = library.collect()
     ours = metrics.render().decode()

@@ -114,18 +114,18 @@ def test_who_goes_while_it_is_answered_leaves_no_traceback(caplog: pytest.LogCap
 
 
 async def gone_while_it_is_answered(ahead: int) -> None:
-    w, answered = await populated(), asyncio.Event()
-    w.provide(may_read_metrics=lambda peer: True)
+    w, answered, held = await populated(), asyncio.Event(), list[set[Any]]()
+
+    async def page() -> bytes:
+        for connection in list(held[0]):
+            connection.drop()
+        await eventually(lambda: not held[0])
+        answered.set()
+        return b"1"
+
+    w.provide(may_read_metrics=lambda peer: True, render_metrics=page)
     async with listening(w) as (port, connections):
-
-        async def page() -> bytes:
-            for connection in list(connections):
-                connection.drop()
-            await eventually(lambda: not connections)
-            answered.set()
-            return b"1"
-
-        w.provide(render_metrics=page)
+        held.append(connections)
         with contextlib.ExitStack() as stack:
             asked = asking(w).replace(b"/openapi.json", b"/metrics")
             await deaf(w, port, stack, asked * (1 + ahead))

@@ -89,7 +89,7 @@ async def test_a_command_of_many_events_is_one_change() -> None:
     await b.do(c.AddPeer(name=Name("oven"), cidr=3, ip=None, public_key="k", is_redeemed=True, is_disabled=True))
     assert [len(change.events) for change in b.heard] == [1, 2]
     assert b.store.appends == [1, 2]
-    assert b.writer.appended["peer.disabled"] == 1
+    assert b.writer.committer.appended["peer.disabled"] == 1
 
 
 async def test_a_follower_that_fails_is_counted_and_the_others_still_hear() -> None:
