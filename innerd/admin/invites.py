@@ -18,7 +18,7 @@ from innerd.admin.peers import free_name, one_of
 from innerd.admin.verb import Call, verb
 from innerd.command import output, prompt
 from innerd.command.kinds import Truth
-from innerd.domain.values import Address, assignable, parse_address, parse_name
+from innerd.domain.values import COORDINATOR, Address, assignable, parse_address, parse_name
 from innerd.failure import SYSTEM, Failure, usage
 from innerd.host import files
 from innerd.wire.innernet import PeerJson
@@ -176,7 +176,7 @@ def _address_for(text: str, network: NetworkJson, cidr: NetworkCidr) -> None:
 
 
 def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
-    coordinator = next(peer for peer in network.peers if peer.id == several.COORDINATOR)
+    coordinator = next(peer for peer in network.peers if peer.id == COORDINATOR)
     root = next(cidr for cidr in network.cidrs if cidr.parent is None)
     return invitation.write(
         invitation.Invitation(

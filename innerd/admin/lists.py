@@ -10,9 +10,9 @@ import rich_click as click
 
 from innerd.admin.invites import duration
 from innerd.admin.naming import cidr_named
-from innerd.admin.several import COORDINATOR
 from innerd.admin.verb import Call, verb
 from innerd.command import output
+from innerd.domain.values import COORDINATOR
 from innerd.wire.ours import Audit, NetworkJson, NetworkPeer
 
 _SORTS = {

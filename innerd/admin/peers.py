@@ -5,10 +5,10 @@ from typing import Any
 import rich_click as click
 
 from innerd.admin import several
-from innerd.admin.several import COORDINATOR, PEERS, chosen, for_each, quoted
+from innerd.admin.several import PEERS, chosen, for_each, quoted
 from innerd.admin.verb import Call, verb
 from innerd.command import prompt
-from innerd.domain.values import parse_name
+from innerd.domain.values import COORDINATOR, parse_name
 from innerd.failure import REFUSED, Failure, usage
 from innerd.wire.ours import NetworkPeer
 

@@ -7,10 +7,10 @@ import rich_click as click
 
 from innerd.admin.verb import Call
 from innerd.command import output, prompt
+from innerd.domain.values import COORDINATOR
 from innerd.failure import Failure
 from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
-COORDINATOR = 1
 _INFRA = 2
 
 PEERS = (

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from innerd.api.services import Services
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.network import Network, Peer
+from innerd.domain.values import COORDINATOR
 from innerd.log.codec import Who
 from innerd.wire.proof import MOST_NONCES, NonceMemory, Request, check, derive_key
 

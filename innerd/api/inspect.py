@@ -13,7 +13,8 @@ from innerd.coordinator.history import is_revision, revision_at
 from innerd.coordinator.presence import Presence
 from innerd.domain.errors import Refused
 from innerd.domain.naming import peer_meant
-from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.network import Network, Peer
+from innerd.domain.values import COORDINATOR
 from innerd.domain.values import shown as shown_text
 from innerd.domain.visibility import View
 from innerd.log.codec import Envelope

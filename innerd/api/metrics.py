@@ -23,7 +23,8 @@ from innerd import __version__
 from innerd.api.services import Services
 from innerd.api.timings import Timings
 from innerd.coordinator.feed import Committed, Follower
-from innerd.domain.network import COORDINATOR, EMPTY, Network
+from innerd.domain.network import EMPTY, Network
+from innerd.domain.values import COORDINATOR
 from innerd.streaming.sender import MAX_WAITING
 
 

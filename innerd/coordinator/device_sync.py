@@ -22,8 +22,8 @@ from innerd.coordinator.looks import Looks
 from innerd.coordinator.presence import Observed, Presence
 from innerd.domain.events import KeyPinned
 from innerd.domain.invitations import is_open
-from innerd.domain.network import COORDINATOR, Network, Peer
-from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
+from innerd.domain.network import Network, Peer
+from innerd.domain.values import COORDINATOR, KEEPALIVE, Address, Endpoint, PublicKey
 from innerd.domain.visibility import touched
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer, only

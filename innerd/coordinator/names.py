@@ -7,9 +7,9 @@ from inndns.zone import Zone, empty
 from innerd.coordinator.feed import Committed
 from innerd.domain.cidrs import INFRA_NAME
 from innerd.domain.maps import Map
-from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.network import Network, Peer
 from innerd.domain.records import addresses
-from innerd.domain.values import Address
+from innerd.domain.values import COORDINATOR, Address
 from innerd.domain.visibility import View, structural, touched
 
 

@@ -3,8 +3,9 @@
 from innerd.domain import events as e
 from innerd.domain.commands import AddCidr, CreateNetwork, DeleteCidr, RenameCidr
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, INFRA, ROOT, Cidr, Network
+from innerd.domain.network import INFRA, ROOT, Cidr, Network
 from innerd.domain.values import (
+    COORDINATOR,
     Endpoint,
     Range,
     assignable,

@@ -7,7 +7,7 @@ microseconds however large the network is, as it looks at what the events speak 
 from collections.abc import Iterable
 
 from innerd.domain import events as e
-from innerd.domain.network import COORDINATOR
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import Class, View, touched
 
 Concerned = frozenset[Class] | None  # None: everybody

@@ -9,8 +9,9 @@ from itertools import combinations, islice, product
 
 from msgspec import Struct
 
-from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.network import Network, Peer
 from innerd.domain.records import names_of
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import Class, View
 
 

@@ -7,9 +7,9 @@ from innerd.domain import events as e
 from innerd.domain.associations import add_association
 from innerd.domain.cidrs import require_reachable
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, INFRA, ROOT, Network, evolve
+from innerd.domain.network import INFRA, ROOT, Network, evolve
 from innerd.domain.peers import check_address, free_key, free_name
-from innerd.domain.values import Endpoint, Name, PublicKey, overlaps, shown, stored_address, within
+from innerd.domain.values import COORDINATOR, Endpoint, Name, PublicKey, overlaps, shown, stored_address, within
 
 Events = tuple[e.AnyEvent, ...]
 

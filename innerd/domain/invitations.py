@@ -7,9 +7,9 @@ taken away by an event, so that a clock that jumps for a minute destroys nothing
 from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.network import Network, Peer
 from innerd.domain.peers import find_peer, free_key
-from innerd.domain.values import shown
+from innerd.domain.values import COORDINATOR, shown
 
 Events = tuple[e.AnyEvent, ...]
 

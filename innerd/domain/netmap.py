@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from innerd.domain.maps import Map
-from innerd.domain.network import COORDINATOR, Cidr, Peer
+from innerd.domain.network import Cidr, Peer
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import Class, View
 
 _NOBODY: Map[int, Peer] = Map()

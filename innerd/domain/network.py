@@ -14,11 +14,10 @@ from msgspec.structs import replace
 
 from innerd.domain import events as e
 from innerd.domain.maps import Map, MapMutation
-from innerd.domain.values import Address, Endpoint, Name, PublicKey, Range, stored_address
+from innerd.domain.values import COORDINATOR, Address, Endpoint, Name, PublicKey, Range, stored_address
 
 ROOT = 1  # CIDR ids as innernet has them
 INFRA = 2
-COORDINATOR = 1  # the coordinator's peer id
 
 
 class Cidr(Struct, frozen=True, gc=False):

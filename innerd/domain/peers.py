@@ -6,8 +6,8 @@ from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.cidrs import INFRA_NAME, find_cidr, require_reachable
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Cidr, Network, Peer
-from innerd.domain.values import Address, Name, PublicKey, assignable, endpoint_address, shown
+from innerd.domain.network import Cidr, Network, Peer
+from innerd.domain.values import COORDINATOR, Address, Name, PublicKey, assignable, endpoint_address, shown
 
 Events = tuple[e.AnyEvent, ...]
 

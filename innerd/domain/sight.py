@@ -14,8 +14,7 @@ from operator import itemgetter
 from msgspec import Struct
 
 from innerd.domain import events as e
-from innerd.domain.network import COORDINATOR
-from innerd.domain.values import stored_address
+from innerd.domain.values import COORDINATOR, stored_address
 
 CONCERNED = ("cidr.", "association.", "peer.", "key.", "invitation.")
 """The types, as prefixes, of all events that `note` must be told of, in the order of the log."""

@@ -19,6 +19,7 @@ Address = IPv4Address | IPv6Address
 Range = IPv4Network | IPv6Network
 
 KEEPALIVE = 25  # seconds, on every peer, as innernet
+COORDINATOR = 1  # the coordinator's peer id
 MAX_CANDIDATES = 10
 MAX_NAME = 63
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 
 from innerd.domain import events as e
 from innerd.domain.maps import Map
-from innerd.domain.network import COORDINATOR, Network, Peer
+from innerd.domain.network import Network, Peer
+from innerd.domain.values import COORDINATOR
 
 Class = int  # the id of the narrowest CIDR
 

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from innerd.domain.network import COORDINATOR, Association, Network, Peer
+from innerd.domain.network import Association, Network, Peer
+from innerd.domain.values import COORDINATOR
 
 
 class Reason(Struct, frozen=True, kw_only=True):

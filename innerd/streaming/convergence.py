@@ -12,7 +12,8 @@ from time import monotonic
 from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Peer
+from innerd.domain.network import Peer
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import View
 from innerd.streaming.hub import Hub
 from innerd.wire import ours

@@ -13,7 +13,8 @@ from msgspec import Raw
 from innerd.coordinator.feed import Feed
 from innerd.coordinator.presence import Presence
 from innerd.domain.netmap import Delta, delta, netmap
-from innerd.domain.network import COORDINATOR, Cidr, Peer
+from innerd.domain.network import Cidr, Peer
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import Class, View
 from innerd.wire.innernet import State, cidr_json, peer_json
 from innerd.wire.stream import delta_frame, presence_frame, presence_of, snapshot_frame

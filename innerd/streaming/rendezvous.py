@@ -13,7 +13,8 @@ from msgspec import Struct
 from innerd.coordinator.looks import Looks
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Peer
+from innerd.domain.network import Peer
+from innerd.domain.values import COORDINATOR
 from innerd.streaming.frames import Frames
 from innerd.streaming.limits import Buckets
 from innerd.streaming.registry import Streams

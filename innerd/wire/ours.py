@@ -4,8 +4,9 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from innerd.domain.network import COORDINATOR, Association, Cidr, Network, Peer
+from innerd.domain.network import Association, Cidr, Network, Peer
 from innerd.domain.records import full, shown_value
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import View
 from innerd.domain.why import Reason
 from innerd.wire import PROTOCOL

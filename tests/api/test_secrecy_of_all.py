@@ -18,8 +18,8 @@ from innerd.coordinator.names import NetworkNames
 from innerd.coordinator.presence import Observed, Receipt
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Network, Peer
-from innerd.domain.values import Name
+from innerd.domain.network import Network, Peer
+from innerd.domain.values import COORDINATOR, Name
 from innerd.log.codec import Who
 from innerd.streaming.registry import Stream
 from innerd.wire.stream import parse_cursor

@@ -8,8 +8,8 @@ from innerd.coordinator.feed import Committed, Feed
 from innerd.domain import commands as c
 from innerd.domain.concern import concerned
 from innerd.domain.netmap import delta
-from innerd.domain.network import COORDINATOR, Peer
-from innerd.domain.values import Endpoint, Name
+from innerd.domain.network import Peer
+from innerd.domain.values import COORDINATOR, Endpoint, Name
 from innerd.domain.visibility import View, touched
 from tests.coordinator.bench import Bench, bench, cidr
 from tests.domain.runs import Run, runs

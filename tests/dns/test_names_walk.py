@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from innerd.coordinator.names import NetworkNames
 from innerd.domain import commands as c
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, Network, Peer
-from innerd.domain.values import Name
+from innerd.domain.network import Network, Peer
+from innerd.domain.values import COORDINATOR, Name
 from innerd.domain.visibility import View
 from tests.dns.asking import dig, packet, reply
 from tests.dns.oracle import examples

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from innerd.domain import events as e
 from innerd.domain.concern import Concern, Concerned, concerned
 from innerd.domain.netmap import netmap
-from innerd.domain.network import COORDINATOR, EMPTY, Network, fold
+from innerd.domain.network import EMPTY, Network, fold
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import Class, View
 from tests.domain import oracle
 from tests.domain.lands import INFRA, ROOT, Land

@@ -12,8 +12,8 @@ from innerd.domain import commands as c
 from innerd.domain import events as e
 from innerd.domain.decide import decide
 from innerd.domain.errors import Refused
-from innerd.domain.network import COORDINATOR, EMPTY, Network, evolve, fold
-from innerd.domain.values import Range
+from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.values import COORDINATOR, Range
 from tests.domain import oracle
 from tests.domain.runs import Run, runs
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from innerd.domain import events as e
 from innerd.domain.netmap import Delta, Netmap, delta, netmap
-from innerd.domain.network import COORDINATOR, EMPTY, Network, fold
+from innerd.domain.network import EMPTY, Network, fold
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import View, structural, touched
 from tests.domain import oracle
 from tests.domain.lands import INFRA, Land

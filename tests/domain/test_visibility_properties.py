@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from innerd.domain import commands as c
 from innerd.domain import events as e
-from innerd.domain.network import COORDINATOR, EMPTY, Network, fold
-from innerd.domain.values import Name
+from innerd.domain.network import EMPTY, Network, fold
+from innerd.domain.values import COORDINATOR, Name
 from innerd.domain.visibility import View
 from tests.domain import oracle
 from tests.domain.lands import LANDS, NOW

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from innclient.agent.store import Last
 from innclient.config import Loaded
-from innclient.core.netmap import COORDINATOR, KnownPeer, Netmap, Whereabouts
+from innclient.core.netmap import KnownPeer, Netmap, Whereabouts
 from innclient.core.trials import Server
-from innerd.domain.values import Endpoint
+from innerd.domain.values import COORDINATOR, Endpoint
 from innerd.host.domains import Lookups
 from innerd.wireguard.device import Device
 

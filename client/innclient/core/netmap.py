@@ -14,6 +14,7 @@ from innerd.domain.errors import Refused
 from innerd.domain.records import MOST as MOST_RECORDS
 from innerd.domain.records import MOST_TEXT, check_owner
 from innerd.domain.values import (
+    COORDINATOR,
     MAX_CANDIDATES,
     Address,
     Endpoint,
@@ -33,7 +34,6 @@ from innerd.wire import PROTOCOL
 from innerd.wire.innernet import CidrJson, PeerJson, RecordJson
 from innerd.wire.stream import Cursor, DeltaJson, Hello, PeerPresence, Snapshot
 
-COORDINATOR = 1
 _MOST_CANDIDATES = MAX_CANDIDATES + 1  # those that it reports, and where it was seen
 
 

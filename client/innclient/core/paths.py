@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from innclient.core.membership import Membership
-from innclient.core.netmap import COORDINATOR, KnownPeer, Whereabouts
+from innclient.core.netmap import KnownPeer, Whereabouts
 from innclient.core.status import Path
 from innclient.core.traversal import Candidate, Found, Traversal, candidates_of, path_kind
 from innclient.core.trials import HEAD_START, MOMENT, Turns, is_silent
 from innerd.domain.values import (
+    COORDINATOR,
     Endpoint,
     Range,
     endpoint_address,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from innclient.core.netmap import COORDINATOR, KnownPeer, Whereabouts
-from innerd.domain.values import KEEPALIVE, Address, Endpoint, PublicKey
+from innclient.core.netmap import KnownPeer, Whereabouts
+from innerd.domain.values import COORDINATOR, KEEPALIVE, Address, Endpoint, PublicKey
 from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, only
 
 SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
