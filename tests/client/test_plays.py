@@ -309,8 +309,8 @@ def test_a_peer_that_is_told_of_its_twin_says_so_once_and_waits(stage: Stage) ->
 def test_a_meeting_is_a_matter_of_who_is_believed(stage: Stage) -> None:
     stage.hears(PresenceJson(peers=whole(4).peers, whole=False))
     meeting = Connect(peer=4, epoch=7, go_at=NOW + 0.1)
-    assert "probe" in stage.hears(meeting)
-    assert "probe" not in stage.hears(Connect(peer=9, epoch=7, go_at=NOW + 0.1))
+    assert "send probes" in stage.hears(meeting)
+    assert "send probes" not in stage.hears(Connect(peer=9, epoch=7, go_at=NOW + 0.1))
 
 
 def test_a_path_that_was_found_is_set_on_the_device_if_its_peer_is_still_one(stage: Stage) -> None:
