@@ -13,12 +13,14 @@ import msgspec
 from litestar import Request, Response
 from litestar.background_tasks import BackgroundTask
 
-from innerd.api.asgi import SESSION
+from innerd.api.asgi import SEAT, SESSION
 from innerd.api.services import Services
+from innerd.api.sources import Seat
 from innerd.coordinator.writer import Asked, Outcome, Render, digest_of, nothing
 from innerd.domain.commands import ChangePeer, Command, DisablePeer, Redeem, RemovePeer
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
+from innerd.streaming.hub import FAREWELL
 from innerd.wire.innernet import decode
 
 Asgi = Request[Any, Any, Any]
@@ -80,8 +82,9 @@ async def carry_out(request: Asgi, services: Services, command: Command, render:
             last.set()
         raise
     if last is not None:
-        if _is_out(services, asker):  # the device lets go of it when this answer has left
-            return _answer(reply, BackgroundTask(_let_go, last))
+        if _is_out(services, asker):  # the device lets go of it when this answer has come
+            seat: Seat | None = request.scope.get(SEAT)  # type: ignore[assignment]
+            return _answer(reply, BackgroundTask(_let_go, last, seat))
         last.set()
     await services.settle(reply.revision)
     return _answer(reply)
@@ -102,7 +105,9 @@ def _is_out(services: Services, asker: Peer | None) -> bool:
     return now is None or not now.is_active
 
 
-async def _let_go(last: asyncio.Event) -> None:
+async def _let_go(last: asyncio.Event, seat: Seat | None) -> None:
+    if seat is not None:
+        await seat.heard(FAREWELL)
     last.set()
 
 

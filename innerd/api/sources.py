@@ -58,6 +58,10 @@ class Seat(Protocol):
         """Read nothing of it between requests, or go on."""
         ...
 
+    async def heard(self, seconds: float) -> bool:
+        """Wait until its client has all that was answered, or is gone; whether that was so within a time."""
+        ...
+
     def drop(self) -> None: ...
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from innerd.api.asgi import PIPE, Scope, Send, only_waits
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
-from innerd.streaming.hub import Hub
+from innerd.host import tcp
+from innerd.streaming.hub import FAREWELL, SHUT_OUT, Hub
 from innerd.streaming.registry import Stream
 from innerd.wire.caller import RUN, parse_run
 from innerd.wire.stream import Cursor, parse_cursor
-
-_FAREWELL = 0.2  # seconds a last frame may take
 
 
 class Connection:
@@ -38,6 +37,10 @@ class Connection:
 
     def waiting(self) -> int:
         return self._transport.get_write_buffer_size() + sum(map(len, self._early or ()))
+
+    async def heard(self, seconds: float) -> bool:
+        """Wait until the client's kernel has all that was written, or it is gone; whether that was so within a time."""
+        return await tcp.heard(self._transport, seconds)
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
@@ -78,7 +81,7 @@ async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[
             return
         await stream.finished.wait()
         if stream.ending is not None:
-            await _finish(pipe, send)
+            await _finish(pipe, send, is_last=stream.ending in SHUT_OUT)
     finally:
         hub.closed(stream)
         pipe.let_go()
@@ -107,15 +110,19 @@ async def _begin(pipe: Connection, stream: Stream, send: Send) -> bool:
     return True
 
 
-async def _finish(pipe: Connection, send: Send) -> None:
-    """Its last frame has a moment to leave: who reads nothing must not be waited for."""
+async def _finish(pipe: Connection, send: Send, *, is_last: bool) -> None:
+    """Its last frame has a moment to leave: who reads nothing must not be waited for. `is_last`: nothing can be sent to
+    this peer from then on, not even again, so it must have come."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_FAREWELL):
+        async with asyncio.timeout(FAREWELL):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             while pipe.waiting():  # noqa: ASYNC110 - a transport tells when it is half empty, not when it is empty
                 await asyncio.sleep(0.002)
+            if is_last:
+                await pipe.heard(FAREWELL)
             return
-    pipe.abort()
+    if pipe.waiting():
+        pipe.abort()
 
 
 def _cursor(scope: Scope, headers: dict[bytes, bytes], generation: int) -> Cursor | None:

@@ -22,7 +22,7 @@ from innerd.api.callers import LOCAL
 from innerd.api.gate import MAX_BODY, too_long
 from innerd.api.sources import Source, Sources, Visit
 from innerd.api.stream import Connection
-from innerd.host import files
+from innerd.host import files, tcp
 from innerd.host.sparing import OfSource
 from innerd.serve.arrivals import Arrivals
 from innerd.serve.unread import Unread
@@ -81,6 +81,9 @@ class TunnelProtocol(HttpToolsProtocol):
         self._stream = self._source = self._running = None
         self.scope = self.cycle = None  # type: ignore[assignment]
         self.pipeline.clear()
+
+    async def heard(self, seconds: float) -> bool:
+        return await tcp.heard(self.transport, seconds)
 
     def drop(self) -> None:
         self.transport.abort()

@@ -21,7 +21,10 @@ from innerd.wire import PROTOCOL
 from innerd.wire.note import Signer
 from innerd.wire.stream import KEEPALIVE_INTERVAL, Cursor, Hello, frame
 
-_FAREWELL = 0.2  # seconds a last frame may take
+# Seconds that last words may take: a packet that was lost is sent again after 200 ms or a little more. Nobody is less
+# safe meanwhile: the others let go of the peer at once, and the coordinator refuses whatever it asks.
+FAREWELL = 0.5
+SHUT_OUT = ("disabled", "retired")  # reasons to end a stream after which the device lets go of its peer
 _ANSWER = 5.0  # seconds until nobody waits for a last answer any more
 _OPENS, _OPENS_RATE = 30, 1.0  # streams that a peer may open at once, and a second after that
 
@@ -155,17 +158,17 @@ class Hub:
             self._presence.stream_closed(stream.peer)
 
     async def farewells(self) -> None:
-        """Wait until last frames and last answers are out, for 200 ms at most: a disabled peer must hear why before its
-        key goes, and who disabled itself that it is done."""
+        """Wait until last frames and last answers have come, for 500 ms at most: a disabled peer must hear why before
+        its key goes, and who disabled itself that it is done."""
         last = [stream.ended for stream in self.streams.by_peer.values() if stream.ending]
         ending = [asyncio.ensure_future(out.wait()) for out in (*last, *self._answering)]
         if ending:
-            _, late = await asyncio.wait(ending, timeout=_FAREWELL)
+            _, late = await asyncio.wait(ending, timeout=FAREWELL)
             for wait in late:
                 wait.cancel()
 
     def last_answer(self) -> asyncio.Event:
-        """Of an answer to a peer that asks for what may be its own end: set it when the answer is out."""
+        """Of an answer to a peer that asks for what may be its own end: set it when the answer has come."""
         out = asyncio.Event()
         asyncio.get_running_loop().call_later(_ANSWER, out.set)  # whatever becomes of it
         self._answering = {*(event for event in self._answering if not event.is_set()), out}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 from innerd.wire import proof
@@ -43,6 +44,50 @@ class Wire:
         """All that comes until the server closes."""
         async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
+
+
+class Deaf:
+    """A connection of a peer whose kernel takes little and acknowledges no more until somebody reads."""
+
+    def __init__(self, w: World, who: str, port: int) -> None:
+        self._wire = Wire(None, self, w, who)  # type: ignore[arg-type]
+        self._world, self._who, self._port = w, who, port
+        self._socket = socket.socket()
+
+    async def connect(self) -> None:
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.bind((str(self._world.peer(self._who).ip), 0))
+        await asyncio.get_running_loop().sock_connect(self._socket, (str(self._world.services.own_address), self._port))
+
+    def write(self, data: bytes) -> None:
+        assert self._socket.send(data) == len(data)
+
+    def request(self, line: str, body: str = "") -> None:
+        self._wire.request(line, *([f"Content-Length: {len(body)}"] if body else []), body=body)
+
+    async def read_until(self, what: bytes) -> bytes:
+        """All that was not read so far, up to something and a little more."""
+        data = b""
+        async with asyncio.timeout(PATIENCE):
+            while what not in data:
+                more = await asyncio.get_running_loop().sock_recv(self._socket, 1 << 16)
+                assert more, "it ended"
+                data += more
+        return data
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextlib.asynccontextmanager
+async def deaf(w: World, who: str, port: int) -> AsyncIterator[Deaf]:
+    connection = Deaf(w, who, port)
+    try:
+        await connection.connect()
+        yield connection
+    finally:
+        connection.close()
 
 
 @contextlib.asynccontextmanager

@@ -7,38 +7,59 @@ from ipaddress import ip_network
 
 import pytest
 
+from innclient.core.paths import PeerPath
 from innclient.core.traversal import OVER, PROBE, Action, Found, GaveUp, Send, Traversal, candidates_of, path_kind
 from innerd.domain.values import Endpoint
 from innerd.wire.probe import PING, PONG, Probe, decode, encode, probe_key, sender_of
 
 LATENCY = 0.01  # seconds one way
+KEPT, SWEEP = 30.0, 60.0  # seconds that a router keeps what it saw, and between two looks for what is too old
+FAR, NEARBY = 9, 3  # the least TTL that reaches the other's router
 
 
 @dataclass
 class Router:
     """A home router: `easy` keeps ports, `hard` gives each destination another; both let in only who was written to.
-    `tracks`: what it did not expect takes the port that a flow of its own would have had."""
+    `tracks`: what it did not expect takes the port that a flow of its own would have had. As Linux does: a new flow of
+    a machine takes the port of an older one, even of one that is over and was not swept away yet."""
 
     public: str
     kind: str = "easy"
     tracks: bool = False
     out: dict[tuple[Endpoint, Endpoint], Endpoint] = field(default_factory=dict)
     strangers: set[Endpoint] = field(default_factory=set)
+    now: float = 0.0
+    swept: float = 0.0
+    used: dict[object, float] = field(default_factory=dict)
+
+    def is_kept(self, flow: object) -> bool:
+        return self.now - self.used[flow] <= KEPT
+
+    def sweep(self) -> None:
+        if self.now - self.swept >= SWEEP:
+            self.swept = self.now
+            self.out = {flow: outside for flow, outside in self.out.items() if self.is_kept(flow)}
 
     def leaves(self, inside: Endpoint, to: Endpoint) -> Endpoint:
-        port = inside.rpartition(":")[2]
+        if (inside, to) in self.out and not self.is_kept((inside, to)):
+            del self.out[inside, to]
+        ports = [outside.rpartition(":")[2] for outside in self.out.values()]
+        port = (ports or [inside.rpartition(":")[2]])[-1]
         if self.kind == "hard":
             port = str(20_000 + len(self.out))
-        elif to in self.strangers:
+        elif to in self.strangers and self.is_kept(to) and (inside, to) not in self.out and port == inside[-5:]:
             port = str(30_000 + len(self.out))
+        self.used[inside, to] = self.now
         return self.out.setdefault((inside, to), Endpoint(f"{self.public}:{port}"))
 
     def enters(self, source: Endpoint, to: Endpoint) -> Endpoint | None:
         for (inside, destination), outside in self.out.items():
-            if destination == source and outside == to:
+            if destination == source and outside == to and self.is_kept((inside, destination)):
+                self.used[inside, destination] = self.now
                 return inside
         if self.tracks:
             self.strangers.add(source)
+            self.used[source] = self.now
         return None
 
 
@@ -56,11 +77,12 @@ class Machine:
 class Wires:
     """Two machines; packets that take their time, and die of a small TTL before they reach another's router."""
 
-    def __init__(self, one: Machine, other: Machine) -> None:
+    def __init__(self, one: Machine, other: Machine, *, hops: int = FAR) -> None:
+        self.hops = hops
         self.machines = {one.number: one, other.number: other}
         self.now = 0.0
         self.sent = 0
-        self._under_way: list[tuple[float, int, int, Endpoint, Endpoint, Probe]] = []
+        self._under_way: list[tuple[float, int, Send, Endpoint]] = []
 
     def carry_out(self, machine: Machine, actions: list[Action]) -> None:
         for action in actions:
@@ -77,26 +99,30 @@ class Wires:
         outside = machine.address
         if machine.router is not None:
             outside = machine.router.leaves(machine.address, send.endpoint)
-        if send.ttl is None:
-            entry = (self.now + LATENCY, self.sent, send.peer, outside, send.endpoint, send.probe)
-            heappush(self._under_way, entry)
+        if send.ttl is None or send.ttl >= self.hops:
+            heappush(self._under_way, (self.now + LATENCY, self.sent, send, outside))
 
     def run(self, seconds: float) -> None:
         until = self.now + seconds
         while self.now < until:
             self.now += 0.005
+            for router in filter(None, (machine.router for machine in self.machines.values())):
+                router.now = self.now
+                router.sweep()
             while self._under_way and self._under_way[0][0] <= self.now:
-                _, _, number, source, to, probe = heappop(self._under_way)
-                self._deliver(self.machines[number], source, to, probe)
+                _, _, send, source = heappop(self._under_way)
+                self._deliver(self.machines[send.peer], source, send)
             for machine in self.machines.values():
                 self.carry_out(machine, machine.traversal.tick(self.now))
 
-    def _deliver(self, machine: Machine, source: Endpoint, to: Endpoint, probe: Probe) -> None:
-        inside: Endpoint | None = to
-        if machine.router is not None and not to.startswith("192.168."):
-            inside = machine.router.enters(source, to)
-        if inside == machine.address:
-            self.carry_out(machine, machine.traversal.hear(probe, source, self.now))
+    def _deliver(self, machine: Machine, source: Endpoint, send: Send) -> None:
+        """A small TTL ends at the router."""
+        inside: Endpoint | None = send.endpoint
+        if machine.router is not None:
+            is_there = send.endpoint.startswith(f"{machine.router.public}:")
+            inside = machine.router.enters(source, send.endpoint) if is_there else None
+        if inside == machine.address and send.ttl is None:
+            self.carry_out(machine, machine.traversal.hear(send.probe, source, self.now))
 
 
 def machine(number: int, kind: str | None, *, tracks: bool = False) -> Machine:
@@ -113,8 +139,8 @@ def told_of(peer: Machine, wrong: int = 0) -> list[Endpoint]:
     return [*(Endpoint(f"203.0.113.{n}:1") for n in range(1, wrong + 1)), seen]
 
 
-def met(one: Machine, other: Machine, *, skew: float = 0.0, wrong: int = 0) -> Wires:
-    wires = Wires(one, other)
+def met(one: Machine, other: Machine, *, skew: float = 0.0, wrong: int = 0, hops: int = FAR) -> Wires:
+    wires = Wires(one, other, hops=hops)
     for machine_, peer, late in ((one, other, 0.0), (other, one, skew)):
         candidates = candidates_of(told_of(peer, wrong), [])
         assert machine_.traversal.meet(peer.number, 7, 0.25 + late, candidates, 0.0)
@@ -130,6 +156,37 @@ def test_between_two_easy_routers_both_find_the_way_within_a_second(tracks: bool
     met(one, other, skew=skew, wrong=wrong)
     assert (one.found, other.found) == ("198.51.100.2:51820", "198.51.100.1:51820")
     assert max(one.found_at, other.found_at) <= 0.25 + 1.0 + skew
+
+
+def test_where_the_way_is_short_one_may_still_begin_a_quarter_of_a_second_after_the_other() -> None:
+    """Two homes of one provider: what should die on the way reaches the other's router, all but the smallest TTL."""
+    one, other = machine(1, "easy", tracks=True), machine(2, "easy", tracks=True)
+    met(one, other, skew=0.25, hops=NEARBY)
+    assert (one.found, other.found) == ("198.51.100.2:51820", "198.51.100.1:51820")
+
+
+@pytest.mark.parametrize("swept", range(0, 60, 10))
+def test_a_router_that_knows_a_stranger_forgets_it_between_two_attempts(swept: int) -> None:
+    """One packet that came too early: the peer's own packets get another port, and each attempt keeps it so. Whenever
+    the router sweeps."""
+    one, other = machine(1, "easy", tracks=True), machine(2, "easy", tracks=True)
+    wires, way = Wires(one, other), PeerPath()
+    assert one.router is not None
+    assert other.router is not None
+    one.router.swept = other.router.swept = float(swept) - SWEEP
+    other.router.enters(Endpoint("198.51.100.1:51820"), Endpoint("198.51.100.2:51820"))
+    for epoch in range(5):
+        for machine_, peer in ((one, other), (other, one)):
+            candidates = candidates_of([*told_of(peer), peer.address], [])
+            assert machine_.traversal.meet(peer.number, epoch + 1, wires.now + 0.25, candidates, wires.now)
+        wires.run(OVER + 1)
+        if one.found and other.found:
+            break
+        way.failed(wires.now)
+        while way.rests(wires.now):
+            wires.run(1)
+    assert (one.found, other.found) == ("198.51.100.2:51820", "198.51.100.1:51820")
+    assert way.failures > 0, "it stood in the way"
 
 
 @pytest.mark.parametrize("kind", ["easy", "hard"])

@@ -62,7 +62,7 @@ EXPECTED = {
     ("public6", "public6"): "direct",
     ("public6", "dual"): "direct",
     ("public6", "easy6"): "direct",
-    # Last, as a packet to an open router that it did not expect harms the ways to its machine from then on.
+    # Last, as a packet to an open router that it did not expect harms the way between the two for some minutes.
     ("public", "open"): "punched",
     ("firewalled", "open"): "punched",
 }

@@ -42,6 +42,10 @@ class Host(Protocol):
         """There is a way to a peer."""
         ...
 
+    async def can_probe(self) -> None:
+        """There are sockets to probe with now."""
+        ...
+
     async def gave_up(self) -> None:
         """There is none to some peer at this time: the device may try it by itself."""
         ...
@@ -98,7 +102,7 @@ class PathFinder:
             while True:
                 if self._prober is None or time.monotonic() - self._opened_at > _OPENS_AGAIN:
                     await self._open()
-                await self._act(self._paths.traversal.tick(time.monotonic()))
+                self._act(self._paths.traversal.tick(time.monotonic()))
                 due = self._paths.traversal.next_at()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
@@ -131,13 +135,15 @@ class PathFinder:
         else:
             self._is_refused = False
         self._paths.probing(not self._is_refused)
+        if not self._is_refused:
+            self._errands.send(self._host.can_probe())
 
     def _hear(self, data: bytes, source: Endpoint) -> None:
         sender = sender_of(data)
         peer = None if sender is None else self._host.known(sender)
         if peer is None or (probe := decode(data, self._key(peer.public_key))) is None:
             return
-        self._errands.send(self._act(self._paths.traversal.hear(probe, source, time.monotonic())))
+        self._act(self._paths.traversal.hear(probe, source, time.monotonic()))
         self._wake.set()
 
     def _key(self, public_key: PublicKey) -> bytes:
@@ -146,7 +152,9 @@ class PathFinder:
             key = self._keys[public_key] = probe_key(shared_secret(self._private_key, public_key))
         return key
 
-    async def _act(self, actions: list[Action]) -> None:
+    def _act(self, actions: list[Action]) -> None:
+        """Waits for nothing: the probes of another pair would be late, and its routers would take them for a
+        stranger's."""
         for action in actions:
             match action:
                 case Send():
@@ -154,12 +162,12 @@ class PathFinder:
                     if self._prober is not None and peer is not None:
                         self._prober.send(action.endpoint, encode(action.probe, self._key(peer.public_key)), action.ttl)
                 case Found():
-                    await self._found(action)
+                    self._errands.send(self._found(action))
                 case GaveUp():
                     path = self._paths.gave_up(action.peer, time.time())
                     _log.info("no way found", peer=action.peer, tried=path.tried)
-                    with contextlib.suppress(DeviceError):
-                        await self._host.gave_up()
+                    if not self._paths.holds(action.peer, stays=True):
+                        self._errands.send(self._host.gave_up())
 
     async def _found(self, found: Found) -> None:
         whose = self._paths.found(found, time.time())

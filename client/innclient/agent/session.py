@@ -165,6 +165,9 @@ class Session:
     async def found(self, peer: KnownPeer, endpoint: Endpoint) -> None:
         await self._feed(e.PathFound(peer.id, peer.public_key, endpoint))
 
+    async def can_probe(self) -> None:
+        await self._feed(e.Probing())
+
     async def gave_up(self) -> None:
         await self.apply()
 

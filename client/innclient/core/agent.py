@@ -149,6 +149,10 @@ class Agent:
         return self.change.resolved(event, self._turns(), now.wall)
 
     def _read(self, event: e.WasRead, now: Instant) -> list[Command]:
+        if self.change.silencing:
+            return self.change.silenced(
+                self.paths.unanswered(self.change.silencing, event.device, now.wall), event.device
+            )
         return self.change.read(event.device, self._turns(), now.wall)
 
     def _applied(self, event: e.Applied, now: Instant) -> list[Command]:
@@ -156,28 +160,34 @@ class Agent:
 
     def _done(self, event: e.Event, now: Instant) -> list[Command]:
         """The device and names are as they should be: paths, disk and receipt follow."""
-        told, placed = self.change.told, self.change.placed
+        told, placed, was_silencing = self.change.told, self.change.placed, bool(self.change.silencing)
         self.change.done()
         if placed is not None:
             return [c.Log("info", "a way was found", {"peer": placed[0].name, "endpoint": placed[1]})]
-        commands = self._look_for_paths(told, None if told is None else told.peers, now)
+        if was_silencing:
+            return []
+        commands = self._look_for_paths(None if told is None else told.peers, now)
         if told is not None:
             self.membership.matched = self.membership.netmap
         commands += self.memory.next(connected=self._is_connected)
-        return commands if told is None else commands + self._end_of(told)
+        return commands if told is None else commands + self._end_of(told, now)
 
-    def _look_for_paths(self, told: Taken | None, numbers: set[int] | None, now: Instant) -> list[Command]:
-        commands: list[Command] = []
-        if self._stays and self._is_connected and self.change.device is not None:
-            commands = _asking(self.paths.consider(self.change.device, now, numbers))
-        meetings = [] if told is None else told.meetings
-        met = [self.paths.meet(meeting, self.change.device, now) for meeting in meetings]
-        return [*commands, c.SendProbes()] if any(met) else commands
+    def _look_for_paths(self, numbers: set[int] | None, now: Instant) -> list[Command]:
+        if not (self._stays and self._is_connected) or self.change.device is None:
+            return []
+        return _asking(self.paths.consider(self.change.device, now, numbers))
 
-    def _end_of(self, told: Taken) -> list[Command]:
+    def _probing(self, event: e.Probing, now: Instant) -> list[Command]:
+        """Paths are looked for to those that were told of before there was anything to probe them with."""
+        return self._look_for_paths(None, now)
+
+    def _end_of(self, told: Taken, now: Instant) -> list[Command]:
         if told.is_caught_up:
             self.connection.caught_up()
-        return [] if told.bye is None else [c.HangUp(Ended(told.bye))]
+        if told.bye is not None:
+            return [c.HangUp(Ended(told.bye))]
+        met = [told_of.peer for told_of in told.meetings if self.paths.meet(told_of, self.change.device, now)]
+        return [c.SendProbes(), *self.change.silence(met)] if met else []
 
     def _broken_off(self, event: e.Failed, now: Instant) -> list[Command]:
         self.change.broken_off(event.why)
@@ -236,6 +246,7 @@ _HANDLERS: dict[type[e.Event], Callable[[Agent, Any, Instant], list[Command]]] =
     e.Moved: Agent._moved,
     e.Reconfigured: Agent._reconfigured,
     e.PathFound: Agent._path_found,
+    e.Probing: Agent._probing,
     e.PinsSaved: Agent._pins_saved,
     e.Resolved: Agent._resolved,
     e.WasRead: Agent._read,

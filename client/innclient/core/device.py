@@ -46,6 +46,7 @@ class DeviceChange:
         self.step = Step.IDLE
         self.told: Taken | None = None  # what the change comes of; None: it is about all
         self.placed: tuple[KnownPeer, Endpoint] | None = None  # a path that was found: it is about that alone
+        self.silencing: list[int] = []  # peers who may not answer: it is about them alone
         self._membership = membership
         self._looked_at: Taken | None = None  # what of the device is looked at; None: all
         self._pins: Pins = membership.pins
@@ -145,17 +146,18 @@ class DeviceChange:
     def applied(self) -> list[Command]:
         """The device is as it should be. Names follow, where they are others."""
         self.device, self._after, self.error = self._after, None, None
-        if self.placed is not None or not (self.told is None or self.told.names_changed):
+        if self.placed is not None or self.silencing or not (self.told is None or self.told.names_changed):
             return []
         self.step = Step.NAMING
         return [c.ShowNames(None if self.told is None else self.told.peers)]
 
     def done(self) -> None:
-        self.step, self.told, self.placed = Step.IDLE, None, None
+        self.step, self.told, self.placed, self.silencing = Step.IDLE, None, None, []
 
     def broken_off(self, why: str | None) -> None:
         self.step, self.device, self.error = Step.IDLE, None, why or self.error
         self.told = self.placed = self._before = self._after = None
+        self.silencing = []
 
     # -- what others do to it, and what is found for it ---------------------------------------------------------
 
@@ -163,6 +165,18 @@ class DeviceChange:
         """Reach a peer at an endpoint from now on."""
         self.step, self.placed = Step.READING, (peer, endpoint)
         return [c.Read()]
+
+    def silence(self, numbers: list[int]) -> list[Command]:
+        """Send those of some peers who do not answer nothing more, until there is a path to them."""
+        if not numbers:
+            return []
+        self.step, self.silencing = Step.READING, numbers
+        return [c.Read()]
+
+    def silenced(self, peers: list[KnownPeer], device: Device) -> list[Command]:
+        changes, self._after = self._membership.silenced(peers, device)
+        self.step = Step.APPLYING
+        return [c.Apply(changes)]
 
     def give_port(self, port: int) -> list[Command]:
         self.device = None

@@ -60,6 +60,10 @@ class Reconfigured(Struct, frozen=True):
     port: int | None
 
 
+class Probing(Struct, frozen=True):
+    """There are sockets to probe with now."""
+
+
 class PathFound(Struct, frozen=True):
     """A way to a peer with a key carries, at an endpoint."""
 
@@ -153,6 +157,7 @@ Event = (
     | Moved
     | Reconfigured
     | PathFound
+    | Probing
     | PinsSaved
     | Resolved
     | WasRead

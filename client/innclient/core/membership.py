@@ -31,7 +31,7 @@ from innerd.domain.values import Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, Wanted
-from innerd.wireguard.plan import Change, applied, plan
+from innerd.wireguard.plan import Change, RemovePeer, applied, plan
 
 _MOST_REFUSED = 1000  # wire.ours.Applied
 _NOTHING_SIGNED = Witnessed()
@@ -244,11 +244,19 @@ class Membership:
             now=now,
         )
 
-    def placed(self, peer: KnownPeer, endpoint: Endpoint, device: Device) -> tuple[tuple[Change, ...], Device]:
+    def placed(self, peer: KnownPeer, endpoint: Endpoint | None, device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for a peer to be reached at an endpoint, and the device after that."""
         key = peer.public_key
         part = replace(device, peers={key: device.peers[key]} if key in device.peers else {})
         changes = plan(part, Wanted(private_key=self.me.private_key, peers={key: entry_of(peer, endpoint)}))
+        return changes, applied(device, changes)
+
+    def silenced(self, peers: Iterable[KnownPeer], device: Device) -> tuple[tuple[Change, ...], Device]:
+        """What must change for WireGuard to send some peers nothing by itself, and the device after that. Only an entry
+        that is made anew has no endpoint."""
+        gone = [RemovePeer(peer.public_key) for peer in peers]
+        anew = Wanted(private_key=self.me.private_key, peers={p.public_key: entry_of(p, None) for p in peers})
+        changes = (*gone, *plan(replace(device, peers={}), anew))
         return changes, applied(device, changes)
 
     @property

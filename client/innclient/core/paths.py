@@ -26,11 +26,15 @@ from innerd.wireguard.device import Device, DevicePeer
 
 ALONE = HEAD_START + 0.2  # seconds in which a device mostly finds a peer by itself
 _FOLLOWS = 0.5  # seconds that the peer with the lower key waits for the other's handshake
-_PAUSES = (5.0, 10.0, 30.0, 60.0)  # seconds between attempts that failed; the last for ever
+# Seconds between attempts that failed; the last for ever. It outlasts what a router remembers of a stranger, and of the
+# port that it gave the peer's own packets because of it: Linux keeps both for 30 s after their last packet, and sweeps
+# once a minute. If a packet that came too early stands in the way, it is forgotten by then.
+_PAUSES = (5.0, 10.0, 95.0)
 _DEAF = 40.0  # seconds without a byte from a peer: keepalives come every 25
 _UNANSWERED = 12.0  # seconds without a byte from a peer that was sent data: it answers within 10
 _A_KEEPALIVE = 32  # bytes: nobody answers these
-_TURNS = 4  # attempts that fail until the device has another turn
+_TURNS, _TURN = 4, 2  # attempts that fail until the device has another turn; its first is after so many
+_GONE = 2  # attempts that fail until a session through which nothing comes is given up
 
 
 class Instant(Struct, frozen=True):
@@ -73,6 +77,24 @@ class PeerPath(Struct, kw_only=True):
         if self.doubted or (self.asked_at is not None and now - self.asked_at > _UNANSWERED):
             return True
         return self.heard_at > 0 and now - self.heard_at > _DEAF
+
+    def is_gone(self, now: float) -> bool:
+        """Whether nothing comes, and looking for it did not help."""
+        return self.failures >= _GONE and self.is_stuck(now)
+
+    def failed(self, now: float) -> None:
+        self.failures, self.failed_at = self.failures + 1, now
+
+    def rests(self, now: float) -> bool:
+        """Whether it is too early for another attempt."""
+        pause = _PAUSES[min(self.failures, len(_PAUSES)) - 1] if self.failures else 0.0
+        return 0 <= now - self.failed_at < pause
+
+    @property
+    def is_devices_turn(self) -> bool:
+        """Whether the device may try the peer by itself, as attempts failed: innernet's clients answer no probes. Not
+        after the first: the peer may only be about to start, and must not find that its router knows us already."""
+        return self.failures % _TURNS == _TURN
 
 
 class PeerPaths:
@@ -154,7 +176,20 @@ class PeerPaths:
         if not self._may_probe:
             return False
         path = self.known.get(number)
-        return path is None or path.failures % _TURNS != 1
+        return path is None or self.traversal.has_moment(number) or not path.is_devices_turn
+
+    def unanswered(self, numbers: list[int], device: Device, now: float) -> list[KnownPeer]:
+        """Those of some peers with whom we begin at a moment whom the device must not go on sending to, as they do not
+        answer: a router would go on taking us for a stranger, and give its peer's own packets another port than we
+        know."""
+        found = []
+        for peer in self._membership.believed(set(numbers)):
+            entry, path = device.peers.get(peer.public_key), self.known.get(peer.id)
+            is_silent_ = is_silent(entry, now) or (path is not None and path.is_gone(now))
+            is_sent_to = entry is not None and entry.endpoint is not None and is_silent_
+            if is_sent_to and self.holds(peer.id, stays=True) and peer.ip not in self._membership.overrides:
+                found.append(peer)
+        return found
 
     def turns(self, *, stays: bool) -> Turns:
         """What the device may try by itself. Who does not stay can't wait for the other to begin."""
@@ -270,7 +305,7 @@ class PeerPaths:
 
     def gave_up(self, number: int, now: float) -> PeerPath:
         path = self.known.setdefault(number, PeerPath(since=now))
-        path.failures, path.failed_at = path.failures + 1, now
+        path.failed(now)
         return path
 
     def _has_moved(self, numbers: set[int] | None) -> bool:
@@ -300,8 +335,7 @@ class PeerPaths:
                 yield peer
 
     def _begin(self, peer: KnownPeer, path: PeerPath, device: Device, now: Instant) -> list[int]:
-        pause = _PAUSES[min(path.failures, len(_PAUSES)) - 1] if path.failures else 0.0
-        if not self._is_probing or 0 <= now.wall - path.failed_at < pause or peer.ip in self._membership.overrides:
+        if not self._is_probing or path.rests(now.wall) or peer.ip in self._membership.overrides:
             return []
         candidates = self._candidates(peer.id, device)
         if not candidates or not self.traversal.begin(peer.id, candidates, now.steady):

@@ -3,7 +3,9 @@ happened and the time come in, what to send and what was found go out; the sched
 
 Both begin at the same moment (`go_at`, the coordinator's). First come probes that die on the way (a small TTL): they
 open one's own NAT without touching the other's, whose connection tracking would otherwise remember a stranger and
-give the peer's own packets another port. Then probes that arrive. Each valid one is answered to where it came from;
+give the peer's own packets another port. The smallest TTL opens a home's router, the next ones a carrier's behind it;
+where the way is short these reach the other's router, so they wait: so much later the other may begin. Then probes
+that arrive. Each valid one is answered to where it came from;
 the first answer, or a better one within a moment, is the way. Neighbours on one LAN need no NAT opened, and are
 probed at once."""
 
@@ -15,7 +17,7 @@ from msgspec import Struct, field
 from innerd.domain.values import Endpoint, Range, split_endpoint
 from innerd.wire.probe import PING, PONG, Probe
 
-PRIME = ((0.0, 2), (0.15, 3), (0.35, 4))  # seconds after go_at, and the TTL
+PRIME = ((0.0, 2), (0.3, 3), (0.45, 4))  # seconds after go_at, and the TTL
 PROBE = (0.6, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.0)  # seconds after go_at, at full TTL
 NEAR = (0.0, 0.05, 0.15, 0.4, 1.0)  # seconds after the beginning, to neighbours
 BETTER = 0.05  # seconds in which a better way may still be found
@@ -99,6 +101,11 @@ class Traversal:
     def is_trying(self, peer: int) -> bool:
         return peer in self._sessions
 
+    def has_moment(self, peer: int) -> bool:
+        """Whether an attempt runs in step with the peer."""
+        session = self._sessions.get(peer)
+        return session is not None and session.go_at is not None
+
     def forget(self) -> None:
         """This host is somewhere else now: what was looked for or found from there says nothing."""
         self._sessions.clear()
@@ -129,6 +136,8 @@ class Traversal:
             return False
         if known is not None and known.epoch == epoch:
             return True
+        if known is not None and known.found is not None and not known.has_settled(now):
+            return False  # its handshake is under way
         go_at = min(max(go_at, now), now + OVER)  # nonsense is not waited for
         begun, near = (known.begun, known.near) if known else (now, 0)
         self._sessions[peer] = _Session(epoch, list(candidates), begun, go_at, near)

@@ -1,0 +1,37 @@
+"""What the other end of a TCP connection has of all that was sent to it, as the kernel knows: what was written to a
+socket has not come yet."""
+
+import asyncio
+import fcntl
+import struct
+import termios
+
+_FIRST_LOOK, _GROWS = 0.003, 1.5  # seconds, and how much longer each next one waits
+
+
+def unheard(transport: asyncio.WriteTransport) -> int:
+    """The bytes that wait to leave, or have left and were not acknowledged (SIOCOUTQ, tcp(7)). 0 where there is no
+    connection any more."""
+    connection = transport.get_extra_info("socket")
+    waiting = transport.get_write_buffer_size()
+    if connection is None:
+        return waiting
+    try:
+        told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):
+        return 0
+    return waiting + int(struct.unpack("=i", told)[0])
+
+
+async def heard(transport: asyncio.WriteTransport, seconds: float) -> bool:
+    """Wait until the other end has all that was written, or nobody is there any more; whether that was so within a
+    time."""
+    try:
+        async with asyncio.timeout(seconds):
+            pause = _FIRST_LOOK
+            while unheard(transport):  # the kernel tells nobody
+                await asyncio.sleep(pause)
+                pause *= _GROWS
+    except TimeoutError:
+        return False
+    return True
