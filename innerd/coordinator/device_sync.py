@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from innerd.coordinator.feed import Committed
 from innerd.coordinator.looks import Looks
@@ -27,7 +26,7 @@ from innerd.domain.values import COORDINATOR, KEEPALIVE, Address, Endpoint, Publ
 from innerd.domain.visibility import touched
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer, only
-from innerd.wireguard.plan import Change, RemovePeer, applied, edits, plan
+from innerd.wireguard.plan import Change, RemovePeer, edits, plan, plan_some
 
 _log = structlog.get_logger("device")
 
@@ -221,14 +220,12 @@ class DeviceSync:
         peers = [network.peers[number] for number in dirty if number in network.peers]
         wanted = wanted_peers(peers, self.device, self._clock(), self._presence.learned)
         keys = {*wanted, *(key for keys in dirty.values() for key in keys)}
-        part = replace(self.device, peers={key: self.device.peers[key] for key in keys if key in self.device.peers})
         own = self._interface
-        changes = plan(part, Wanted(private_key=own.private_key, listen_port=own.port, peers=wanted))
+        entries = Wanted(private_key=own.private_key, listen_port=own.port, peers=wanted)
+        changes, after = plan_some(self.device, entries, keys)
         if changes:
             await self._apply(changes)
-            part = applied(part, changes)
-            others = {key: peer for key, peer in self.device.peers.items() if key not in keys}
-            self.device = replace(part, peers=others | part.peers)
+            self.device = after
         self._release(network.revision)
 
     async def _apply(self, changes: Sequence[Change]) -> None:

@@ -94,6 +94,17 @@ def _peer_change(now: DevicePeer | None, peer: WantedPeer) -> SetPeer | None:
     return None if nothing else change
 
 
+def plan_some(device: Device, wanted: Wanted, keys: Iterable[PublicKey]) -> tuple[tuple[Change, ...], Device]:
+    """The changes for some entries alone, and the device after them: the rest of it is believed to be as it is, so what
+    one change costs does not grow with the network."""
+    looked_at = set(keys)
+    part = replace(device, peers={key: device.peers[key] for key in looked_at if key in device.peers})
+    changes = plan(part, wanted)
+    others = {key: peer for key, peer in device.peers.items() if key not in looked_at}
+    after = applied(part, changes)
+    return changes, replace(after, peers=others | after.peers)
+
+
 def edits(before: Device, now: Device) -> list[str]:
     """What somebody else did to a device since we knew it, in words: all that is ours to say, so not endpoints."""
     found = []

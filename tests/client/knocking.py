@@ -26,7 +26,7 @@ async def door_at(path: Path, content: Any = "content") -> AsyncIterator[asyncio
             raise content
         return content
 
-    opened = control.Door(path, answer)
+    opened = control.ControlSocket(path, answer)
     await opened.open()
     try:
         yield asked

@@ -145,7 +145,7 @@ async def door_at(path: Path) -> AsyncIterator[list[str]]:
         asked.append(request.verb)
         return request.verb
 
-    opened = control.Door(path, answer)
+    opened = control.ControlSocket(path, answer)
     await opened.open()
     try:
         yield asked

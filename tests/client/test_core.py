@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from innclient.agent.session import Session
 from innclient.agent.tunnel import Tunnel
-from innclient.core import membership as core_module
 from innclient.core.membership import Identity, Membership, Taken
 from innclient.core.netmap import LogForked, Netmap
 from innclient.core.pins import Pins
@@ -28,6 +27,7 @@ from innerd.domain.values import Endpoint, parse_address, parse_range
 from innerd.wire.innernet import PeerJson
 from innerd.wire.ours import RefusedPeer
 from innerd.wire.stream import Bye, DeltaJson, PeerPresence, PresenceJson
+from innerd.wireguard import plan as planning
 from innerd.wireguard.device import Device, clamped
 from innerd.wireguard.memory import MemoryBackend
 from innerd.wireguard.plan import Change, RemovePeer, SetPeer, applied
@@ -122,13 +122,13 @@ def test_a_delta_looks_at_whom_it_speaks_of_however_many_there_are(
     name: str, count: int, crowds: dict[int, tuple[Netmap, Pins, Device]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[int] = []
-    honest = core_module.plan
+    honest = planning.plan
 
     def noting(current: Device, wanted: Any) -> tuple[Change, ...]:
         looked_at.append(len(current.peers.keys() | wanted.peers.keys()))
         return honest(current, wanted)
 
-    monkeypatch.setattr(core_module, "plan", noting)
+    monkeypatch.setattr(planning, "plan", noting)
     netmap, pins, device = crowds[count]
     assert len(device.peers) == count + 1
     core = Membership(IDENTITY, netmap, pins, {})

@@ -54,7 +54,7 @@ async def test_who_reads_nothing_of_an_answer_is_not_waited_for(path: Path, monk
     async def answer(request: control.Request) -> str:
         return long
 
-    served = control.Door(path, answer)
+    served = control.ControlSocket(path, answer)
     await served.open()
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX) as deaf:

@@ -55,7 +55,7 @@ async def test_an_agent_that_runs_since_before_an_upgrade_is_named(
     async def answer(request: control.Request) -> Struct:
         return status if request.verb == "status" else show
 
-    opened = control.Door(session.paths.socket, answer, session.paths.data)
+    opened = control.ControlSocket(session.paths.socket, answer, session.paths.data)
     await opened.open()
     try:
         found = await asyncio.to_thread(lambda: list(_agent(session.paths)))

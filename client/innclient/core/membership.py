@@ -31,7 +31,7 @@ from innerd.domain.values import Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, Wanted
-from innerd.wireguard.plan import Change, RemovePeer, applied, plan
+from innerd.wireguard.plan import Change, RemovePeer, applied, plan, plan_some
 
 _MOST_REFUSED = 1000  # wire.ours.Applied
 _NOTHING_SIGNED = Witnessed()
@@ -208,11 +208,7 @@ class Membership:
             changes = plan(device, want)
             return changes, applied(device, changes)
         keys = {*touched.keys, *(p.public_key for p in self._told(numbers)), server.public_key}
-        part = replace(device, peers={key: device.peers[key] for key in keys if key in device.peers})
-        changes = plan(part, self._wanted(part, server, presence, now, numbers, turns))
-        part = applied(part, changes)
-        others = {key: peer for key, peer in device.peers.items() if key not in keys}
-        return changes, replace(part, peers=others | part.peers)
+        return plan_some(device, self._wanted(device, server, presence, now, numbers, turns), keys)
 
     def _wanted(
         self,
@@ -247,9 +243,8 @@ class Membership:
     def placed(self, peer: KnownPeer, endpoint: Endpoint | None, device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for a peer to be reached at an endpoint, and the device after that."""
         key = peer.public_key
-        part = replace(device, peers={key: device.peers[key]} if key in device.peers else {})
-        changes = plan(part, Wanted(private_key=self.me.private_key, peers={key: entry_of(peer, endpoint)}))
-        return changes, applied(device, changes)
+        entries = Wanted(private_key=self.me.private_key, peers={key: entry_of(peer, endpoint)})
+        return plan_some(device, entries, (key,))
 
     def silenced(self, peers: Iterable[KnownPeer], device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for WireGuard to send some peers nothing by itself, and the device after that. Only an entry
