@@ -75,8 +75,7 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 
     netmap = load_netmap(paths)[0]
     auth = Proof(values.private_key, values.server_key, netmap.network_id)
-    api = over_tunnel(values, tunnel.link, explain, auth)
-    api.told = lambda: network_of(netmap) if netmap.revision else None
+    api = over_tunnel(values, tunnel.link, explain, auth, lambda: network_of(netmap) if netmap.revision else None)
     try:
         yield api
     finally:

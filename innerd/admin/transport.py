@@ -45,9 +45,14 @@ class Api:
     """One coordinator, reachable. `own` is the address of the peer that asks, if it is one, `told` what it was told of
     its network. Close it when done."""
 
-    def __init__(self, client: httpx2.AsyncClient, explain: Explain | None = None, own: str | None = None) -> None:
-        self.own = own
-        self.told: Callable[[], NetworkJson | None] | None = None
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        explain: Explain | None = None,
+        own: str | None = None,
+        told: Callable[[], NetworkJson | None] | None = None,
+    ) -> None:
+        self.own, self.told = own, told
         self._client = client
         self._explain = explain
 
@@ -191,6 +196,12 @@ def in_process(app: Any, user: int) -> Api:
     return Api(httpx2.AsyncClient(transport=transport, base_url="http://innerd", timeout=None))
 
 
-def over_tunnel(values: Parsed, link: str, explain: Explain | None = None, auth: Proof | None = None) -> Api:
+def over_tunnel(
+    values: Parsed,
+    link: str,
+    explain: Explain | None = None,
+    auth: Proof | None = None,
+    told: Callable[[], NetworkJson | None] | None = None,
+) -> Api:
     """Over the tunnel, from the peer's own address."""
-    return Api(client_of(values, link, auth, timeout=_TIMEOUT), explain, str(values.address.ip))
+    return Api(client_of(values, link, auth, timeout=_TIMEOUT), explain, str(values.address.ip), told)

@@ -49,19 +49,33 @@ class Presence:
         self.streaming: set[int] = set()
         self.versions: dict[int, int] = {}  # how often what is told of a peer has changed
         self.version = 0  # of all of it
-        self.stirred: Callable[[], None] = lambda: None  # told at every change worth telling others
-        self.moved: Callable[[int], None] = lambda peer: None  # told of receipts, and of streams that come and go
+        self._stirred: list[Callable[[], None]] = []
+        self._moved: list[Callable[[int], None]] = []
         self._clock = clock
         self._twins = Twins()
         self._learned: dict[int, deque[Endpoint]] = {}
         self._online: set[int] = set()  # as it was told last
         self._changed: set[int] = set()
 
+    def on_news(self, call: Callable[[], None]) -> None:
+        """Call it at every change that is worth telling others."""
+        self._stirred.append(call)
+
+    def on_progress(self, call: Callable[[int], None]) -> None:
+        """Call it with each peer that sent a receipt, or whose stream came or went."""
+        self._moved.append(call)
+
+    def moved(self, peer: int) -> None:
+        """A peer came forward, or is not waited for any more."""
+        for call in self._moved:
+            call(peer)
+
     def _stir(self, peer: int) -> None:
         self._changed.add(peer)
         self.version += 1
         self.versions[peer] = self.version
-        self.stirred()
+        for call in self._stirred:
+            call()
 
     def _note_online(self, peer: int) -> None:
         online = self.is_online(peer, self._clock())

@@ -42,7 +42,7 @@ class Convergence:
         self._hub = hub
         self._clock = clock
         self._waiting: dict[_Waiting, int] = {}  # and the revision that each waits for
-        presence.moved = self._moved
+        presence.on_progress(self._moved)
 
     def at(self, revision: int) -> list[ours.PeerConvergence]:
         """How far each active peer is with what happened up to a revision."""

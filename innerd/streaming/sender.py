@@ -79,7 +79,7 @@ class Sender:
         self._heavy: dict[Class, None] = {}
         self._stirred, self._heavy_stirred, self._soft_stirred = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._presence_rests = False
-        presence.stirred = self._soft_stirred.set
+        presence.on_news(self._soft_stirred.set)
 
     # -- what is owed -------------------------------------------------------------------------------------------
 

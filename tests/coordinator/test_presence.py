@@ -118,7 +118,7 @@ def test_the_same_endpoint_again_pushes_no_other_out() -> None:
 
 def test_only_what_others_would_care_for_stirs() -> None:
     p, stirred = Presence(), []
-    p.stirred = lambda: stirred.append(len(stirred))
+    p.on_news(lambda: stirred.append(len(stirred)))
     p.observe(7, seen_at(SEEN, 1000.0))
     p.observe(7, seen_at(SEEN, 1100.0))  # handshakes and bytes go up all the time
     p.report_candidates(8, ())

@@ -192,7 +192,7 @@ async def _keep(session: Session, begun: asyncio.Future[bool]) -> None:
 
     control = ControlSocket(session.paths.socket, answer, session.paths.data)
     with holding(session.paths):
-        session.names.serves = True
+        session.names.serve()
         try:
             await session.bring_up()
             await control.open()
@@ -206,7 +206,7 @@ async def _keep(session: Session, begun: asyncio.Future[bool]) -> None:
             await asyncio.wait((running, downed), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 await running  # a bug: it never ends by itself
-            session.names.tunnel_stays = False
+            session.names.leave()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             try:

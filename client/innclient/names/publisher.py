@@ -54,8 +54,8 @@ class Publisher:
     def __init__(self, names: NameSettings, paths: Paths, own: Address) -> None:
         self.stub = Stub(own, paths.interface)
         self.mode: Mode = "none" if names.dns == "none" else "hosts"
-        self.serves = False  # as the agent does; who takes one cycle answers nothing
-        self.tunnel_stays = True  # when we end, so names should too
+        self._serves = False  # as the agent does; who takes one cycle answers nothing
+        self._tunnel_stays = True  # when we end, so names should too
         self._names, self._paths = names, paths
         self._trouble: str | None = None
         self._unwritten: str | None = None  # why the hosts file does not say what it should
@@ -63,6 +63,14 @@ class Publisher:
         self._setting: Setting | None = None
         self._looked_at = float("-inf")
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
+
+    def serve(self) -> None:
+        """Answer names from the next update on."""
+        self._serves = True
+
+    def leave(self) -> None:
+        """The tunnel goes, and names with it."""
+        self._tunnel_stays = False
 
     @property
     def state(self) -> NameState:
@@ -72,7 +80,7 @@ class Publisher:
 
     async def update(self, netmap: Netmap, believed: Believed, numbers: set[int] | None) -> None:
         """What was told of some peers (None: of all) is answered from now on."""
-        if self._names.dns != "none" and self.serves:
+        if self._names.dns != "none" and self._serves:
             looked_at = None if self.stub.zone is None else numbers
             self.stub.update(netmap, believed(looked_at), looked_at)
             await self._settle(netmap)
@@ -82,7 +90,7 @@ class Publisher:
 
     async def check(self, netmap: Netmap, believed: Believed, *, anew: bool) -> None:
         """Whether the host still resolves by what it was told to; `anew`: the link is another one than before."""
-        if self._names.dns == "none" or not self.serves:
+        if self._names.dns == "none" or not self._serves:
             return
         if anew:
             self._looked_at = float("-inf")
@@ -155,9 +163,9 @@ class Publisher:
 
     async def close(self, netmap: Netmap, believed: Believed) -> None:
         """Nobody answers here any more. Where the tunnel stays, the hosts file has the names."""
-        if not self.serves:
+        if not self._serves:
             return
-        if self.tunnel_stays and self.mode not in ("hosts", "none"):
+        if self._tunnel_stays and self.mode not in ("hosts", "none"):
             await self._write(netmap, believed, always=True)  # first: a name that is looked up now must not leak
         await asyncio.to_thread(resolver.undo, self._paths.resolver)
         await self.stub.close()
