@@ -42,7 +42,7 @@ def files() -> dict[str, str]:
 
 
 def openapi() -> str:
-    document: dict[str, Any] = json.loads(describe(routes(None)))
+    document: dict[str, Any] = json.loads(describe(routes()))
     return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

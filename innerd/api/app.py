@@ -9,9 +9,11 @@ from litestar import Litestar, Response, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.types import Scope
 
 from innerd import __version__
 from innerd.api import admin, inspect, user
+from innerd.api.asgi import SERVICES
 from innerd.api.callers import peer_at
 from innerd.api.gate import Gate
 from innerd.api.handling import Asgi
@@ -112,16 +114,23 @@ def _problem(what: problems.Problem) -> Response[bytes]:
 
 def create_app(services: Services) -> Gate:
     """The ASGI app of a coordinator."""
-    return Gate(routes(services), services)
+    return Gate(routes(), services)
 
 
-def routes(services: Services | None) -> Litestar:
-    """What is behind the gate. Without services it answers nothing, but can be described."""
+@cache
+def routes() -> Litestar:
+    """What is behind the gate. It is built once, which takes the time of many requests, and belongs to nobody: what a
+    request is answered from comes with it."""
     return Litestar(
         route_handlers=[healthz, metrics, openapi, *user.ROUTES, *admin.ROUTES, *inspect.ROUTES],
-        dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+        dependencies={"services": Provide(_services, sync_to_thread=False)},
         exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _bug},
         openapi_config=OpenAPIConfig(title="innerd", version=__version__, enabled_endpoints=set()),
         logging_config=None,
         signature_types=[Services],
     )
+
+
+def _services(scope: Scope) -> Services:
+    found: Services = scope[SERVICES]  # type: ignore[literal-required]
+    return found

@@ -16,7 +16,7 @@ from time import perf_counter
 from litestar import Litestar
 from msgspec import Struct
 
-from innerd.api.asgi import SEAT, SESSION, VISIT, App, Message, Receive, Scope, Send
+from innerd.api.asgi import SEAT, SERVICES, SESSION, VISIT, App, Message, Receive, Scope, Send
 from innerd.api.callers import LOCAL, Caller, Headers, ProofCheck, identify, unauthorized
 from innerd.api.follow import serve_follow
 from innerd.api.paths import Routes, parts_of
@@ -232,6 +232,7 @@ class Gate:
     async def _forward(self, passage: _Passage, path: str) -> None:
         scope, body, receive = passage.scope, passage.body, passage.receive
         scope["path"], scope["raw_path"] = path, path.encode()
+        scope[SERVICES] = self._services
         sent = False
 
         async def replay() -> Message:

@@ -308,7 +308,7 @@ async def test_every_route_answers_everybody_as_it_is_written_here(identity: str
 
 def known_routes() -> set[tuple[str, str]]:
     """Of the app: its table, and what its description has beside it."""
-    app: Litestar = routes(None)
+    app: Litestar = routes()
     found = set(RAW)
     for route in app.routes:
         template = "/".join("{id}" if "{" in part else part for part in route.path.split("/"))

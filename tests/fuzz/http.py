@@ -81,7 +81,7 @@ def requests() -> st.SearchStrategy[Sent]:
 
 
 def _description() -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(describe(routes(None)))
+    described: dict[str, Any] = json.loads(describe(routes()))
     return described
 
 
