@@ -21,6 +21,7 @@ from typing import Any
 import httpx2
 from msgspec.structs import replace
 
+from innerd.admin.client import no_certificates
 from innerd.api.app import create_app
 from innerd.api.services import Services
 from innerd.api.sources import Sources
@@ -310,7 +311,9 @@ class World:
     def over_socket(self, name: str, port: int) -> httpx2.AsyncClient:
         """Requests of a peer over a real socket, from its own address."""
         return httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(local_address=str(self.peer(name).ip), trust_env=False),
+            transport=httpx2.AsyncHTTPTransport(
+                verify=no_certificates(), local_address=str(self.peer(name).ip), trust_env=False
+            ),
             base_url=f"http://{endpoint_of(str(self._own_address()), port)}",
             headers={"X-Innernet-Server-Key": key("coordinator")},
             auth=Proving(self, name),

@@ -11,6 +11,7 @@ import errno
 import random
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from email.utils import parsedate_to_datetime
@@ -142,6 +143,12 @@ class Proof(httpx2.Auth):
         return proof.prove(key, bound, int(time.time() + self._ahead), secrets.token_hex(12))
 
 
+def no_certificates() -> ssl.SSLContext:
+    """For clients that speak plain HTTP, where nobody can listen in: it trusts no host. To load the certificates of all
+    that this machine trusts would take longer than most commands."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def client_of(
     values: Parsed,
     link: str,
@@ -169,7 +176,7 @@ class _Tunnelled(httpx2.AsyncHTTPTransport):
     """HTTP over sockets that are ours, whose answers have an end."""
 
     def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
-        super().__init__(trust_env=False)
+        super().__init__(verify=no_certificates(), trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(network_backend=backend)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

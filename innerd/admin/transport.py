@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
-from innerd.admin.client import ENDLESS, Proof, client_of, problem_of, unheard
+from innerd.admin.client import ENDLESS, Proof, client_of, no_certificates, problem_of, unheard
 from innerd.admin.invitation import Parsed
 from innerd.domain.errors import UNREADABLE
 from innerd.domain.values import whole_number
@@ -182,7 +182,7 @@ def _failure(response: httpx2.Response) -> Failure:
 def over_socket(path: Path) -> Api:
     """Over the control socket: the actor is the local user."""
     client = httpx2.AsyncClient(
-        transport=httpx2.AsyncHTTPTransport(uds=str(path), trust_env=False),
+        transport=httpx2.AsyncHTTPTransport(uds=str(path), verify=no_certificates(), trust_env=False),
         base_url="http://innerd",
         timeout=_TIMEOUT,
         trust_env=False,
