@@ -132,6 +132,7 @@ def statuses_of(code: str) -> set[int]:
 _KEY = r"(?<![\w+/])[A-Za-z0-9+/]{43}="
 # What differs from run to run, in the order in which it is looked for; compared by its shape alone.
 _VOLATILE = [
+    (re.compile(r"\bjust now\b|\b\d+ (second|minute|hour|day)s?(, \d+ (second|minute)s?)? ago\b"), "AGE"),
     (re.compile(_KEY), "KEY"),
     (re.compile(r"\b[0-9a-f]{16,64}\b"), "HASH"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"), "TIME"),
