@@ -102,7 +102,7 @@ def interface_down(made: Kermpany) -> Iterator[None]:
 def fresh_start(made: Kermpany) -> Iterator[None]:
     """mari starts from nothing, and hears nobody: no handshake is left of before."""
     mari = _down(made)
-    mari.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    mari.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
     wait_for(lambda: steps.status(mari)["has_agent"], "the agent to answer")
     yield
 

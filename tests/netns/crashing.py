@@ -18,10 +18,12 @@ from typing import Any
 import httpx2
 from msgspec import Struct, field
 
+from innerd.admin.client import no_certificates
 from innerd.log import chain
 from innerd.wireguard.keys import generate, public_key
 from tests.netns import steps
 from tests.netns.lab import Host, wait_for
+from tests.netns.loaded import Begun
 from tests.netns.steps import NETWORK
 
 SERVE = ("innerd", "serve", NETWORK)
@@ -30,15 +32,15 @@ SOCKET = f"/run/innerd/{NETWORK}.sock"
 FILES = (".db", ".db-wal", ".db-shm", ".head")
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes] | Begun) -> None:
     """SIGKILL to the command that a host runs, by its process id: nothing of it is left to tidy up."""
     for child in children(process):
         os.kill(child, signal.SIGKILL)
     process.wait()
 
 
-def children(process: subprocess.Popen[bytes]) -> list[int]:
-    """nsenter is the process that we started; the command is its child."""
+def children(process: subprocess.Popen[bytes] | Begun) -> list[int]:
+    """The process that we have waits for the command, which is its child."""
     try:
         return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
@@ -55,7 +57,7 @@ def begin(host: Host) -> subprocess.Popen[bytes]:
 @asynccontextmanager
 async def socket(host: Host) -> AsyncIterator[httpx2.AsyncClient]:
     """The control socket. Unlike `Api`, it repeats nothing by itself."""
-    transport = httpx2.AsyncHTTPTransport(uds=str(host.path(SOCKET)), trust_env=False)
+    transport = httpx2.AsyncHTTPTransport(uds=str(host.path(SOCKET)), verify=no_certificates(), trust_env=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://innerd", timeout=20) as client:
         yield client
 
@@ -189,10 +191,13 @@ async def found_there(http: httpx2.AsyncClient) -> tuple[dict[int, Any], dict[in
 
 
 async def until_killed(
-    http: httpx2.AsyncClient, people: list[Person], process: subprocess.Popen[bytes], moment: float
+    http: httpx2.AsyncClient, people: list[Person], process: subprocess.Popen[bytes] | Begun, answers: int
 ) -> None:
+    """Let people work until so many answers have come to them in all; what comes with the next is killed half-way."""
     working = [asyncio.create_task(person.work(http)) for person in people]
-    await asyncio.sleep(moment)  # the moment of the kill is the point, not something waited for
+    done: set[asyncio.Task[None]] = set()
+    while not done and sum(len(person.acknowledged) for person in people) < answers:
+        done, _ = await asyncio.wait(working, timeout=0.001)
     kill(process)
     await asyncio.gather(*working)
 

@@ -4,7 +4,9 @@ A `Lab` is a switch (a bridge in a namespace of its own) with hosts plugged in. 
 lab ends, every process of its hosts is gone with them. Needs root, /dev/net/tun and wireguard-go.
 """
 
+import atexit
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.netns.loaded import BEGINNINGS, Begun, Loaded
 
 T = TypeVar("T")
 
@@ -38,6 +42,8 @@ _UNSHARE = (
     *("--propagation", "private"),
 )
 BIN = Path(sys.executable).parent
+HOME = "/run/.lab"
+PATIENCE = 4  # A limit is for what hangs. It is said in seconds of an idle machine; on a busy one all takes longer.
 
 
 class Failed(AssertionError):
@@ -51,7 +57,7 @@ class Host:
         self.name = name
         self.address = f"10.99.0.{number}"
         self.address6 = f"fd99::{number:x}"
-        self._children: list[subprocess.Popen[Any]] = []
+        self._children: list[subprocess.Popen[Any] | Begun] = []
         self._unshare = subprocess.Popen(
             [*_UNSHARE, "bash", "-c", _PRIVATE, "host", name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
@@ -65,28 +71,27 @@ class Host:
         return int(children[0]) if children else None
 
     def _enter(self, command: Sequence[str]) -> list[str]:
-        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--", "env", "-C", "/run/.lab", *command]
-
-    def _environment(self) -> dict[str, str]:
-        kept = {
-            name: os.environ[name] for name in ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START") if name in os.environ
-        }
-        return {**kept, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/run/.lab", "TERM": "dumb"}
+        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--", "env", "-C", HOME, *command]
 
     def run(self, *command: str, status: int | None = 0, timeout: float = 60) -> str:
-        """Run a command to its end; its stdout. Raises Failed for another exit status (None: any will do)."""
+        """Run a command to its end; its stdout. Raises Failed for another exit status (None: any will do), and
+        subprocess.TimeoutExpired when `PATIENCE` with so many seconds is at its end."""
         return self.ask(*command, status=status, timeout=timeout).stdout
 
     def ask(self, *command: str, status: int | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self._enter(command),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        timeout *= PATIENCE
+        if command[0] in BEGINNINGS:
+            done = _loaded().run(self.pid, HOME, command, _environment(), timeout)
+        else:
+            done = subprocess.run(
+                self._enter(command),
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
         if status is not None and done.returncode != status:
             said = f"exit status {done.returncode}, not {status}\n{done.stdout}{done.stderr}"
             raise Failed(f"{self.name}$ {' '.join(command)}: {said}")
@@ -96,16 +101,23 @@ class Host:
         """Start a command and leave it running; its output goes to a file on the host."""
         with self.path(log).open("ab") as out:
             child = subprocess.Popen(
-                self._enter(command), env=self._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                self._enter(command), env=_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
         self._children.append(child)
         return child
+
+    def begin(self, *command: str, log: str = "/run/.lab/log") -> Begun:
+        """Begin `inn` or `innerd`, loaded already, and leave it running."""
+        with self.path(log).open("ab") as out:
+            begun = _loaded().begin(self.pid, HOME, command, _environment(), (out.fileno(), out.fileno()))
+        self._children.append(begun)
+        return begun
 
     def shell(self) -> subprocess.Popen[str]:
         """A shell on pipes: what is written to it is typed, and what it and its commands say comes out of one."""
         child = subprocess.Popen(
             self._enter(["bash", "--norc", "--noprofile"]),
-            env=self._environment(),
+            env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -128,6 +140,20 @@ class Host:
         for child in self._children:
             with child:  # closes its pipes, too
                 pass
+
+
+def _environment() -> dict[str, str]:
+    """Of every command on a host."""
+    kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START") if name in os.environ}
+    return {**kept, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": HOME, "TERM": "dumb"}
+
+
+@functools.cache
+def _loaded() -> Loaded:
+    """Where commands that are waited for begin, in this process' labs."""
+    made = Loaded(_environment())
+    atexit.register(made.end)
+    return made
 
 
 class Lab:
@@ -180,11 +206,12 @@ def lab() -> Iterator[Lab]:
 
 
 def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 20) -> T:
-    """Poll until a condition gives something true; that. Raises Failed when the time is out."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    """Poll until a condition gives something true; that. Raises Failed when `PATIENCE` with so many seconds is at its
+    end. Between two looks lies as much time as a look takes: what is waited for needs the machine, too."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while (began := time.monotonic()) < deadline:
         found = condition()
         if found:
             return found
-        time.sleep(0.01)
-    raise Failed(f"waited {seconds} s for {what}")
+        time.sleep(min(max(time.monotonic() - began, 0.01), 0.5))
+    raise Failed(f"waited {seconds * PATIENCE} s for {what}")

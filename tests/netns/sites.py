@@ -71,7 +71,7 @@ class Sites:
         invitation = steps.hand_over(host, steps.invite(self.coordinator, "innerd", host.name, host.name))
         install = ("inn", "install", invitation, "--name", NETWORK)
         wait_for(lambda: host.ask(*install).returncode == 0, f"{host.name} to join", 120)
-        host.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+        host.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
         wait_for(lambda: host.path(f"/run/inn/{NETWORK}.sock").exists(), f"the agent of {host.name}")
         wait_for(lambda: steps.status(host)["is_connected"], f"{host.name} to be connected", 60)
         self._learn()

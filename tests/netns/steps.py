@@ -7,13 +7,13 @@ device or a line that a command prints, never a time.
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterable
 from typing import Any
 
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.userspace import UserspaceBackend
 from tests.netns.lab import Failed, Host, wait_for
+from tests.netns.loaded import Begun
 
 NETWORK = "kermpany"
 INVITATION = "/run/.lab/{}.toml"
@@ -28,10 +28,10 @@ def found(host: Host, cidr: str, *, name: str = NETWORK, endpoint: str | None = 
     )
 
 
-def serve(host: Host, *flags: str, name: str = NETWORK) -> subprocess.Popen[bytes]:
+def serve(host: Host, *flags: str, name: str = NETWORK) -> Begun:
     """`innerd serve`, and return when it says that it serves."""
     before = said(host, "innerd.log")
-    process = host.start("innerd", "serve", name, *flags, log="/run/.lab/innerd.log")
+    process = host.begin("innerd", "serve", name, *flags, log="/run/.lab/innerd.log")
 
     def ready() -> bool:
         assert process.poll() is None, f"innerd serve ended: {said(host, 'innerd.log')}"
@@ -79,8 +79,8 @@ def join(host: Host, invitation: str, *flags: str, network: str = NETWORK) -> No
     agent(host, *flags, network=network)
 
 
-def agent(host: Host, *flags: str, network: str = NETWORK) -> subprocess.Popen[bytes]:
-    process = host.start("inn", "up", "-d", network, *flags, log="/run/.lab/inn.log")
+def agent(host: Host, *flags: str, network: str = NETWORK) -> Begun:
+    process = host.begin("inn", "up", "-d", network, *flags, log="/run/.lab/inn.log")
 
     def ready() -> bool:
         assert process.poll() is None, f"inn up -d ended: {said(host, 'inn.log')}"

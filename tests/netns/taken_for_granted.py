@@ -1,11 +1,13 @@
 """What pages of the documentation take for granted: hosts and networks that are there before the first command."""
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 
 from tests import innernet_files
 from tests.netns.lab import Host
+from tests.netns.loaded import BEGINNINGS
 from tests.netns.terminal import Typist
 from tests.pages import Step
 from tests.world import key, private_key
@@ -115,5 +117,10 @@ def join(typist: Typist, name: str, cidr: str) -> None:
 
 
 def type_(typist: Typist, host: str, *commands: str) -> None:
+    """What no page shows is typed too, but for our own commands: those need not begin as a reader's do."""
     for command in commands:
-        typist.type(Step("before", 0, host, command))
+        words = shlex.split(command)
+        if words[0] in BEGINNINGS:
+            typist.terminal(host).host.run(*words)
+        else:
+            typist.type(Step("before", 0, host, command))

@@ -11,7 +11,7 @@ import signal
 import threading
 from pathlib import Path
 
-from tests.netns.lab import Failed, Host, Lab, wait_for
+from tests.netns.lab import PATIENCE, Failed, Host, Lab, wait_for
 from tests.pages import Step, agrees, statuses_of
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ class Terminal:
         """A command's exit status, and what it said."""
         assert self._shell.stdin
         assert self._shell.stdout
-        late = threading.Timer(seconds, self.host.end)
+        late = threading.Timer(seconds * PATIENCE, self.host.end)
         late.start()
         try:
             self._shell.stdin.write(f"{{ {command}\n}} </dev/null; printf '\\n{ENDED}%s\\n' $?\n")
@@ -55,7 +55,7 @@ class Terminal:
                 said.append(line.rstrip("\n"))
         finally:
             late.cancel()
-        raise Failed(f"{self.host.name}# {command}: not done after {seconds} s\n" + "\n".join(said))
+        raise Failed(f"{self.host.name}# {command}: not done after {seconds * PATIENCE} s\n" + "\n".join(said))
 
     def watch(self, command: str, shown: list[str]) -> None:
         """A command that goes on until it is interrupted, which it is when it has said what is shown."""
@@ -70,7 +70,7 @@ class Terminal:
             wait_for(lambda: len(said()) > 1 and agrees(shown, said()[1:]), f"{command!r} to say {shown}, not {said()}")
         finally:
             self.host.run("kill", f"-{signal.SIGINT.name}", said()[0], status=None)
-            child.wait(20)
+            child.wait(20 * PATIENCE)
 
 
 class Typist:

@@ -1,7 +1,6 @@
 """An agent among the accidents of its host: killed, its disk full or read-only, started twice, asked by everybody."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,6 +9,7 @@ import pytest
 from tests.netns import steps
 from tests.netns.conftest import Kermpany
 from tests.netns.lab import Host, Lab, wait_for
+from tests.netns.loaded import Begun
 from tests.netns.steps import NETWORK
 
 DATA = f"/var/lib/inn/{NETWORK}"
@@ -52,9 +52,9 @@ def kiln_key(made: Kermpany) -> str:
     return next(str(peer["public_key"]) for peer in peers if peer["name"] == "kiln")
 
 
-def start(host: Host) -> "subprocess.Popen[bytes]":
+def start(host: Host) -> Begun:
     """An agent that need not hear the coordinator; return when it answers."""
-    process = host.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    process = host.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
     wait_for(lambda: steps.status(host)["has_agent"], "the agent to answer")
     return process
 

@@ -103,7 +103,7 @@ async def killed_while_written(host: Host, database: Path, seed: int, rounds: in
     told, process, count = Told(database, people, chance), steps.serve(host), 0
     for number in range(rounds):
         async with crashing.socket(host) as http:
-            await crashing.until_killed(http, people, process, chance.uniform(0.02, 0.25))
+            await crashing.until_killed(http, people, process, chance.randint(PEOPLE, 10 * PEOPLE))
         process = steps.serve(host)
         async with crashing.socket(host) as http:
             count += await told.holds(http, f"seed {seed}, round {number}")
@@ -129,7 +129,7 @@ async def test_a_kill_while_it_starts_changes_nothing(host: Host, database: Path
     people = [Person(number, chance) for number in range(PEOPLE)]
     process = steps.serve(host)
     async with crashing.socket(host) as http:  # a log to replay, in a WAL that nobody has checkpointed
-        await crashing.until_killed(http, people, process, 0.3)
+        await crashing.until_killed(http, people, process, 10 * PEOPLE)
     began = steps.said(host, "innerd.log").count("serves")
     for _ in range(8):
         process = crashing.begin(host)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.netns import steps
 from tests.netns.conftest import Kermpany
-from tests.netns.lab import Host, wait_for
+from tests.netns.lab import PATIENCE, Host, wait_for
 from tests.netns.steps import NETWORK
 
 ROUNDS = 6
@@ -101,7 +101,7 @@ def test_two_machines_with_one_invitation_at_once_give_one_peer(kermpany: Kermpa
     one, other = kermpany.lab.host("one"), kermpany.lab.host("other")
     text = steps.invite(kermpany.coordinator, "innerd", "ryo", "humans")
     running = [h.start("inn", "install", steps.hand_over(h, text), "--name", NETWORK) for h in (one, other)]
-    outcomes = sorted(process.wait(30) for process in running)
+    outcomes = sorted(process.wait(30 * PATIENCE) for process in running)
     assert outcomes[0] == 0
     assert outcomes[1] in (5, 8)
     assert len(json.loads(kermpany.innerd("audit", "--type", "key.pinned", "--json"))["events"]) == 1

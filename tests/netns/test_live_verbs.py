@@ -351,7 +351,7 @@ def test_who_disables_itself_is_told_the_truth_then_and_later(kermpany: Kermpany
     assert (status.returncode, out in status.stdout) == (3, True), status
     once = cook.ask("inn", "up", NETWORK)
     assert (once.returncode, out in once.stderr) == (3, True), once
-    cook.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    cook.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
     wait_for(lambda: steps.status(cook)["has_agent"], "the agent to answer")
     for verb in ("status", "fetch"):
         done = cook.ask("inn", verb, NETWORK)

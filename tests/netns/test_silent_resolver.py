@@ -37,7 +37,7 @@ def test_a_revocation_a_repair_and_a_start_from_the_cache_wait_for_no_name(kermp
     steps.reaches(mari, kermpany.name("ryo"), _WITHIN)
     for process in ("inn up", "wireguard-go"):
         steps.kill(mari, process)
-    mari.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    mari.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
     wait_for(lambda: steps.own_key(ryo) in steps.device_keys(mari), "a start from the cache", _WITHIN)
     wait_for(lambda: steps.status(mari)["is_connected"], "the coordinator, where it was", _WITHIN)
     assert asks(mari)

@@ -81,7 +81,7 @@ def test_an_agent_restarts_from_its_cache_without_the_coordinator(pair: Kermpany
     pair.lab.unplug("coordinator")
     steps.kill(mari, "inn up")
     steps.kill(mari, "wireguard-go")
-    mari.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    mari.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
     key = steps.own_key(pair.hosts["ryo"])
     wait_for(lambda: key in steps.device_keys(mari), "mari's device to hold ryo again")
     assert steps.resolves(mari, pair.name("ryo"))
@@ -137,7 +137,7 @@ def test_a_changed_key_for_a_pinned_address_is_never_applied(pair: Kermpany) -> 
     steps.kill(mari, "inn up")
     pins["pins"]["keys"][steps.status(pair.hosts["ryo"])["ip"]] = impostor
     pins_file.write_text(json.dumps(pins))
-    mari.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    mari.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
     wait_for(lambda: mari.path(f"/run/inn/{NETWORK}.sock").exists(), "the agent's socket")
     wait_for(lambda: ryo_key not in steps.device_keys(mari), "ryo's key to be off the device")
     done = wait_for(lambda: d if (d := mari.ask("inn", "status", NETWORK)).returncode == 7 else None, "exit status 7")

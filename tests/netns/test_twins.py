@@ -19,7 +19,7 @@ def test_a_clone_is_named_on_both_ends_and_storms_nothing(kermpany: Kermpany) ->
     for folder in ("/etc/inn", "/var/lib/inn"):
         data = mari.run("sh", "-ec", f"tar -C {folder} -cf - . | base64 -w0")
         clone.run("sh", "-ec", f"mkdir -p -m 700 {folder}; echo {data} | base64 -d | tar -C {folder} -xf -")
-    clone.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
+    clone.begin("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
 
     def is_named() -> bool:
         troubles = json.loads(kermpany.innerd("status", "--json"))["troubles"]
