@@ -1,7 +1,7 @@
 # Every target sets up what it needs: Debian packages (as root), a virtual environment, the pinned Python packages.
 #
 #   make demo       a real network in network namespaces on this machine, shown working and cleaned up
-#   make test       the whole suite, hosts in network namespaces included (root)
+#   make test       the whole suite, hosts in network namespaces included (root): make test PROCESSES=4
 #   make check      lint, types, import contracts, fast tests
 #   make observe    the demo network with a real Prometheus in it, until Ctrl-C: SECONDS=30 make observe
 #   make bench      figures, as ratios against a named reference
@@ -22,6 +22,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+
+# Commands that tests start load what was compiled, as they do where they are installed.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo observe test test-fast test-slow check lint bench flood netlab sim fuzz \
 	interop lock build deb sbom docs setup debian clean
@@ -44,11 +47,16 @@ demo: setup
 observe: setup
 	@$(BIN)/python -m tests.netns.observe $(SECONDS)
 
+# Most tests in network namespaces wait, so there are more processes than cores. What the tests of a file share is set up
+# once, in the process that has the file.
+PROCESSES ?= $(shell echo $$(( 2 * $$(nproc) )))
+SHARED_OUT := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
 test: setup
-	$(BIN)/pytest -m "not slow and not interop"
+	$(BIN)/pytest $(SHARED_OUT) -m "not slow and not interop"
 
 test-fast: setup
-	$(BIN)/pytest -m "not netns and not slow and not interop"
+	$(BIN)/pytest $(SHARED_OUT) -m "not netns and not slow and not interop"
 
 test-slow: setup
 	$(BIN)/pytest -m "slow"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,16 @@ logs.configure("text", 0)
 
 settings.register_profile("loaded", deadline=None)  # how long an example takes is a matter of the machine
 settings.load_profile("loaded")
+
+
+LONGEST = Path(__file__).parent / "netns"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes share the files, the longest come first: at the end none waits for one that has such a file."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONGEST not in item.path.parents)
 
 
 @pytest.fixture
