@@ -207,11 +207,19 @@ def lab() -> Iterator[Lab]:
 
 def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 20) -> T:
     """Poll until a condition gives something true; that. Raises Failed when `PATIENCE` with so many seconds is at its
-    end. Between two looks lies as much time as a look takes: what is waited for needs the machine, too."""
-    deadline = time.monotonic() + seconds * PATIENCE
+    end."""
+    found = within(condition, seconds * PATIENCE)
+    if found is None:
+        raise Failed(f"waited {seconds * PATIENCE} s for {what}")
+    return found
+
+
+def within(condition: Callable[[], T | None], seconds: float) -> T | None:
+    """What a condition gives that is true, where it does so before the time is out. Between two looks lies as much time
+    as a look takes: what is waited for needs the machine, too."""
+    deadline = time.monotonic() + seconds
     while (began := time.monotonic()) < deadline:
-        found = condition()
-        if found:
+        if found := condition():
             return found
         time.sleep(min(max(time.monotonic() - began, 0.01), 0.5))
-    raise Failed(f"waited {seconds * PATIENCE} s for {what}")
+    return None

@@ -4,7 +4,6 @@ Times go from the commit of what lets two machines know of each other until both
 the devices; after a move, from the new address until a ping is answered. Figures are printed, never judged.
 """
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from functools import partial
 from innerd.domain.values import PublicKey
 from innerd.wireguard import keys
 from tests.netns import steps
-from tests.netns.lab import Failed, Host, wait_for
+from tests.netns.lab import Failed, Host, wait_for, within
 from tests.netns.nat import Internet, Router, internet
 from tests.netns.sites import Sites, handshake
 from tests.netns.test_nat import EXPECTED, machines
@@ -160,8 +159,7 @@ def stepped(net: Internet, pair: list[Host], public: Sequence[PublicKey]) -> flo
                 *("wg", "set", BY_HAND, "peer", key, "endpoint", f"{endpoint}:51820"),
                 *("allowed-ips", "10.9.0.0/24", "persistent-keepalive", "25"),
             )
-        with contextlib.suppress(Failed):
-            wait_for(have_met, "a handshake", began + number * STEP - time.monotonic())
+        if within(have_met, began + number * STEP - time.monotonic()):
             return time.monotonic() - began
     wait_for(have_met, "a handshake", 2 * STEP)
     return time.monotonic() - began
