@@ -26,6 +26,7 @@ from innerd.coordinator.feed import Committed, Follower
 from innerd.domain.network import EMPTY, Network
 from innerd.domain.values import COORDINATOR
 from innerd.streaming.sender import MAX_WAITING
+from innerd.wire.exposition import head
 
 
 class OnDisk(Protocol):
@@ -91,7 +92,7 @@ class Metrics:
     def pieces(self) -> Iterator[bytes]:
         """The page, part by part."""
         took = "innerd_metrics_collect_duration_seconds"
-        last = [f"# HELP {took} Time to collect a part of this page.\n# TYPE {took} gauge\n"]
+        last = [head(took, "gauge", "Time to collect a part of this page.")]
         for name, part in self._parts.items():
             began = perf_counter()
             yield part()
@@ -325,5 +326,5 @@ def _per_peer(services: Services) -> bytes:
     for (family, kind, text), lines in zip(_PER_PEER, (infos, received, sent, shaken), strict=True):
         if lines:
             begin = f'{family}{{peer="'
-            page += f"# HELP {family} {text}\n# TYPE {family} {kind}\n{begin}{begin.join(lines)}"
+            page += f"{head(family, kind, text)}{begin}{begin.join(lines)}"
     return page.encode()

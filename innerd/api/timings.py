@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import chain
 
+from innerd.wire.exposition import head
+
 _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0)
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 
@@ -53,9 +55,9 @@ class _Timing:
 
     def lines(self) -> Iterator[str]:
         total = 0
-        for head, count in zip(self.heads, self.counts, strict=False):
+        for begin, count in zip(self.heads, self.counts, strict=False):
             total += count
-            yield f"{head}{total}\n"
+            yield f"{begin}{total}\n"
         yield f"{self.heads[-2]}{total}\n{self.heads[-1]}{self.seconds}\n"
 
 
@@ -64,7 +66,7 @@ class _Timings:
 
     def __init__(self, name: str, text: str, edges: tuple[float, ...]) -> None:
         self._name, self._edges = name, edges
-        self._head = f"# HELP {name} {text}\n# TYPE {name} histogram\n"
+        self._head = head(name, "histogram", text)
         self._timings: dict[str, _Timing] = {}
 
     def of(self, labels: str) -> _Timing:

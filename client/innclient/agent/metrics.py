@@ -10,7 +10,7 @@ import contextlib
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from innclient.core.netmap import KnownPeer
 from innclient.core.trials import is_silent
 from innerd import __version__
 from innerd.domain.values import endpoint_of
+from innerd.wire.exposition import family, labels
 from innerd.wire.pages import why_refused
 from innerd.wireguard.device import Device, DeviceError, DevicePeer
 
@@ -127,21 +128,8 @@ def _answer(status: str, body: bytes) -> bytes:
 # -- the page -------------------------------------------------------------------------------------------------------
 
 
-def _family(name: str, kind: str, text: str, samples: Iterable[tuple[str, float]]) -> str:
-    """A family in Prometheus' text format; nothing where it has no samples. Labels are given as they are written."""
-    lines = [f"{name}{labels} {value}\n" for labels, value in samples]
-    return "".join((f"# HELP {name} {text}\n# TYPE {name} {kind}\n", *lines)) if lines else ""
-
-
-def _labels(**labels: str) -> str:
-    def escaped(text: str) -> str:
-        return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-    return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items()) + "}"
-
-
 def _gauge(name: str, text: str, value: float | None) -> str:
-    return _family(name, "gauge", text, () if value is None else [("", value)])
+    return family(name, "gauge", text, () if value is None else [("", value)])
 
 
 async def _families(session: Session, *, per_peer: bool) -> AsyncIterator[str]:
@@ -159,10 +147,10 @@ async def _families(session: Session, *, per_peer: bool) -> AsyncIterator[str]:
 def _about(session: Session) -> str:
     me, netmap = session.netmap.peers.get(session.netmap.me), session.netmap
     python = ".".join(map(str, sys.version_info[:3]))
-    whose = _labels(interface=session.paths.interface, network=netmap.network, peer="" if me is None else me.name)
-    return _family(
-        "inn_build_info", "gauge", "The release that runs.", [(_labels(version=__version__, python=python), 1)]
-    ) + _family("inn_network_info", "gauge", "Whose agent this is.", [(whose, 1)])
+    whose = labels(interface=session.paths.interface, network=netmap.network, peer="" if me is None else me.name)
+    return family(
+        "inn_build_info", "gauge", "The release that runs.", [(labels(version=__version__, python=python), 1)]
+    ) + family("inn_network_info", "gauge", "Whose agent this is.", [(whose, 1)])
 
 
 def _state(session: Session) -> str:
@@ -186,7 +174,7 @@ def _state(session: Session) -> str:
         ("inn_disk_failing", "1 while what is known can't be written.", int(_is_unwritten(session))),
     )
     repairs = "Times that the device was changed by somebody else, and put right."
-    return "".join(_gauge(name, text, value) for name, text, value in gauges) + _family(
+    return "".join(_gauge(name, text, value) for name, text, value in gauges) + family(
         "inn_device_repairs_total", "counter", repairs, [("", session.agent.change.repairs)]
     )
 
@@ -208,8 +196,8 @@ async def _peers(session: Session, device: Device, *, per_peer: bool) -> AsyncIt
         paths[kind] = paths.get(kind, 0) + 1
         if per_peer and entry is not None:
             each.add(peer, entry)
-    samples = [(_labels(path=kind), count) for kind, count in paths.items()]
-    yield _family("inn_peers", "gauge", "Visible peers, by the kind of way to them.", samples)
+    samples = [(labels(path=kind), count) for kind, count in paths.items()]
+    yield family("inn_peers", "gauge", "Visible peers, by the kind of way to them.", samples)
     presence = session.membership.presence
     online = sum(peer.id in presence and presence[peer.id].online for peer in believed)
     yield _gauge("inn_peers_online", "Visible peers that the coordinator calls online.", online)
@@ -225,18 +213,18 @@ class _EachPeer:
         self._shaken: list[tuple[str, float]] = []
 
     def add(self, peer: KnownPeer, entry: DevicePeer) -> None:
-        labels = _labels(peer=peer.name)
-        self._received.append((labels, entry.rx_bytes))
-        self._sent.append((labels, entry.tx_bytes))
+        whose = labels(peer=peer.name)
+        self._received.append((whose, entry.rx_bytes))
+        self._sent.append((whose, entry.tx_bytes))
         if entry.last_handshake is not None:
-            self._shaken.append((labels, entry.last_handshake))
+            self._shaken.append((whose, entry.last_handshake))
 
     def text(self) -> str:
         received, sent = "inn_peer_received_bytes_total", "inn_peer_sent_bytes_total"
         return (
-            _family(received, "counter", "Bytes received from a peer.", self._received)
-            + _family(sent, "counter", "Bytes sent to a peer.", self._sent)
-            + _family(
+            family(received, "counter", "Bytes received from a peer.", self._received)
+            + family(sent, "counter", "Bytes sent to a peer.", self._sent)
+            + family(
                 "inn_peer_last_handshake_timestamp_seconds",
                 "gauge",
                 "The last handshake with a peer; absent if none was.",
@@ -251,17 +239,17 @@ def _names(session: Session) -> str:
     if counters is None:
         return ""
     responses = [
-        (_labels(transport=transport, qtype=qtype, rcode=rcode), count)
+        (labels(transport=transport, qtype=qtype, rcode=rcode), count)
         for (transport, qtype, rcode), count in sorted(counters.responses.items())
     ]
-    dropped = [(_labels(reason=reason), count) for reason, count in sorted(counters.dropped.items())]
-    return _family("inn_dns_responses_total", "counter", "Answers given on this host.", responses) + _family(
+    dropped = [(labels(reason=reason), count) for reason, count in sorted(counters.dropped.items())]
+    return family("inn_dns_responses_total", "counter", "Answers given on this host.", responses) + family(
         "inn_dns_dropped_total", "counter", "Packets without an answer.", dropped
     )
 
 
 def _process() -> str:
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * _PLACE
-    return _family(
+    return family(
         "process_cpu_seconds_total", "counter", "CPU time of the agent.", [("", round(time.process_time(), 3))]
     ) + _gauge("process_resident_memory_bytes", "Memory of the agent.", resident)
