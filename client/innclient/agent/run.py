@@ -61,6 +61,7 @@ async def cycle(session: Session) -> None:
     try:
         async with asyncio.timeout(_CYCLE):
             await session.follow(once=True)
+            await session.settle(reports=True)
     except (Lost, TimeoutError) as error:
         raise await why_unreachable(session.paths, session.tunnel, session.loaded, str(error)) from error
     except Ended as error:
@@ -71,6 +72,7 @@ async def cycle(session: Session) -> None:
     except LogForked as error:
         raise Failure(TRUST, "log_forked", str(error), "ask your administrator before you go on") from error
     finally:
+        await session.settle(reports=False)
         await session.close()
     if session.shelf.broken is not None:
         raise Failure(SYSTEM, "os_error", f"applied, but it can't be written down: {session.shelf.broken}")

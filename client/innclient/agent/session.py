@@ -241,9 +241,14 @@ class Session:
         while True:
             await self._do_aside(await self._aside.get())
 
-    async def _drain(self) -> None:
+    async def settle(self, *, reports: bool) -> None:
+        """Do what is left to be done aside. Without `reports` what concerns the disk alone: nobody hears the rest."""
         while not self._aside.empty():
-            await self._do_aside(self._aside.get_nowait())
+            command = self._aside.get_nowait()
+            if reports or not isinstance(command, c.Report):
+                await self._do_aside(command)
+        if reports:
+            await self.errands.done()
 
     async def _do_aside(self, command: Command) -> None:
         """Only more to be done aside comes of it: it waits for no change that is under way."""
@@ -304,9 +309,6 @@ class Session:
         finally:
             self._patience = self._follower = None
             await self._feed(e.Closed())
-            if once:
-                await self._drain()
-                await self.errands.done()
 
     async def _hurried(self, seconds: float) -> bool:
         """Wait so long, or until there is reason not to."""
