@@ -188,7 +188,7 @@ def test_every_configuration_key_has_its_row(heading: str, shape: Any) -> None:
 
 async def test_every_route_is_in_api_and_no_other() -> None:
     """Read off the app as its door does; what the door never lets through (the framework's own pages) is no route."""
-    templates = (await populated()).app._routes._templates
+    templates = (await populated()).gate._routes._templates
     routes = {(method, parts) for method, found in templates.items() for parts in found}
     reachable = {f"{method} /{'/'.join(parts)}" for method, parts in routes if parts[0] == "v1" or parts[0] in OPEN}
     listed = {line.split("`")[1] for line in rows("api.md") if re.match(r"\| `[A-Z]+ /", line)}

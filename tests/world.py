@@ -103,6 +103,16 @@ class Proving(httpx2.Auth):
         yield request
 
 
+class Through:
+    """The app of a world, whatever its gate is at that moment."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._world.gate(scope, receive, send)
+
+
 class Dated:
     """The app of a world, whose answers are dated by its clock: clients learn it from there."""
 
@@ -139,6 +149,7 @@ class World:
         self.writer: Writer
         self.hub: Hub
         self.services: Services
+        self.gate: Any
         self.app: Any
 
     async def start(self, *, proof_required: bool = False) -> None:
@@ -163,12 +174,12 @@ class World:
             sources=Sources(count().__next__),  # seconds fly: what this machine is slow at is forgiven
             clock=lambda: self.now,
         )
-        self.app = create_app(self.services)
+        self.gate, self.app = create_app(self.services), Through(self)
 
     def provide(self, **changes: Any) -> None:
-        """Another app, whose services differ."""
+        """Another gate, whose services differ."""
         self.services = replace(self.services, **changes)
-        self.app = create_app(self.services)
+        self.gate = create_app(self.services)
 
     def _own_address(self) -> Any:
         network = self.writer.network

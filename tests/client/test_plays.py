@@ -10,6 +10,7 @@ from innclient.core import events as e
 from innclient.core.connection import Lost, State
 from innclient.core.paths import Instant
 from innclient.core.pins import Pins
+from innclient.core.witness import Witnessed
 from innerd.domain.values import Endpoint
 from innerd.failure import Failure
 from innerd.wire.stream import Bye, Connect, DeltaJson, PeerPresence, PresenceJson
@@ -218,6 +219,12 @@ def test_what_happens_while_the_disk_is_slow_is_written_when_it_is_done(stage: S
     said = stage.hears(delta(12, gone=[4]))
     assert said == ["note peer.gone", "resolve", "apply -mari", "show names"], "one thing at a time is done aside"
     assert stage.happens(e.Written(second, is_kept=True)) == ["write state 12", "report 12"]
+
+
+def test_what_the_coordinator_signed_is_written_though_nothing_else_is_new(stage: Stage) -> None:
+    stage.agent.membership.witnessed = Witnessed(key="another")
+    assert stage.happens(e.Ticked())[-1] == "write checkpoints"
+    assert "write checkpoints" not in stage.happens(e.Ticked()), "once"
 
 
 def test_a_receipt_that_got_lost_is_sent_again_a_second_later(stage: Stage) -> None:

@@ -39,6 +39,9 @@ def made(make_lab: Callable[[], "Kermpany"]) -> Kermpany:
     wait_for(lambda: "listens" in steps.said(stranger, LOG), "the stranger to listen")
     ryo = made.hosts["ryo"]
     ryo.run("ip", "route", "add", "10.42.0.1/32", "dev", "eth0")
+    # The coordinator's host would answer for its inner address on the LAN, too: Linux does.
+    where = json.loads(stranger.run("ip", "-j", "link", "show", "eth0"))[0]["address"]
+    ryo.run("ip", "neigh", "replace", "10.42.0.1", "lladdr", where, "dev", "eth0")
     return made
 
 

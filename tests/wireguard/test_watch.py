@@ -128,13 +128,6 @@ from innerd.wireguard import watch
 def ip(*args):
     subprocess.run(["ip", *args], check=True)
 
-async def heard(changes, seconds):
-    task = asyncio.ensure_future(anext(changes))
-    done, _ = await asyncio.wait((task,), timeout=seconds)
-    if done:
-        return task.result(), None
-    return None, task
-
 async def main():
     for name in ("own0", "eth0"):
         ip("link", "add", name, "type", "veth", "peer", "name", "x" + name)
@@ -143,16 +136,16 @@ async def main():
         ip("link", "set", "x" + name, "up")
         ip("link", "set", name, "up")
     changes = watch.changes("own0")
-    said, waiting = await heard(changes, 1.0)  # it listens now
-    assert not said, said
+    waiting = asyncio.ensure_future(anext(changes))
+    assert not (await asyncio.wait((waiting,), timeout=1.0))[0]  # it listens now
     for deed in sys.argv[1:]:
         ip(*deed.split())
-        done, _ = await asyncio.wait((waiting,), timeout=1.5)
-        moved = waiting.result() if done else watch.Moved("-")
-        print(moved.host, "own" if moved.own else "")
-        if done:
-            said, waiting = await heard(changes, 0.6)  # what belongs to it has settled
-            assert not said, said
+        found = set()
+        while (await asyncio.wait((waiting,), timeout=0.6 if found else 1.5))[0]:  # until what belongs to it settled
+            moved = waiting.result()
+            found.add(f"{moved.host or ''} {'own' if moved.own else ''}".strip())
+            waiting = asyncio.ensure_future(anext(changes))
+        print("; ".join(sorted(found)) or "-")
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 

@@ -27,15 +27,15 @@ class Memory:
         """What is left to be written or said, if nothing of it is under way."""
         if self._is_busy:
             return []
-        matched = self._membership.matched
+        matched, commands = self._membership.matched, self.checkpoints()
         if matched is not self._on_disk:
             self._is_busy = True
-            return [*self.checkpoints(), c.WriteState(matched)]
+            return [*commands, c.WriteState(matched)]
         receipt = self._membership.receipt() if connected else None
-        if receipt is None:
-            return []
-        self._is_busy = True
-        return [*self.checkpoints(), c.Report(receipt, after)]
+        if receipt is not None:
+            self._is_busy = True
+            commands.append(c.Report(receipt, after))
+        return commands
 
     def checkpoints(self) -> list[Command]:
         """What the coordinator signed, where that is not written down."""
