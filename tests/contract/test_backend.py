@@ -293,7 +293,8 @@ FOREIGN: dict[str, tuple[str, str]] = {
 def test_what_somebody_else_made_is_neither_taken_nor_deleted(
     backend: Backend, wg: str, holder: str, mark: str
 ) -> None:
-    backend.apply(wg, [SetKey(secret(holder))] if holder else [])
+    # With a port: wireguard-go takes one by itself when its link is up, which may be later.
+    backend.apply(wg, [SetPort(free_port()), *([SetKey(secret(holder))] if holder else [])])
     if mark:
         backend.mark(wg, mark)
     before = backend.get(wg)
