@@ -68,6 +68,11 @@ EXPECTED = {
 }
 
 
+# Seconds until a way is found, even if a router took one of the two for a stranger on a machine that was too busy to
+# begin in step: it forgets that in a minute or two, and is then tried again (docs/nat.md).
+_FOUND = 75
+
+
 def machines(kinds: tuple[str, str]) -> tuple[str, str]:
     return f"{kinds[0]}-a", f"{kinds[1]}-b"
 
@@ -95,7 +100,7 @@ def ran(sites: Sites) -> Matrix:
     for kinds in EXPECTED:
         if kinds not in hopeless:
             with contextlib.suppress(Failed):
-                made.seconds[kinds] = sites.meet(*machines(kinds), seconds=10)
+                made.seconds[kinds] = sites.meet(*machines(kinds), seconds=_FOUND)
                 sites.reaches(*machines(kinds))
     made.shown = {name: steps.shown(sites.hosts[name]) for name in names}
     return made
@@ -147,4 +152,4 @@ def test_machines_behind_open_routers_that_know_of_each_other_from_the_start_mee
     sites.innerd("add-cidr", "--name", "together", "--cidr", "10.42.200.0/24", "--parent", steps.NETWORK)
     for host in (one, other):
         sites.enrol(host, "together")
-    steps.reaches(one, f"{other.name}.{steps.NETWORK}.wg", 20)
+    steps.reaches(one, f"{other.name}.{steps.NETWORK}.wg", _FOUND)
