@@ -54,7 +54,7 @@ def test_what_was_made_for_a_service_that_is_refused_goes_again(founded: Host) -
     wait_for(lambda: "9586" in founded.run("ss", "-lnt"), "the port to be taken")
     assert refused(founded, *SERVE) == (6, "port_in_use")
     assert founded.ask("ip", "link", "show", NETWORK).returncode != 0
-    assert founded.pids("wireguard-go") == []
+    wait_for(lambda: not founded.pids("wireguard-go"), "its daemon to end, after its interface")
     assert not founded.path(f"/run/innerd/{NETWORK}.sock").exists()
 
     founded.run("innerd", "list-peers", NETWORK)  # and the log is nobody's
