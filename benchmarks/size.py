@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 
 from benchmarks.figures import figure, quantile, title
-from innclient.core.membership import Core, Identity
+from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import Netmap
 from innclient.core.pins import Pins
 from innclient.core.trials import Server
@@ -132,7 +132,7 @@ def a_delta_on_a_client() -> None:
             server_key=server.public_key,
             server_ip=server.ip,
         )
-        core = Core(me, Netmap(), Pins(), {})
+        core = Membership(me, Netmap(), Pins(), {})
         core.take([hello(head=view.network.revision)], NOW)
         device = take(core, Device(), server, frames.snapshot(view, 3, ""))
         renamed, happened = carried_out(network, c.RenamePeer(4, Name("other")))
@@ -141,7 +141,7 @@ def a_delta_on_a_client() -> None:
         figure(f"one delta on a client with {peers:,} peers: CPU", f"{1e3 * cost:.2f} ms")
 
 
-def take(core: Core, device: Device, server: Server, data: bytes) -> Device:
+def take(core: Membership, device: Device, server: Server, data: bytes) -> Device:
     read = [DECODERS[event.event].decode(event.data) for event in FrameParser().feed(data)]
     taken = core.take(read, NOW)
     core.pins = core.check_pins(taken.peers, NOW)

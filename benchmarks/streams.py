@@ -20,7 +20,7 @@ import msgspec
 
 from benchmarks import streaming
 from benchmarks.figures import figure, quantile, spread, title
-from innclient.core.membership import Core, Identity
+from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import Netmap
 from innclient.core.pins import Pins
 from innclient.core.trials import Server
@@ -112,7 +112,7 @@ class Applying(Client):
         server_ip = parse_address(streaming.COORDINATOR)
         theirs = PublicKey(coordinator.server_key)
         me = Identity(private_key=own, public_key=key(name), ip=address, server_key=theirs, server_ip=server_ip)
-        self._core = Core(me, Netmap(), Pins(), {})
+        self._core = Membership(me, Netmap(), Pins(), {})
         self._server = Server(theirs, server_ip, Endpoint("192.0.2.1:51820"))
         self._backend = MemoryBackend()
         self._backend.create("wg")
