@@ -8,10 +8,10 @@ from innerd.api.asgi import PIPE, Scope, Send, only_waits
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
 from innerd.host import tcp
-from innerd.streaming.hub import FAREWELL, SHUT_OUT, Hub
+from innerd.streaming.hub import FAREWELL, Hub
 from innerd.streaming.registry import Stream
 from innerd.wire.caller import RUN, parse_run
-from innerd.wire.stream import Cursor, parse_cursor
+from innerd.wire.stream import SHUT_OUT, Cursor, parse_cursor
 
 
 class Connection:

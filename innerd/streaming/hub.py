@@ -24,7 +24,6 @@ from innerd.wire.stream import KEEPALIVE_INTERVAL, Cursor, Hello, frame
 # Seconds that last words may take: a packet that was lost is sent again after 200 ms or a little more. Nobody is less
 # safe meanwhile: the others let go of the peer at once, and the coordinator refuses whatever it asks.
 FAREWELL = 0.5
-SHUT_OUT = ("disabled", "retired")  # reasons to end a stream after which the device lets go of its peer
 _ANSWER = 5.0  # seconds until nobody waits for a last answer any more
 _OPENS, _OPENS_RATE = 30, 1.0  # streams that a peer may open at once, and a second after that
 

@@ -98,6 +98,9 @@ class Connect(Struct, kw_only=True):
     go_at: float
 
 
+SHUT_OUT = ("disabled", "retired")  # the reasons of a `bye` that mean: you are no peer any more
+
+
 class Bye(Struct, kw_only=True):
     """Why the stream ends: disabled, retired, replaced, too_slow, shutting_down or interface_remade."""
 

@@ -19,7 +19,6 @@ from innclient.agent.tunnel import Tunnel
 from innclient.config import Loaded, Paths
 from innclient.core.changes import Entry
 from innclient.core.connection import Denied, Ended, Lost
-from innclient.core.membership import SHUT_OUT
 from innclient.core.netmap import LogForked
 from innclient.core.status import StatusView, checkpoints_view, shut_out
 from innclient.names import resolver
@@ -28,6 +27,7 @@ from innerd.host import files, hostsfile
 from innerd.host.firewall import to_serve
 from innerd.host.reachability import pings
 from innerd.host.systemd import keep_told, keep_watched
+from innerd.wire.stream import SHUT_OUT
 from innerd.wireguard.device import DeviceError, NoSuchDevice
 
 _log = structlog.get_logger("agent")

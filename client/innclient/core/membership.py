@@ -29,13 +29,12 @@ from innclient.core.witness import Witnessed, agrees, meet, take_note, with_proo
 from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
-from innerd.wire.stream import Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
+from innerd.wire.stream import SHUT_OUT, Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, Wanted
 from innerd.wireguard.plan import Change, RemovePeer, applied, plan, plan_some
 
 _MOST_REFUSED = 1000  # wire.ours.Applied
 _NOTHING_SIGNED = Witnessed()
-SHUT_OUT = ("disabled", "retired")  # the reasons of a `bye` that mean: you are no peer any more
 
 
 class Identity(Struct, frozen=True, kw_only=True):
