@@ -56,7 +56,7 @@ class Session:
     """`trouble`, `device_error` and such are the agent's; see there."""
 
     def __init__(self, paths: Paths, loaded: Loaded, tunnel: Tunnel, choices: Choices) -> None:
-        self.paths, self.loaded, self.tunnel, self.choices = paths, loaded, tunnel, choices
+        self.paths, self.tunnel, self.choices = paths, tunnel, choices
         self.shelf, self.journal, self.errands = store.Shelf(paths), Journal(paths.journal), Errands()
         values = loaded.values
         self.membership, saved = store.load_membership(paths, values)
@@ -91,6 +91,11 @@ class Session:
         self._follower: asyncio.Task[None] | None = None  # who reads it
         self._ending: Exception | None = None  # why it is given up
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
+
+    @property
+    def loaded(self) -> Loaded:
+        """The config, as it was read last."""
+        return self._executor.means.loaded
 
     @property
     def netmap(self) -> Netmap:
@@ -134,7 +139,7 @@ class Session:
 
     async def reload(self, loaded: Loaded) -> None:
         """The config was changed. Raises DeviceError."""
-        before, self.loaded = self.loaded, loaded
+        before = self.loaded
         self._executor.reload(loaded)
         loaded.config.agent = before.config.agent  # what the command line said beside it still counts
         self._finder.look_up(self.netmap, self.membership.presence)
