@@ -59,7 +59,6 @@ class PathFinder:
     def __init__(self, paths: PeerPaths, private_key: str, host: Host, errands: Errands) -> None:
         self._paths, self._private_key, self._host = paths, private_key, host
         self._is_between_ports = False
-        self._is_refused = False
         self._prober: Prober | None = None
         self._opened_at = 0.0
         self._keys: dict[PublicKey, bytes] = {}
@@ -129,13 +128,11 @@ class PathFinder:
         try:
             self._prober = Prober(port, self._hear)
         except OSError as error:
-            if not self._is_refused:
+            if self._paths.may_probe:
                 _log.warning("no probes: endpoints of silent peers are tried one by one", why=error.strerror)
-            self._is_refused = True
+            self._paths.probing(False)
         else:
-            self._is_refused = False
-        self._paths.probing(not self._is_refused)
-        if not self._is_refused:
+            self._paths.probing(True)
             self._errands.send(self._host.can_probe())
 
     def _hear(self, data: bytes, source: Endpoint) -> None:

@@ -107,7 +107,7 @@ class PeerPaths:
         self.traversal = Traversal(0, nonce)
         self.tries = tries
         self._is_probing = False  # there are sockets
-        self._may_probe = True  # until the system refuses
+        self.may_probe = True  # until the system refuses
         self._seen: Endpoint | None = None  # where the coordinator sees us
         self._membership = membership
 
@@ -115,7 +115,7 @@ class PeerPaths:
         """Whether probes go out from now on. False: the system refuses; None: not at the moment."""
         self._is_probing = bool(may)
         if may is not None:
-            self._may_probe = may
+            self.may_probe = may
 
     # -- what is known ------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class PeerPaths:
             return False
         if not stays:  # one cycle: the agent that follows finds the way, if nothing is in it
             return theirs is False
-        if not self._may_probe:
+        if not self.may_probe:
             return False
         path = self.known.get(number)
         return path is None or self.traversal.has_moment(number) or not path.is_devices_turn
