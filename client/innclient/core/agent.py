@@ -10,14 +10,14 @@ Three small machines do it together: `connection` knows whether there is one, `d
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from innclient.core import commands as c
 from innclient.core import events as e
-from innclient.core.changes import entry_of
 from innclient.core.commands import Command
 from innclient.core.connection import Connection, Ended, Lost
-from innclient.core.device import DeviceChange, Step
+from innclient.core.device import Detour, DeviceChange, Step
 from innclient.core.membership import Membership, Taken
 from innclient.core.memory import Memory
 from innclient.core.netmap import LogForked, Whereabouts
@@ -26,6 +26,8 @@ from innclient.core.pins import Broken, break_of, fields, trusted
 from innclient.core.trials import Turns, is_silent
 from innerd.domain.errors import Refused
 from innerd.failure import TRUST, Failure
+from innerd.wireguard.device import Device
+from innerd.wireguard.plan import Change
 
 # What is answered in which step; an answer that comes in another is of a change that was broken off.
 _ANSWERS: dict[type[e.Event], Step] = {
@@ -70,7 +72,7 @@ class Agent:
         self.membership.applied = None  # a receipt said that it was refused
         text = f"{broken.name} ({broken.ip}): the key {broken.offered} is trusted now, in place of {broken.pinned}"
         said = c.Log("warning", "a changed key is trusted from now on", fields(broken))
-        noted = c.Note([entry_of(self.membership.netmap, now.wall, "key.trusted", f"peer:{broken.peer}", text)])
+        noted = c.note(self.membership.netmap, now.wall, "key.trusted", f"peer:{broken.peer}", text)
         return broken, [said, noted, *self.change.trust(trusted(pins, broken.ip), has_device=has_device)]
 
     @property
@@ -149,10 +151,6 @@ class Agent:
         return self.change.resolved(event, self._turns(), now.wall)
 
     def _read(self, event: e.WasRead, now: Instant) -> list[Command]:
-        if self.change.silencing:
-            return self.change.silenced(
-                self.paths.unanswered(self.change.silencing, event.device, now.wall), event.device
-            )
         return self.change.read(event.device, self._turns(), now.wall)
 
     def _applied(self, event: e.Applied, now: Instant) -> list[Command]:
@@ -160,12 +158,10 @@ class Agent:
 
     def _done(self, event: e.Event, now: Instant) -> list[Command]:
         """The device and names are as they should be: paths, disk and receipt follow."""
-        told, placed, was_silencing = self.change.told, self.change.placed, bool(self.change.silencing)
+        told, detour = self.change.told, self.change.detour
         self.change.done()
-        if placed is not None:
-            return [c.Log("info", "a way was found", {"peer": placed[0].name, "endpoint": placed[1]})]
-        if was_silencing:
-            return []
+        if detour is not None:
+            return detour.then
         commands = self._look_for_paths(None if told is None else told.peers, now)
         if told is not None:
             self.membership.matched = self.membership.netmap
@@ -187,7 +183,15 @@ class Agent:
         if told.bye is not None:
             return [c.HangUp(Ended(told.bye))]
         met = [told_of.peer for told_of in told.meetings if self.paths.meet(told_of, self.change.device, now)]
-        return [c.SendProbes(), *self.change.silence(met)] if met else []
+        return [c.SendProbes(), *self._silence(met, now)] if met else []
+
+    def _silence(self, numbers: list[int], now: Instant) -> list[Command]:
+        """Send those of some peers who do not answer nothing more, until there is a path to them."""
+
+        def plan(device: Device) -> tuple[tuple[Change, ...], Device]:
+            return self.membership.silenced(self.paths.unanswered(numbers, device, now.wall), device)
+
+        return self.change.take_detour(Detour(plan, []))
 
     def _broken_off(self, event: e.Failed, now: Instant) -> list[Command]:
         self.change.broken_off(event.why)
@@ -215,7 +219,10 @@ class Agent:
     def _path_found(self, event: e.PathFound, now: Instant) -> list[Command]:
         """Reach a peer there from now on, if it is still one: much can have happened."""
         peers = [peer for peer in self.membership.believed({event.peer}) if peer.public_key == event.public_key]
-        return self.change.place(peers[0], event.endpoint) if peers else []
+        if not peers:
+            return []
+        found = c.Log("info", "a way was found", {"peer": peers[0].name, "endpoint": event.endpoint})
+        return self.change.take_detour(Detour(partial(self.membership.placed, peers[0], event.endpoint), [found]))
 
     def _session_dropped(self, event: e.SessionDropped, now: Instant) -> list[Command]:
         self.change.session_dropped()

@@ -18,11 +18,6 @@ class Entry(Struct, frozen=True, kw_only=True):
     text: str
 
 
-def entry_of(netmap: Netmap, now: float, type_: str, subject: str, text: str) -> Entry:
-    """An entry about something that is not the network's."""
-    return Entry(at=now, revision=netmap.revision, type=type_, subject=subject, text=text)
-
-
 def differences(before: Netmap, after: Netmap, numbers: Iterable[int], now: float) -> list[Entry]:
     """What became of peers (by id) and CIDRs from one netmap to another."""
     found: list[tuple[str, str, str]] = []

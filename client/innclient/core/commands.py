@@ -31,6 +31,11 @@ class Note(Struct, frozen=True):
     entries: list[Entry]
 
 
+def note(netmap: Netmap, now: float, type_: str, subject: str, text: str) -> Note:
+    """One entry, about something that is not the network's."""
+    return Note([Entry(at=now, revision=netmap.revision, type=type_, subject=subject, text=text)])
+
+
 class SavePins(Struct, frozen=True):
     """-> PinsSaved"""
 

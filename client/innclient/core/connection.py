@@ -5,7 +5,6 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from innclient.core import commands as c
-from innclient.core.changes import entry_of
 from innclient.core.commands import Command
 from innclient.core.netmap import LogForked, Netmap
 from innerd.domain.errors import Refused, plainly
@@ -142,4 +141,4 @@ class Connection:
         return [said, self._note(now, "coordinator.lost", "coordinator", f"no connection to the coordinator: {why}")]
 
     def _note(self, now: float, type_: str, subject: str, text: str) -> c.Note:
-        return c.Note([entry_of(self._netmap(), now, type_, subject, text)])
+        return c.note(self._netmap(), now, type_, subject, text)

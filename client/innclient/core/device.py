@@ -4,19 +4,19 @@ not certain. Pure: each step answers an event with the commands of the next.
 What the device is, is remembered between looks, so that one change costs one small message.
 """
 
+from collections.abc import Callable
 from enum import Enum, auto
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient.core import commands as c
 from innclient.core import events as e
-from innclient.core.changes import entry_of
 from innclient.core.commands import Command
 from innclient.core.membership import Membership, Taken
-from innclient.core.netmap import KnownPeer, Whereabouts
+from innclient.core.netmap import Whereabouts
 from innclient.core.pins import Pins, fields
 from innclient.core.trials import Server, Turns, is_silent
-from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device
 from innerd.wireguard.plan import Change, SetPeer, edits
 from innerd.wireguard.plan import applied as after
@@ -26,7 +26,7 @@ _SAID_REPAIRS = 10  # in one line
 
 class Step(Enum):
     """IDLE -> SAVING_PINS (where there are new ones) -> RESOLVING -> READING (where it must be) -> APPLYING -> NAMING
-    (where names changed) -> IDLE; -Failed-> IDLE from each. A path that was found is set by READING -> APPLYING."""
+    (where names changed) -> IDLE; -Failed-> IDLE from each. A `Detour` goes by READING -> APPLYING."""
 
     IDLE = auto()
     SAVING_PINS = auto()
@@ -34,6 +34,14 @@ class Step(Enum):
     READING = auto()
     APPLYING = auto()
     NAMING = auto()
+
+
+class Detour(Struct, frozen=True):
+    """A change of some entries alone, on the device as it is read: the path to a peer was found, or peers are not to be
+    sent to. `then` is to be done after it."""
+
+    plan: Callable[[Device], tuple[tuple[Change, ...], Device]]
+    then: list[Command]
 
 
 class DeviceChange:
@@ -45,8 +53,7 @@ class DeviceChange:
         self.repairs = 0  # of what others did, for metrics
         self.step = Step.IDLE
         self.told: Taken | None = None  # what the change comes of; None: it is about all
-        self.placed: tuple[KnownPeer, Endpoint] | None = None  # a path that was found: it is about that alone
-        self.silencing: list[int] = []  # peers who may not answer: it is about them alone
+        self.detour: Detour | None = None  # what it is about instead
         self._membership = membership
         self._looked_at: Taken | None = None  # what of the device is looked at; None: all
         self._pins: Pins = membership.pins
@@ -120,9 +127,8 @@ class DeviceChange:
         return [c.Read()]
 
     def read(self, device: Device, turns: Turns, now: float) -> list[Command]:
-        if self.placed is not None:
-            peer, endpoint = self.placed
-            changes, self._after = self._membership.placed(peer, endpoint, device)
+        if self.detour is not None:
+            changes, self._after = self.detour.plan(device)
             self.step = Step.APPLYING
             return [c.Apply(changes)]
         before, self._before = self._before, None
@@ -146,37 +152,23 @@ class DeviceChange:
     def applied(self) -> list[Command]:
         """The device is as it should be. Names follow, where they are others."""
         self.device, self._after, self.error = self._after, None, None
-        if self.placed is not None or self.silencing or not (self.told is None or self.told.names_changed):
+        if self.detour is not None or not (self.told is None or self.told.names_changed):
             return []
         self.step = Step.NAMING
         return [c.ShowNames(None if self.told is None else self.told.peers)]
 
     def done(self) -> None:
-        self.step, self.told, self.placed, self.silencing = Step.IDLE, None, None, []
+        self.step, self.told, self.detour = Step.IDLE, None, None
 
     def broken_off(self, why: str | None) -> None:
         self.step, self.device, self.error = Step.IDLE, None, why or self.error
-        self.told = self.placed = self._before = self._after = None
-        self.silencing = []
+        self.told = self.detour = self._before = self._after = None
 
     # -- what others do to it, and what is found for it ---------------------------------------------------------
 
-    def place(self, peer: KnownPeer, endpoint: Endpoint) -> list[Command]:
-        """Reach a peer at an endpoint from now on."""
-        self.step, self.placed = Step.READING, (peer, endpoint)
+    def take_detour(self, detour: Detour) -> list[Command]:
+        self.step, self.detour = Step.READING, detour
         return [c.Read()]
-
-    def silence(self, numbers: list[int]) -> list[Command]:
-        """Send those of some peers who do not answer nothing more, until there is a path to them."""
-        if not numbers:
-            return []
-        self.step, self.silencing = Step.READING, numbers
-        return [c.Read()]
-
-    def silenced(self, peers: list[KnownPeer], device: Device) -> list[Command]:
-        changes, self._after = self._membership.silenced(peers, device)
-        self.step = Step.APPLYING
-        return [c.Apply(changes)]
 
     def give_port(self, port: int) -> list[Command]:
         self.device = None
@@ -206,7 +198,7 @@ class DeviceChange:
         return [said, self._note(now, "device.repaired", "device", text)]
 
     def _note(self, now: float, type_: str, subject: str, text: str) -> c.Note:
-        return c.Note([entry_of(self._membership.netmap, now, type_, subject, text)])
+        return c.note(self._membership.netmap, now, type_, subject, text)
 
 
 def _where_it_was(change: Change, lost: Device) -> Change:
