@@ -57,11 +57,14 @@ class NetworkNames:
         )
 
 
-def with_addresses(network: Network) -> Iterator[tuple[Address, str]]:
-    """What a hosts file can have of a network's names."""
-    for peer in network.peers.values():
-        if peer.is_active:
-            yield from addresses(peer.name, peer.ip, _records(peer), network.root.range)
+def with_addresses(
+    network: Network, numbers: Iterable[int] | None
+) -> Iterator[tuple[int, Iterable[tuple[Address, str]]]]:
+    """What a hosts file can have of the names of some peers (None: of all), by peer; nothing of who is none now."""
+    for number in network.peers if numbers is None else numbers:
+        peer = network.peers.get(number)
+        is_active = peer is not None and peer.is_active
+        yield number, addresses(peer.name, peer.ip, _records(peer), network.root.range) if peer and is_active else ()
 
 
 def _records(peer: Peer) -> tuple[tuple[str, str, str], ...]:

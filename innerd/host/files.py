@@ -1,6 +1,7 @@
 """Files that must not be lost, torn or seen: written beside, synced, renamed, synced again; private from the start."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -77,6 +78,23 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def append(path: Path, data: bytes, mode: int | None = None, *, sync: bool = False) -> int:
+    """Bytes to the end of a file, all of them or none: what is torn would be glued to what comes next. `mode` makes a
+    file where there is none. The file's size before. Raises OSError."""
+    create = 0 if mode is None else os.O_CREAT
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | create, mode or 0)
+    try:
+        size = os.fstat(descriptor).st_size
+        if os.write(descriptor, data) < len(data):
+            os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if sync:
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+    return size
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,8 +6,10 @@
 """
 
 import errno
-from collections.abc import Iterable
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from innerd.domain.values import Address
 from innerd.failure import SYSTEM, Failure
@@ -25,10 +27,46 @@ def _markers(interface: str) -> tuple[bytes, bytes]:
     return (f"# DO NOT EDIT innernet {interface} BEGIN".encode(), f"# DO NOT EDIT innernet {interface} END".encode())
 
 
-def lines_of(names: Iterable[tuple[Address, str]], suffix: str) -> list[bytes]:
-    """The lines of a block, by address; an empty suffix gives bare names."""
-    ordered = sorted(names, key=lambda entry: (entry[0].version, int(entry[0])))
-    return [f"{address} {name}.{suffix}".rstrip(".").encode() for address, name in ordered]
+class Block:
+    """The lines of a block, by address, kept in order: a change costs what its own lines cost. An empty suffix gives
+    bare names."""
+
+    def __init__(self, suffix: str) -> None:
+        self.suffix = suffix
+        self._lines: list[_Line] = []
+        self._held: dict[int, list[_Line]] = {}  # by whose they are
+
+    def put(self, number: int, names: Iterable[tuple[Address, str]]) -> None:
+        """The names of somebody, in place of those before; none take them out."""
+        lines = [
+            _Line(address.version, int(address), number, place, f"{address} {name}.{self.suffix}".rstrip(".").encode())
+            for place, (address, name) in enumerate(names)
+        ]
+        before = self._held.pop(number, [])
+        if lines:
+            self._held[number] = lines
+        if lines != before:
+            for line in before:
+                del self._lines[bisect_left(self._lines, line)]
+            for line in lines:
+                insort(self._lines, line)
+
+    def fill(self, everybody: Iterable[tuple[int, Iterable[tuple[Address, str]]]]) -> None:
+        """The names of everybody, in place of all."""
+        self._lines, self._held = [], {}
+        for number, names in everybody:
+            self.put(number, names)
+
+    def lines(self) -> list[bytes]:
+        return [line.text for line in self._lines]
+
+
+class _Line(NamedTuple):
+    version: int
+    address: int
+    number: int  # whose it is
+    place: int  # its own name comes first: that is what an address is called
+    text: bytes
 
 
 def replaced(text: bytes, interface: str, block: list[bytes]) -> bytes:
@@ -36,33 +74,53 @@ def replaced(text: bytes, interface: str, block: list[bytes]) -> bytes:
     copied one stays. Raises Failure where the markers are not pairs in order: then somebody edited them, and guessing
     would lose lines."""
     begin, end = _markers(interface)
-    lines = text.split(b"\n")
-    stripped = [line.strip() for line in lines]
-    begins = [n for n, line in enumerate(stripped) if line == begin]
-    ends = [n for n, line in enumerate(stripped) if line == end]
-    markers = [number for pair in zip(begins, ends, strict=False) for number in pair]
-    if len(begins) != len(ends) or markers != sorted(markers):
+    section = b"\n".join([begin, *block, end]) if block else b""
+    found = _blocks(text, interface)
+    for first, last in found[:0:-1]:
+        text = text[:first] + text[last + 1 :] if last < len(text) else text[: first - 1]
+    if found:
+        first, last = found[0]
+        return _between(text[:first], section, text[last:])
+    if not block:
+        return text
+    if text and not text.endswith(b"\n"):
+        text += b"\n"  # the end of a last line that had none
+    blank = b"\n" if text not in (b"", b"\n") and not text.endswith(b"\n\n") else b""
+    return text + blank + section + b"\n"
+
+
+def _blocks(text: bytes, interface: str) -> list[tuple[int, int]]:
+    """Where each block is, from the start of its first line to the end of its last. Raises Failure."""
+    begins, ends = (list(_lines_that_say(text, marker)) for marker in _markers(interface))
+    found = sorted([(place, 1) for place in begins] + [(place, 2) for place in ends])
+    if [which for _, which in found] != [1, 2] * (len(found) // 2):
         raise Failure(
             SYSTEM,
             "hosts_markers",
             f'the markers of "{interface}" in the hosts file are not pairs in order',
-            f"remove the lines that say {begin.decode()} and END, and what is between them",
+            f"remove the lines that say {_markers(interface)[0].decode()} and END, and what is between them",
         )
-    for first, last in list(zip(begins, ends, strict=True))[:0:-1]:
-        del lines[first : last + 1]
-    section = [begin, *block, end] if block else []
-    if begins:
-        before, after = lines[: begins[0]], lines[ends[0] + 1 :]
-        if not block and before and before[-1] == b"" and (not after or after == [b""]):
-            before.pop()  # the blank line that we put in front
-        return b"\n".join([*before, *section, *after])
-    if not block:
-        return text
-    if lines[-1]:
-        lines += [b"", b""]  # the end of a last line that had none, and a blank line
-    elif len(lines) > 1 and lines[-2]:
-        lines.append(b"")
-    return b"\n".join([*lines[:-1], *section, b""])
+    return [(first, last) for (first, _), (_, last) in zip(begins, ends, strict=True)]
+
+
+def _lines_that_say(text: bytes, marker: bytes) -> Iterator[tuple[int, int]]:
+    """Where each line is that says this and no more, but for blanks around it."""
+    at = text.find(marker)
+    while at >= 0:
+        start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        if text[start:end].strip() == marker:
+            yield start, end
+        at = text.find(marker, end)
+
+
+def _between(before: bytes, section: bytes, after: bytes) -> bytes:
+    """`before` is empty, or ends with the end of a line; `after` is empty, or begins with one."""
+    if section:
+        return before + section + after
+    if after in (b"", b"\n") and (before == b"\n" or before.endswith(b"\n\n")):
+        before = before[:-1]  # the blank line that we put in front
+    return before[:-1] + after if before else after[1:]
 
 
 def update(path: Path, interface: str, block: list[bytes]) -> bool:

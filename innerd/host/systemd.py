@@ -9,7 +9,7 @@ from collections.abc import Callable
 from innerd.domain.values import whole_number
 from innerd.terminal import printable
 
-_TOLD = 2.0  # seconds
+_TOLD = 5.0  # seconds
 
 
 def notify(state: str) -> None:
@@ -48,7 +48,7 @@ async def keep_watched() -> None:
 async def keep_told(say: Callable[[], str]) -> None:
     """Say how things are, in the line that `systemctl status` shows, whenever it is another one; until cancelled."""
     said = ""
-    while True:
+    while "NOTIFY_SOCKET" in os.environ:
         if (now := say()) != said:
             notify(f"STATUS={now}")
             said = now

@@ -1,8 +1,12 @@
 """The names of a network in the hosts file of the coordinator's own host, kept there whatever becomes of the file: what
-could not be written is tried again, and a block that somebody overwrote comes back."""
+could not be written is tried again, and a block that somebody overwrote comes back.
+
+The lines are kept, so that a change costs its own, and the file is written aside, several changes at once where it is
+large: no command waits for it."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +15,14 @@ import structlog
 from innerd.coordinator.feed import Committed
 from innerd.coordinator.names import with_addresses
 from innerd.domain.network import Network
+from innerd.domain.visibility import touched
 from innerd.failure import Failure
 from innerd.host import hostsfile
 from innerd.wire.ours import Trouble
 
 _LOOK_AGAIN = 5.0  # seconds
+_REST, _QUICK = 20.0, 0.02  # how many times as long the file is left alone as writing it took, if that was longer (s)
+_LONGEST = 1.0  # seconds
 
 _log = structlog.get_logger("innerd")
 
@@ -25,12 +32,16 @@ class HostsBlock:
 
     def __init__(self, path: Path, interface: str, suffix: str, network: Callable[[], Network]) -> None:
         self.shown = 0
-        self._path, self._interface, self._suffix, self._network = path, interface, suffix, network
+        self._path, self._interface, self._network = path, interface, network
+        self._block = hostsfile.Block(suffix)
+        self._block.fill(with_addresses(network(), None))
+        self._changed: set[int] = set()  # peers
         self._stirred = asyncio.Event()
         self._trouble: Failure | None = None
 
     def follow(self, change: Committed) -> None:
         """A follower of the feed."""
+        self._changed |= touched(change.events)
         self._stirred.set()
 
     def troubles(self) -> Iterator[Trouble]:
@@ -40,7 +51,10 @@ class HostsBlock:
 
     async def run(self) -> None:
         while True:
+            began = time.monotonic()
             await self.look()
+            took = time.monotonic() - began
+            await asyncio.sleep(min(_LONGEST, _REST * took) if took > _QUICK else 0.0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN):
                     await self._stirred.wait()
@@ -48,10 +62,12 @@ class HostsBlock:
 
     async def look(self) -> None:
         """Have the file say what it should. What hinders is said once."""
-        network = self._network()
-        block = hostsfile.lines_of(with_addresses(network), self._suffix)
+        network, changed = self._network(), self._changed
+        self._changed = set()
+        for number, names in with_addresses(network, changed):
+            self._block.put(number, names)
         try:
-            await asyncio.to_thread(hostsfile.update, self._path, self._interface, block)
+            await asyncio.to_thread(hostsfile.update, self._path, self._interface, self._block.lines())
         except Failure as failure:
             if self._trouble is None or self._trouble.message != failure.message:
                 _log.error("names were not written", path=str(self._path), error=failure.message)

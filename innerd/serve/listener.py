@@ -10,12 +10,14 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
-from time import thread_time
+from time import thread_time, time
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from innerd.api.asgi import PIPE, SEAT, VISIT
 from innerd.api.callers import LOCAL
@@ -35,7 +37,6 @@ _READ = 256 * 1024  # what one read may bring beside
 _PIECE = 1024  # bytes that are parsed until it is looked whether a connection was dropped
 _STOP = 3  # seconds for requests under way when stopping
 _BACKLOG = 4096  # connections that wait to be accepted, when all come back at once; net.core.somaxconn bounds it too
-_TICK = 0.1  # seconds; uvicorn counts ten to renew the Date header
 
 
 class TunnelProtocol(HttpToolsProtocol):
@@ -220,6 +221,25 @@ class LocalProtocol(HttpToolsProtocol):
         self.client = (f"{LOCAL}{uid}", pid)
 
 
+class _State(ServerState):
+    """What uvicorn's connections share. The Date header is made when it is asked for, once a second at most."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._config, self._second, self._headers = config, 0, list[tuple[bytes, bytes]]()
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        second = int(time()) if self._config.date_header else 0
+        if second != self._second:
+            self._second, self._headers = second, [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, _: list[tuple[bytes, bytes]]) -> None:
+        """uvicorn begins with none."""
+
+
 class Listener(uvicorn.Server):
     """A uvicorn server on one listening socket. Signals and lifespan are the composition root's. `sources` is what its
     app counts by too, if it does."""
@@ -241,6 +261,7 @@ class Listener(uvicorn.Server):
                 h11_max_incomplete_event_size=64 * 1024,
             )
         )
+        self.server_state = _State(self.config)
         self._listening = listening
         self._sources = sources or Sources()
         self._task: asyncio.Task[None] | None = None
@@ -259,13 +280,8 @@ class Listener(uvicorn.Server):
         self.started = True
 
     async def main_loop(self) -> None:
-        """uvicorn's ticks (they keep the Date header), ended at once by `stop`."""
-        ticks = 0
-        while not await self.on_tick(ticks):
-            ticks += 1
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK):
-                    await self._stop.wait()
+        """Without uvicorn's ten ticks a second: all that they are for here is the Date header."""
+        await self._stop.wait()
 
     def _local(self) -> LocalProtocol:
         return LocalProtocol(**self._options())

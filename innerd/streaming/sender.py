@@ -296,14 +296,23 @@ class Sender:
                 _log.exception("telling a checkpoint failed")
 
     async def _sweeper(self) -> None:
+        loop, expires = asyncio.get_running_loop(), 0.0
         while True:
             try:
-                for _ in range(int(_EXPIRE / _SWEEP)):
-                    await asyncio.sleep(_SWEEP)
-                    self.sweep()
-                self._presence.expire()
+                await asyncio.sleep(self._until_sweep())
+                self.sweep()
+                if loop.time() >= expires:
+                    expires = loop.time() + _EXPIRE
+                    self._presence.expire()
             except Exception:  # a bug of ours: the streams go on
                 _log.exception("sweeping failed")
+
+    def _until_sweep(self) -> float:
+        """Seconds until a stream has been quiet for long enough; soon, where one is slow to be read."""
+        if self._streams.pressed or not self._streams.quiet:
+            return _SWEEP
+        quiet = next(iter(self._streams.quiet)).wrote + KEEPALIVE_INTERVAL - asyncio.get_running_loop().time()
+        return min(_EXPIRE, max(_SWEEP, quiet))
 
     def sweep(self) -> None:
         """Keep quiet streams alive; drop those whose readers are too slow."""

@@ -80,6 +80,8 @@ def _peer_change(now: DevicePeer | None, peer: WantedPeer) -> SetPeer | None:
             endpoint=peer.endpoint,
             keepalive=peer.keepalive,
         )
+    if peer.endpoint is None and now.keepalive == peer.keepalive and now.allowed_ips == peer.allowed_ips:
+        return None  # mostly
     sets_endpoint = peer.endpoint is not None and (
         now.endpoint is None or (peer.force_endpoint and now.endpoint != peer.endpoint)
     )
@@ -100,9 +102,13 @@ def plan_some(device: Device, wanted: Wanted, keys: Iterable[PublicKey]) -> tupl
     looked_at = set(keys)
     part = replace(device, peers={key: device.peers[key] for key in looked_at if key in device.peers})
     changes = plan(part, wanted)
-    others = {key: peer for key, peer in device.peers.items() if key not in looked_at}
-    after = applied(part, changes)
-    return changes, replace(after, peers=others | after.peers)
+    if not changes:
+        return changes, device
+    after, peers = applied(part, changes), dict(device.peers)
+    for key in part.peers.keys() - after.peers.keys():
+        del peers[key]
+    peers.update(after.peers)
+    return changes, replace(after, peers=peers)
 
 
 def edits(before: Device, now: Device) -> list[str]:
@@ -115,6 +121,8 @@ def edits(before: Device, now: Device) -> list[str]:
     found += [f"peer {key} was added" for key in now.peers.keys() - before.peers.keys()]
     for key, was in before.peers.items():
         peer = now.peers.get(key)
+        if peer is was:
+            continue
         if peer is None:
             found.append(f"peer {key} was removed")
         elif peer.allowed_ips != was.allowed_ips:
@@ -127,6 +135,8 @@ def edits(before: Device, now: Device) -> list[str]:
 def applied(device: Device, changes: Iterable[Change]) -> Device:
     """The device after changes, as the kernel makes them: an allowed IP given to one peer is taken from the other, and
     a change brings back no peer that went."""
+    if not (changes := tuple(changes)):
+        return device
     peers = dict(device.peers)
     owners = {ip: key for key, peer in peers.items() for ip in peer.allowed_ips}
     for change in changes:

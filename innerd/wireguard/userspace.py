@@ -38,6 +38,7 @@ class UserspaceBackend(links.OnLinks):
 
     def __init__(self, sockets: Path = Path("/var/run/wireguard")) -> None:
         self.sockets = sockets
+        self._reader = DeviceReader()
 
     def _socket(self, interface: str) -> Path:
         return self.sockets / f"{interface}.sock"
@@ -95,7 +96,7 @@ class UserspaceBackend(links.OnLinks):
             )
 
     def get(self, interface: str) -> Device:
-        return parse_device(self._ask(interface, "get=1\n\n"))
+        return self._reader.read(self._ask(interface, "get=1\n\n"))
 
     def apply(self, interface: str, changes: Sequence[Change]) -> None:
         if changes:
@@ -174,41 +175,42 @@ def _lines(change: Change) -> Iterator[str]:
                 yield from (f"allowed_ip={ip}" for ip in sorted(change.allowed_ips))
 
 
+class DeviceReader:
+    """Reads UAPI `get` answers. Of peers that are as they were in the one before the value is the same object: most
+    are, so that a look at thousands of them costs little."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, DevicePeer] = {}  # by the text of each
+
+    def read(self, text: str) -> Device:
+        """The device of an answer. Raises DeviceError."""
+        try:
+            return self._read(text)
+        except ValueError as error:
+            raise DeviceError("device_failed", f"wireguard-go gave an answer that can't be read: {error}") from error
+
+    def _read(self, text: str) -> Device:
+        head, *parts = ("\n" + text.rstrip("\n")).split(_PEER)
+        before, known = self._known, dict[str, DevicePeer]()
+        for part in parts:
+            known[part] = before.get(part) or _peer(part)
+        self._known = known
+        private_key, port = "", 0
+        for line in head.splitlines():
+            name, _, value = line.partition("=")
+            if name == "private_key":
+                private_key = _base64(value)
+            elif name == "listen_port":
+                port = _number(value, 65535)
+        return Device(private_key=private_key, listen_port=port, peers={p.public_key: p for p in known.values()})
+
+
+_PEER = "\npublic_key="
+
+
 def parse_device(text: str) -> Device:
-    """The device of a UAPI `get` answer. Raises DeviceError."""
-    try:
-        return _parse_device(text)
-    except ValueError as error:
-        raise DeviceError("device_failed", f"wireguard-go gave an answer that can't be read: {error}") from error
-
-
-def _parse_device(text: str) -> Device:
-    private_key, port = "", 0
-    peers: dict[PublicKey, DevicePeer] = {}
-    at: dict[str, str] = {}
-    ips: list[str] = []
-
-    def finish() -> None:
-        if at:
-            peer = _peer(at, ips)
-            peers[peer.public_key] = peer
-
-    for line in text.splitlines():
-        name, _, value = line.partition("=")
-        if name == "public_key":
-            finish()
-            at, ips = {"public_key": value}, []
-        elif at:
-            if name == "allowed_ip":
-                ips.append(value)
-            else:
-                at[name] = value
-        elif name == "private_key":
-            private_key = _base64(value)
-        elif name == "listen_port":
-            port = _number(value, 65535)
-    finish()
-    return Device(private_key=private_key, listen_port=port, peers=peers)
+    """The device of one UAPI `get` answer. Raises DeviceError."""
+    return DeviceReader().read(text)
 
 
 def _number(text: str, most: int = 2**63 - 1) -> int:
@@ -218,8 +220,18 @@ def _number(text: str, most: int = 2**63 - 1) -> int:
     return number
 
 
-def _peer(at: dict[str, str], ips: list[str]) -> DevicePeer:
-    endpoint, key = at.get("endpoint"), at["public_key"]
+def _peer(part: str) -> DevicePeer:
+    """A peer as it stands behind its `public_key=`."""
+    key, *lines = part.splitlines() or [""]
+    at: dict[str, str] = {}
+    ips: list[str] = []
+    for line in lines:
+        name, _, value = line.partition("=")
+        if name == "allowed_ip":
+            ips.append(value)
+        else:
+            at[name] = value
+    endpoint = at.get("endpoint")
     if endpoint:
         _number(endpoint.rpartition(":")[2], 65535)
     if len(key) != 64:

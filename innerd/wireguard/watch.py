@@ -28,7 +28,7 @@ _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of IP
 _LINK, _ADDRESS, _ROUTE = (16, 17), (20, 21), (24, 25)  # RTM_NEW… and RTM_DEL… of each
 _IFLA_IFNAME, _IFLA_MTU, _RTA_OIF = 3, 4, 4
 _SETTLE = 0.3  # seconds in which what comes together is one change
-_SLEPT = 1.5  # seconds
+_SLEPT, _LOOKS = 1.5, 3.0  # seconds that a host must have slept, and between two looks whether it did
 
 
 class Moved(NamedTuple):
@@ -63,7 +63,7 @@ async def _sleeps(moved: "asyncio.Queue[Moved]") -> None:
     """CLOCK_BOOTTIME goes on while a machine sleeps, CLOCK_MONOTONIC does not."""
     ahead = _ahead()
     while True:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(_LOOKS)
         before, ahead = ahead, _ahead()
         if ahead - before > _SLEPT:
             moved.put_nowait(Moved(f"this host slept for {ahead - before:.0f} s"))

@@ -54,6 +54,7 @@ class Stage(Struct):
     disk_is_full: bool = False
     receipts_get_lost: int = 0  # so many
     refuses: str | None = None  # why the device takes no changes
+    reading: float = 0.0  # seconds that a look at the device takes
     is_there: bool = True  # the interface that we made
     now: float = NOW
     hung_up: Exception | None = None
@@ -105,7 +106,7 @@ class Stage(Struct):
             case c.Resolve():
                 return e.Resolved(self.server, self.agent.membership.presence, {})
             case c.Read():
-                return e.WasRead(self.device)
+                return e.WasRead(self.device, self.reading)
             case c.Apply() if self.refuses is not None:
                 return e.Failed(self.refuses)
             case c.Apply():

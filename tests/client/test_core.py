@@ -195,9 +195,12 @@ async def test_the_device_is_not_read_for_a_change_of_who_is_alive_or_new(
         await eventually(lambda: session.applied == 12)
         assert [type(c) for c in tunnel.made] == [SetPeer, RemovePeer]
         assert tunnel.reads == 0
-        await liar.say(told(delta(13, peers=[peer_json(5, "oven", "127.42.64.1", endpoint="192.0.2.5:5")])))
+        await liar.say(told(delta(13, peers=[peer_json(5, "stove", "127.42.64.1", public_key=key("oven"))])))
         await eventually(lambda: session.applied == 13)
-        assert tunnel.reads == 1, "the oven is silent: it may have spoken since"
+        assert tunnel.reads == 0, "the oven is silent, and nobody looks for it"
+        await liar.say(told(delta(14), presence(at(5, "192.0.2.5:5"), whole=False)))
+        await eventually(lambda: session.applied == 14)
+        await eventually(lambda: tunnel.reads == 1, "the oven is silent: it may have spoken since")
 
 
 # -- all or nothing -------------------------------------------------------------------------------------------------

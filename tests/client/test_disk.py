@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from innclient.agent import store
+from innclient.agent.shelf import Shelf
 from innclient.config import Paths
 from innclient.core.netmap import Netmap, emptied, take_snapshot
 from innclient.core.pins import Pins, check
@@ -43,7 +44,7 @@ SIX = take_snapshot(
 )
 def test_a_netmap_comes_back_as_it_was(tmp_path: Path, known_map: Netmap) -> None:
     paths = paths_in(tmp_path)
-    store.save_netmap(paths, known_map, 1234.5)
+    Shelf(paths).save_netmap(known_map, 1234.5)
     assert store.load_netmap(paths) == (known_map, 1234.5)
 
 
@@ -57,7 +58,7 @@ def test_pins_and_their_breaks_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_the_memory_is_private(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    store.save_netmap(paths, netmap(MARI), 0.0)
+    Shelf(paths).save_netmap(netmap(MARI), 0.0)
     store.save_pins(paths, Pins())
     assert {path.stat().st_mode & 0o777 for path in paths.data.iterdir()} == {0o600}
     assert paths.data.stat().st_mode & 0o777 == 0o700
@@ -102,11 +103,11 @@ def edited(paths, **peer: object) -> None:
 )
 def test_a_value_that_was_edited_to_nonsense_is_damage(tmp_path: Path, peer: dict) -> None:
     paths = paths_in(tmp_path)
-    store.save_netmap(paths, take_snapshot(Netmap(), snapshot(COORDINATOR, ME)), 0.0)
+    Shelf(paths).save_netmap(take_snapshot(Netmap(), snapshot(COORDINATOR, ME)), 0.0)
     edited(paths, **peer)
     assert str(paths.netmap) in (store.damage(paths) or "")
     left = store.load_netmap(paths)[0]
-    assert (left.peers, left.revision, left.is_emptied) == ({}, 10, True)
+    assert (dict(left.peers), left.revision, left.is_emptied) == ({}, 10, True)
 
 
 def test_a_file_of_a_later_version_is_not_guessed_at(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ SEEN = netmap(MARI)
 
 def lost(paths: Paths, content: bytes | None = b"\0") -> None:
     """A memory of a network, whose cache is damaged then, or gone."""
-    store.save_netmap(paths, SEEN, 5.0)
+    Shelf(paths).save_netmap(SEEN, 5.0)
     paths.netmap.unlink()
     if content is not None:
         paths.netmap.write_bytes(content)
@@ -143,14 +144,14 @@ def test_a_damaged_cache_leaves_how_far_the_log_was_seen_and_is_told_anew(
     left, saved = store.load_netmap(paths)
     assert (left.network, left.network_id, left.suffix) == (SEEN.network, SEEN.network_id, SEEN.suffix)
     assert (left.generation, left.revision, left.head_hash) == (SEEN.generation, SEEN.revision, SEEN.head_hash)
-    assert (left.peers, left.cursor, saved) == ({}, None, None)
+    assert (dict(left.peers), left.cursor, saved) == ({}, None, None)
 
 
 def test_a_cache_that_is_older_than_what_was_seen_is_told_anew(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
-    store.save_netmap(paths, SEEN, 5.0)
+    Shelf(paths).save_netmap(SEEN, 5.0)
     before = paths.netmap.read_bytes()
-    store.save_netmap(paths, replace(SEEN, revision=SEEN.revision + 9), 6.0)
+    Shelf(paths).save_netmap(replace(SEEN, revision=SEEN.revision + 9), 6.0)
     paths.netmap.write_bytes(before)
     left = store.load_netmap(paths)[0]
     assert (left.revision, left.cursor) == (SEEN.revision + 9, None)
@@ -159,7 +160,7 @@ def test_a_cache_that_is_older_than_what_was_seen_is_told_anew(tmp_path: Path) -
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_head_beside_a_good_cache_hinders_nothing(tmp_path: Path, content: bytes) -> None:
     paths = paths_in(tmp_path)
-    store.save_netmap(paths, SEEN, 5.0)
+    Shelf(paths).save_netmap(SEEN, 5.0)
     paths.head.write_bytes(content)
     assert store.load_netmap(paths) == (SEEN, 5.0)
 

@@ -9,21 +9,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from innerd.failure import SYSTEM, Failure
-from innerd.host.hostsfile import lines_of, replaced, update
+from innerd.host.hostsfile import Block, replaced, update
 
 BEGIN, END = b"# DO NOT EDIT innernet kermpany BEGIN", b"# DO NOT EDIT innernet kermpany END"
 RYO, MARI = b"10.42.128.1 ryo.kermpany.wg", b"10.42.128.2 mari.kermpany.wg"
 SECTION = b"\n".join([BEGIN, RYO, MARI, END]) + b"\n"
 
 
+def filled(suffix: str, *names: tuple[str, str]) -> Block:
+    block = Block(suffix)
+    block.fill((number, [(ip_address(ip), name)]) for number, (ip, name) in enumerate(names))
+    return block
+
+
 def test_lines_go_by_address_ipv4_first_with_the_suffix() -> None:
-    names = [("fd00::2", "six"), ("10.0.0.10", "ten"), ("10.0.0.9", "nine")]
-    lines = lines_of(((ip_address(ip), name) for ip, name in names), "kermpany.wg")
-    assert lines == [b"10.0.0.9 nine.kermpany.wg", b"10.0.0.10 ten.kermpany.wg", b"fd00::2 six.kermpany.wg"]
+    block = filled("kermpany.wg", ("fd00::2", "six"), ("10.0.0.10", "ten"), ("10.0.0.9", "nine"))
+    lines = [b"10.0.0.9 nine.kermpany.wg", b"10.0.0.10 ten.kermpany.wg", b"fd00::2 six.kermpany.wg"]
+    assert block.lines() == lines
 
 
 def test_an_empty_suffix_gives_bare_names() -> None:
-    assert lines_of([(ip_address("10.0.0.9"), "nine")], "") == [b"10.0.0.9 nine"]
+    assert filled("", ("10.0.0.9", "nine")).lines() == [b"10.0.0.9 nine"]
+
+
+def test_an_address_is_called_by_its_peers_own_name_first() -> None:
+    block, ten = filled("wg"), ip_address("10.0.0.10")
+    block.put(7, [(ten, "ten"), (ten, "alias")])
+    assert block.lines() == [b"10.0.0.10 ten.wg", b"10.0.0.10 alias.wg"]
+
+
+names_of_one = st.lists(st.tuples(st.integers(1, 5), st.sampled_from("abc")), max_size=3)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), names_of_one), max_size=12))
+def test_a_block_that_was_changed_is_what_it_would_be_made_anew(puts: list[tuple[int, list[tuple[int, str]]]]) -> None:
+    changed, anew, last = Block("wg"), Block("wg"), {}
+    for number, names in puts:
+        last[number] = [(ip_address(f"10.0.0.{host}"), name) for host, name in names]
+        changed.put(number, last[number])
+    anew.fill(last.items())
+    assert changed.lines() == anew.lines()
 
 
 TABLE = [

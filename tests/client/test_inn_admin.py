@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import innclient.cli
-from innclient.agent import store
+from innclient.agent.shelf import Shelf
 from innclient.agent.tunnel import Tunnel
 from innclient.core.netmap import KnownCidr, KnownPeer, Netmap
 from innerd.admin import invitation
@@ -99,7 +99,7 @@ def told(folder: Path) -> None:
         is_admin=False,
     )
     netmap = Netmap(network=INTERFACE, me=3, revision=7, peers={3: mari}, cidrs={cidr.id: cidr for cidr in cidrs})
-    store.save_netmap(paths_in(folder), netmap, 1.0)
+    Shelf(paths_in(folder)).save_netmap(netmap, 1.0)
 
 
 CIDRS = [(INTERFACE, None, 0), ("humans", INTERFACE, 1), ("cats", INTERFACE, 0)]

@@ -221,7 +221,7 @@ BACK = {
 
 def words_of(before: Netmap, **changes: object) -> set[tuple[str, str, str]]:
     after = take_delta(before, DeltaJson(**{"revision": 11, "head_hash": "h"} | changes))
-    said = differences(before, after, before.peers.keys() | after.peers.keys(), 99.5)
+    said = differences(before, after, {*before.peers, *after.peers}, 99.5)
     assert all((e.seq, e.at, e.revision) == (0, 99.5, 11) for e in said)
     assert len(said) == len({(e.type, e.subject) for e in said})
     return {(e.type, e.subject, e.text) for e in said}

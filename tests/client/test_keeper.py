@@ -15,6 +15,7 @@ import pytest
 from innclient.agent import endpoints, store
 from innclient.agent.run import cycle, why_unreachable
 from innclient.agent.session import Session
+from innclient.agent.shelf import Shelf
 from innclient.agent.views import status_from_files
 from innclient.core.pins import Pins
 from innclient.names.publisher import NameSettings
@@ -264,7 +265,7 @@ async def test_with_a_silent_resolver_a_start_from_the_cache_goes_where_the_coor
     async with kermpany.listening() as port:
         await cycle(session_of(kermpany, "ryo", tmp_path, port))
     paths = paths_in(tmp_path)
-    store.Shelf(paths).save_last(store.Last(endpoints={COORDINATOR: "198.51.100.3:443"}))
+    Shelf(paths).save_last(store.Last(endpoints={COORDINATOR: "198.51.100.3:443"}))
     again = session_of(kermpany, "ryo", tmp_path, port)
     await again.bring_up()
     assert on_device(again) == {key("coordinator"), key("mari")}

@@ -24,9 +24,13 @@ OVEN = peer_json(5, "oven", "10.42.64.1")
 GREETED = ["log connected", "note coordinator.connected", "tell candidates"]
 
 
-def whole(*online: int) -> PresenceJson:
-    told = [PeerPresence(peer=n, endpoint="198.51.100.4:4", candidates=[], online=True) for n in online]
-    return PresenceJson(peers=told, whole=True)
+def whole(*numbers: int) -> PresenceJson:
+    return replace(online(*numbers), whole=True)
+
+
+def online(*numbers: int) -> PresenceJson:
+    told = [PeerPresence(peer=n, endpoint="198.51.100.4:4", candidates=[], online=True) for n in numbers]
+    return PresenceJson(peers=told, whole=False)
 
 
 def delta(revision: int, **changes: Any) -> DeltaJson:
@@ -86,8 +90,19 @@ def test_a_peer_that_is_new_is_pinned_before_it_is_on_the_device(stage: Stage) -
 
 def test_a_device_that_may_have_heard_of_a_peer_since_is_read_first(stage: Stage) -> None:
     stage.now += 200.0  # seconds: as far as we know she is silent
-    renamed = replace(MARI, name="mari-laptop")
-    assert stage.hears(delta(11, peers=[renamed]))[1:4] == ["resolve", "read", "apply"]
+    assert stage.hears(online(4))[:2] == ["resolve", "read"]
+
+
+def test_a_look_that_takes_long_is_not_taken_for_everybody_who_comes_online(stage: Stage) -> None:
+    stage.now += 200.0  # seconds: as far as we know she is silent
+    stage.reading = 0.5
+    stage.happens(e.Ticked())
+    stage.now += 1.0
+    assert "read" not in stage.hears(online(4))
+    assert stage.agent.due == NOW + 210.0, "twenty times as long"
+    stage.now += 9.0
+    assert stage.happens(e.Ticked())[:2] == ["resolve", "read"]
+    assert stage.agent.due is None
 
 
 # -- what is not believed ---------------------------------------------------------------------------------------------
@@ -191,7 +206,7 @@ def test_a_device_that_refuses_gets_no_receipt_and_all_of_it_is_looked_at_again(
     assert stage.happens(e.Closed(), refused) == ["log device", "connect after 0.2 s"]
     stage.refuses = None
     said = stage.connects(hello(head=11, cursor_hash="h11"), whole())
-    assert said == [*GREETED, "resolve", "read", "apply -mari", "write state 11", "report 11"]
+    assert said == [*GREETED, "resolve", "read", "apply -mari", "show names", "write state 11", "report 11"]
     assert stage.agent.change.error is None
 
 
@@ -199,7 +214,7 @@ def test_a_receipt_waits_for_a_full_disk_and_the_device_does_not(stage: Stage) -
     stage.disk_is_full = True
     said = stage.hears(delta(11, gone=[4]))
     assert said == ["note peer.gone", "resolve", "apply -mari", "show names", "write state 11"]
-    assert stage.happens(e.Ticked()) == ["resolve", "read", "apply", "show names", "write state 11"]
+    assert stage.happens(e.Ticked()) == ["resolve", "read", "apply", "write state 11"]
     stage.disk_is_full = False
     assert stage.happens(e.Ticked())[-2:] == ["write state 11", "report 11"]
     assert "report 11" not in stage.happens(e.Ticked()), "once"
@@ -244,7 +259,6 @@ def test_what_somebody_else_did_to_the_device_is_put_right_and_said(stage: Stage
         "give port 51820",
         "read",
         "apply +mari",
-        "show names",
     ]
     assert stage.agent.change.repairs == 1
 
@@ -263,7 +277,6 @@ def test_an_interface_that_is_gone_is_made_anew_with_its_peers_where_they_were(s
         "resolve",
         "read",
         "apply +coordinator at 192.0.2.1:51820 +mari at 198.51.100.4:4",
-        "show names",
     ]
 
 

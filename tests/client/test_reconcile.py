@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from innclient.core.netmap import Whereabouts
-from innclient.core.trials import Server, Trial, Turns, is_silent, next_trials, wanted
+from innclient.core.trials import Entries, Server, Trial, Turns, is_silent, next_trials, wanted
 from innerd.domain.values import Endpoint, PublicKey, parse_address
 from innerd.wireguard.device import Device, DevicePeer, Wanted
 from tests.client.told import known
@@ -33,8 +34,10 @@ def the_device(*peers: Any, **changes: Any) -> Wanted:
         "peers": peers,
         "trials": {},
         "overrides": {},
+        "presence": {},
         "device": Device(),
         "now": NOW,
+        "entries": Entries(),
     }
     return wanted(**fields | changes)
 
@@ -61,7 +64,36 @@ def test_the_coordinator_and_the_others_are_on_the_device_each_with_one_address(
         key("coordinator"): frozenset({"10.42.0.1/32"}),
         key("mari"): frozenset({"10.42.128.2/32"}),
     }
-    assert {p.keepalive for p in peers.values()} == {25}
+
+
+THERE, AWAY = Endpoint("203.0.113.4:4"), Whereabouts((Endpoint("203.0.113.4:4"),), online=False)
+ONLINE, REMEMBERED = replace(AWAY, online=True), replace(AWAY, is_remembered=True)
+OVERRIDDEN = {"overrides": {MARI.ip: Endpoint("192.168.1.9:51820")}}
+
+
+@pytest.mark.parametrize(
+    ("handshake", "endpoint", "known_at", "more", "keepalive"),
+    [
+        pytest.param(None, None, None, {}, 0, id="never heard of"),
+        pytest.param(None, THERE, AWAY, {}, 0, id="offline"),
+        pytest.param(None, None, ONLINE, {}, 0, id="online, nobody knows where"),
+        pytest.param(None, THERE, ONLINE, {}, 25, id="online, and it has a place"),
+        pytest.param(None, THERE, REMEMBERED, {}, 25, id="as it was, says nobody"),
+        pytest.param(NOW - 9, THERE, AWAY, {}, 25, id="offline, but it answers"),
+        pytest.param(NOW - 181, THERE, AWAY, {}, 0, id="offline, and answered once"),
+        pytest.param(NOW - 9, THERE, None, {}, 25, id="it answers, and nobody said where it is"),
+        pytest.param(None, None, ONLINE, {"trials": {4: Trial(NOW, 0, THERE)}}, 25, id="online, and is tried now"),
+        pytest.param(None, None, AWAY, {"trials": {4: Trial(NOW, 0, THERE)}}, 0, id="offline, with a place from now"),
+        pytest.param(None, None, None, OVERRIDDEN, 25, id="somebody here says where it is"),
+    ],
+)
+def test_nobody_is_sent_anything_who_is_not_there_or_not_known_where(
+    handshake: float | None, endpoint: str | None, known_at: Whereabouts | None, more: Any, keepalive: int
+) -> None:
+    told = {} if known_at is None else {4: known_at}
+    made = the_device(MARI, device=entry("mari", handshake, endpoint), presence=told, **more)
+    assert made.peers[key("mari")].keepalive == keepalive
+    assert made.peers[key("coordinator")].keepalive == 25
 
 
 def test_the_device_keeps_its_own_key_and_its_own_port() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from innclient.agent import store
 from innclient.agent.session import Session
+from innclient.agent.shelf import Shelf
 from innclient.core.netmap import emptied
 from tests.client.liar import OPEN, Liar, presence, told
 from tests.client.support import COORDINATOR, eventually, on_device, session_at, session_of
@@ -49,7 +50,7 @@ def torn(session: Session) -> None:
 
 
 def shut_out(session: Session) -> None:
-    store.save_netmap(session.paths, emptied(store.load_netmap(session.paths)[0], "disabled"), 0.0)
+    Shelf(session.paths).save_netmap(emptied(store.load_netmap(session.paths)[0], "disabled"), 0.0)
 
 
 LOST = {"its cache is torn": torn, "it was shut out": shut_out}

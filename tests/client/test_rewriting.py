@@ -21,11 +21,12 @@ UPDATE = """
 import sys
 from pathlib import Path
 from innerd.failure import Failure
-from innerd.host.hostsfile import lines_of, update
+from innerd.host.hostsfile import Block, update
 from ipaddress import ip_address
-names = [(ip_address(f"10.42.{n // 250}.{n % 250 + 1}"), f"peer{n}") for n in range(int(sys.argv[2]))]
+block, count = Block("kermpany.wg"), int(sys.argv[2])
+block.fill((n, [(ip_address(f"10.42.{n // 250}.{n % 250 + 1}"), f"peer{n}")]) for n in range(count))
 try:
-    update(Path(sys.argv[1]), "kermpany", lines_of(names, "kermpany.wg"))
+    update(Path(sys.argv[1]), "kermpany", block.lines())
 except Failure as failure:
     sys.exit(f"{failure.code} {failure.message}")
 """

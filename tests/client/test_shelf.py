@@ -9,7 +9,7 @@ import pytest
 
 from innclient.agent import store
 from innclient.agent.session import Session
-from innclient.agent.store import Shelf
+from innclient.agent.shelf import Shelf
 from innclient.core.pins import Pins
 from innerd.domain import commands as c
 from innerd.host import files
@@ -27,7 +27,7 @@ class Disk:
     def __init__(self) -> None:
         self.full: bool | str = False
         self.refused: list[str] = []
-        self._write = files.write_atomically
+        self._write, self._append = files.write_atomically, files.append
 
     def write(self, path: Path, data: bytes, mode: int = 0o600) -> None:
         if self.full is True or self.full == path.name:
@@ -35,11 +35,18 @@ class Disk:
             raise OSError(errno.ENOSPC, FULL, str(path))
         self._write(path, data, mode)
 
+    def append(self, path: Path, data: bytes, mode: int | None = None, *, sync: bool = False) -> int:
+        if self.full is True or self.full == path.name:
+            self.refused.append(path.name)
+            raise OSError(errno.ENOSPC, FULL, str(path))
+        return self._append(path, data, mode, sync=sync)
+
 
 @pytest.fixture
 def volume(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     made = Disk()
     monkeypatch.setattr(files, "write_atomically", made.write)
+    monkeypatch.setattr(files, "append", made.append)
     return made
 
 

@@ -37,19 +37,22 @@ class Finder:
         """Where peers were reached last, until the coordinator tells."""
         known = self.last.endpoints
         peers = [peer for peer in netmap.peers.values() if str(peer.ip) in known]
-        return {peer.id: Whereabouts((Endpoint(known[str(peer.ip)]),), online=False) for peer in peers}
+        return {
+            peer.id: Whereabouts((Endpoint(known[str(peer.ip)]),), online=False, is_remembered=True) for peer in peers
+        }
 
     def note(self, device: Device, believed: Iterable[KnownPeer]) -> bool:
         """Note our port and where peers are; whether that is news."""
-        entries = {str(peer.ip): device.peers.get(peer.public_key) for peer in believed}
-        reached = {ip: str(entry.endpoint) for ip, entry in entries.items() if entry is not None and entry.endpoint}
+        entries = ((peer, device.peers.get(peer.public_key)) for peer in believed)
+        reached = {str(peer.ip): str(at) for peer, entry in entries if entry is not None and (at := entry.endpoint)}
         before, self.last = self.last, Last(listen_port=device.listen_port, endpoints=reached)
         return before != self.last
 
     def look_up(self, netmap: Netmap, presence: Mapping[int, Whereabouts]) -> None:
         """See to it that names become known: the coordinator's, those of overrides, and what is told of peers."""
         self._own.want((self._server_name(netmap), *self._loaded.overrides.values()), netmap.block)
-        self._told.want((at for known in presence.values() for at in known.endpoints), netmap.block)
+        named = (known for known in presence.values() if known.has_names)
+        self._told.want((at for known in named for at in known.endpoints), netmap.block)
 
     def first_look(self, netmap: Netmap, presence: Mapping[int, Whereabouts]) -> None:
         """As `look_up`, with a moment for our own names to become known: this may be all the time there is. Blocks."""
@@ -82,10 +85,10 @@ class Finder:
 
     def tried(self, presence: Mapping[int, Whereabouts]) -> dict[int, Whereabouts]:
         """Where peers may be tried."""
-        return {
-            number: replace(known, endpoints=tuple(filter(None, map(self.address_of, known.endpoints))))
-            for number, known in presence.items()
-        }
+        return {number: self._resolved(known) if known.has_names else known for number, known in presence.items()}
+
+    def _resolved(self, known: Whereabouts) -> Whereabouts:
+        return replace(known, endpoints=tuple(filter(None, map(self.address_of, known.endpoints))))
 
     def _server_name(self, netmap: Netmap) -> Endpoint:
         """Its override on this machine, else where the network tells, else where the config does."""

@@ -11,10 +11,11 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import store, stream
+from innclient.agent import stream
 from innclient.agent.endpoints import Finder
 from innclient.agent.errands import Errands
 from innclient.agent.journal import Journal
+from innclient.agent.shelf import Shelf
 from innclient.agent.tunnel import Making, Tunnel, candidates
 from innclient.config import Loaded
 from innclient.core import commands as c
@@ -35,7 +36,7 @@ class Means(Struct, frozen=True, kw_only=True):
     tunnel: Tunnel
     finder: Finder
     names: Publisher
-    shelf: store.Shelf
+    shelf: Shelf
     journal: Journal
     http: httpx2.AsyncClient
     errands: Errands
@@ -67,12 +68,7 @@ class Executor:
     # -- the device ---------------------------------------------------------------------------------------------
 
     async def _resolve(self, command: c.Resolve) -> e.Event:
-        if command.numbers is None:
-            return await asyncio.to_thread(self._resolved, None)
-        return self._resolved(command.numbers)
-
-    def _resolved(self, numbers: set[int] | None) -> e.Resolved:
-        means, known = self.means, self.means.membership.presence
+        means, known, numbers = self.means, self.means.membership.presence, command.numbers
         if numbers is not None:
             known = {number: known[number] for number in numbers if number in known}
         overrides = {ip: at for ip, to in means.loaded.overrides.items() if (at := means.finder.address_of(to))}
@@ -80,7 +76,9 @@ class Executor:
         return e.Resolved(means.finder.server(means.membership.netmap), tried, overrides)
 
     async def _read(self, command: c.Read) -> e.Event:
-        return e.WasRead(await asyncio.to_thread(self.means.tunnel.get))
+        began = time.perf_counter()
+        device = await asyncio.to_thread(self.means.tunnel.get)
+        return e.WasRead(device, time.perf_counter() - began)
 
     async def _apply(self, command: c.Apply) -> e.Event:
         if command.changes:
@@ -88,7 +86,7 @@ class Executor:
         return e.Applied()
 
     async def _put_right(self, command: c.PutRight) -> e.Event:
-        was_there = await asyncio.to_thread(self.means.tunnel.is_same)
+        was_there = self.means.tunnel.is_same()
         return e.Righted(was_there, await asyncio.to_thread(self.make))
 
     def make(self) -> list[str]:
@@ -129,8 +127,9 @@ class Executor:
         await asyncio.to_thread(self.means.shelf.save_witnessed, command.witnessed)
 
     async def _write_state(self, command: c.WriteState) -> e.Event:
-        is_kept = await asyncio.to_thread(self.means.shelf.save_netmap, command.netmap, time.time())
-        return e.Written(command.netmap, is_kept)
+        shelf, netmap = self.means.shelf, command.netmap
+        is_kept = await asyncio.to_thread(shelf.save_netmap, netmap, time.time(), command.before, command.peers)
+        return e.Written(netmap, is_kept)
 
     async def _report(self, command: c.Report) -> e.Event:
         await asyncio.sleep(command.after)

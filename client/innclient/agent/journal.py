@@ -3,8 +3,6 @@ can't be written hinders nothing else."""
 
 import asyncio
 import contextlib
-import errno
-import os
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,16 +61,8 @@ class Journal:
             self._unwritten, self.broken = b"", None
 
     def _write(self, lines: bytes) -> None:
-        """All of it or nothing: a torn line would be glued to the next."""
         files.make_private(self._path.parent)
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            if os.write(descriptor, lines) < len(lines):
-                os.ftruncate(descriptor, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(descriptor)
+        size = files.append(self._path, lines, 0o600)
         if size + len(lines) > _LARGEST:
             self._path.replace(_older(self._path))
 

@@ -20,6 +20,7 @@ from innclient.agent.errands import Errands
 from innclient.agent.executor import Executor, Means
 from innclient.agent.journal import Journal
 from innclient.agent.paths import PathFinder, now
+from innclient.agent.shelf import Shelf
 from innclient.agent.tunnel import Making, Tunnel
 from innclient.config import Loaded, Paths
 from innclient.core import commands as c
@@ -39,7 +40,9 @@ from innerd.wire.ours import ConnectTo
 from innerd.wireguard import links, watch
 from innerd.wireguard.device import DeviceError
 
+_MANY = 500  # peers on a device
 _AGAIN = 1.0  # seconds until what went wrong is tried again
+_REST, _LONGEST_TICK = 200.0, 60.0  # how many times as long as a look took the next one waits; and seconds at most
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
 
@@ -57,7 +60,7 @@ class Session:
 
     def __init__(self, paths: Paths, loaded: Loaded, tunnel: Tunnel, choices: Choices) -> None:
         self.paths, self.tunnel, self.choices = paths, tunnel, choices
-        self.shelf, self.journal, self.errands = store.Shelf(paths), Journal(paths.journal), Errands()
+        self.shelf, self.journal, self.errands = Shelf(paths), Journal(paths.journal), Errands()
         values = loaded.values
         self.membership, saved = store.load_membership(paths, values)
         tries = choices.making.try_endpoints
@@ -86,6 +89,7 @@ class Session:
         self._aside: asyncio.Queue[Command] = asyncio.Queue()
         self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
         self._hurry = asyncio.Event()  # connect now
+        self._look_took = 0.0  # seconds, of the last tick
         self._pause = 0.0  # seconds until the next connection
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self._follower: asyncio.Task[None] | None = None  # who reads it
@@ -182,7 +186,7 @@ class Session:
         """Let the agent have an event, and carry out all that comes of it. Raises DeviceError."""
         async with self._turn:
             await self._carry_out(self.agent.handle(event, now()))
-        if self.membership.due is not None:
+        if self.agent.due is not None:
             self._waiting.set()
 
     async def _carry_out(self, commands: Iterable[Command]) -> None:
@@ -197,8 +201,8 @@ class Session:
             raise
 
     async def _handled(self, answer: e.Event) -> list[Command]:
-        """A whole device is compared aside: of 10,000 peers that takes a while, and names are answered meanwhile."""
-        if isinstance(answer, e.WasRead):
+        """A large device is compared aside: of 10,000 peers that takes a while, and names are answered meanwhile."""
+        if isinstance(answer, e.WasRead) and len(answer.device.peers) > _MANY:
             return await asyncio.to_thread(self.agent.handle, answer, now())
         return self.agent.handle(answer, now())
 
@@ -252,6 +256,7 @@ class Session:
             command = self._aside.get_nowait()
             if reports or not isinstance(command, c.Report):
                 await self._do_aside(command)
+        await self.names.settle()
         if reports:
             await self.errands.done()
 
@@ -287,6 +292,7 @@ class Session:
         """Nobody speaks with the coordinator any more."""
         await self.errands.end()
         await self.http.aclose()
+        await asyncio.to_thread(self.shelf.close)
 
     async def _follow_once(self) -> None:
         began = time.monotonic()
@@ -348,15 +354,17 @@ class Session:
         """Put right what others changed on the device, and try the next endpoint of peers that are silent."""
         while True:
             await self._until_next()
+            began = time.monotonic()
             try:
                 await self._look()
             except (DeviceError, Failure, OSError) as error:
                 self._log.error("device", error=str(error))
                 await asyncio.sleep(_AGAIN)
+            self._look_took = time.monotonic() - began
 
     async def _look(self) -> None:
         self._finder.look_up(self.netmap, self.membership.presence)
-        if not await asyncio.to_thread(self.tunnel.is_same):
+        if not self.tunnel.is_same():
             await self._feed(e.Disturbed())
         await self.apply()
         await self.names.check(self.netmap, self.membership.believed, anew=False)
@@ -368,9 +376,10 @@ class Session:
             await asyncio.to_thread(self.shelf.save_last, self._finder.last)
 
     async def _until_next(self) -> None:
-        """Wait for a tick; before it, for a peer's first turn, or for news of where a name is."""
-        ends = time.monotonic() + self.choices.tick
-        while (left := min(ends - time.monotonic(), (self.membership.due or float("inf")) - time.time())) > 0:
+        """Wait for a tick; before it, for a peer's first turn, or for news of where a name is. What takes long is done
+        less often."""
+        ends = time.monotonic() + max(self.choices.tick, min(_LONGEST_TICK, _REST * self._look_took))
+        while (left := min(ends - time.monotonic(), (self.agent.due or float("inf")) - time.time())) > 0:
             if self._finder.has_news():
                 break
             with contextlib.suppress(TimeoutError):  # and not wait_for: on Python 3.11 it swallows cancellations

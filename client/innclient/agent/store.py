@@ -1,26 +1,28 @@
 """The agent's memory on disk: netmap, pins and head, written atomically. A torn or foreign file is an error, not an
 empty memory: losing pins in silence would be losing what they are for.
 
+Netmap and pins are ledgers (`ledger`): what a change costs does not grow with the network. Who writes them is `shelf`.
+
 The netmap is a cache: one that can't be read is told anew by the coordinator, so long as the head is there. The head
 says how far which log was seen, so that a damaged disk is no way to have another log believed.
 """
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import structlog
 
+from innclient.agent.ledger import Ledger, lines
 from innclient.config import Paths
 from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import KnownCidr, KnownPeer, KnownRecord, Netmap, owned
-from innclient.core.pins import Pins
+from innclient.core.pins import Broken, Pins
 from innclient.core.witness import Seen, Witnessed, remembered
 from innerd.admin.invitation import Parsed
 from innerd.domain.errors import UNREADABLE, Refused
-from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
+from innerd.domain.maps import Map
+from innerd.domain.values import PublicKey, parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.failure import TRUST, Failure
 from innerd.host import files
 from innerd.wire.note import NotSigned
@@ -28,8 +30,6 @@ from innerd.wireguard.keys import public_key
 
 T = TypeVar("T")
 F = TypeVar("F")
-
-_log = structlog.get_logger("agent")
 
 _VERSION = 1  # of each file
 _IP_TYPES = ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network")
@@ -59,9 +59,9 @@ class _CidrFile(msgspec.Struct, kw_only=True):
     parent: int | None
 
 
-class _NetmapFile(msgspec.Struct, kw_only=True):
-    version: int = _VERSION
-    saved: float
+class _Told(msgspec.Struct, kw_only=True):
+    """All of a netmap but peers and CIDRs."""
+
     network: str
     network_id: str
     suffix: str
@@ -69,11 +69,27 @@ class _NetmapFile(msgspec.Struct, kw_only=True):
     generation: int
     revision: int
     head_hash: str
-    peers: list[_PeerFile]
-    cidrs: list[_CidrFile]
     refused: dict[int, str] = {}
     is_emptied: bool = False
     shut_out: str | None = None
+
+
+class _NetmapFile(_Told, kw_only=True):
+    version: int = _VERSION
+    saved: float
+    peers: list[_PeerFile]
+    cidrs: list[_CidrFile]
+
+
+class _NetmapChange(msgspec.Struct, kw_only=True):
+    """What is other than in the lines before: all but peers and CIDRs, and of these what changed."""
+
+    saved: float
+    told: _Told
+    peers: list[_PeerFile] = []
+    gone: list[int] = []
+    cidrs: list[_CidrFile] = []
+    cidrs_gone: list[int] = []
 
 
 class _HeadFile(msgspec.Struct, kw_only=True):
@@ -89,6 +105,13 @@ class _HeadFile(msgspec.Struct, kw_only=True):
 class _PinsFile(msgspec.Struct, kw_only=True):
     version: int = _VERSION
     pins: Pins
+
+
+class _PinsChange(msgspec.Struct, kw_only=True):
+    """Pins that are new or others, and the breaks that stand."""
+
+    keys: dict[str, PublicKey]
+    broken: dict[str, Broken]
 
 
 class _CheckpointsFile(msgspec.Struct, kw_only=True):
@@ -131,76 +154,35 @@ def load_membership(paths: Paths, values: Parsed) -> tuple[Membership, float | N
     return Membership(me, netmap, load_pins(paths), {}, load_witnessed(paths)), saved
 
 
-class Shelf:
-    """Netmap and pins on disk. A disk that is full or read-only is no reason to stop: `broken` says why something
-    could not be written, and `retry` tries it again."""
-
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self._lock = threading.Lock()  # a retry must not overtake what is newer
-        self._unsaved: dict[str, Callable[[], None]] = {}
-        self._broken: dict[str, str] = {}
-
-    @property
-    def broken(self) -> str | None:
-        return next(iter(self._broken.values()), None)
-
-    def save_netmap(self, netmap: Netmap, now: float) -> bool:
-        """Whether it is written."""
-        self._try("netmap", lambda: save_netmap(self._paths, netmap, now))
-        return "netmap" not in self._broken
-
-    def save_last(self, last: Last) -> None:
-        self._try("last", lambda: files.write_atomically(self._paths.last, msgspec.json.encode(last)))
-
-    def save_pins(self, pins: Pins) -> None:
-        self._try("pins", lambda: save_pins(self._paths, pins))
-
-    def save_witnessed(self, witnessed: Witnessed) -> None:
-        self._try("checkpoints", lambda: save_witnessed(self._paths, witnessed))
-
-    def retry(self) -> bool:
-        """Whether everything is written now."""
-        for what in list(self._unsaved):
-            self._try(what)
-        return not self._broken
-
-    def _try(self, what: str, save: Callable[[], None] | None = None) -> None:
-        """Write something, or what of it could not be written before."""
-        with self._lock:
-            chosen = save or self._unsaved.get(what)
-            if chosen is not None:
-                self._write(what, chosen)
-
-    def _write(self, what: str, save: Callable[[], None]) -> None:
-        try:
-            save()
-        except OSError as error:
-            why = f"{self._paths.data}: {error.strerror or error}"
-            if self._broken.get(what) != why:
-                _log.error("can't be written: kept in memory, and tried again", what=what, why=why)
-            self._unsaved[what], self._broken[what] = save, why
-        else:
-            self._unsaved.pop(what, None)
-            self._broken.pop(what, None)
+def _values(told: Netmap | _Told) -> dict[str, Any]:
+    return {name: getattr(told, name) for name in _Told.__struct_fields__}
 
 
-def save_netmap(paths: Paths, netmap: Netmap, now: float) -> None:
-    files.make_private(paths.data)
-    content: dict[str, Any] = {
-        "version": _VERSION,
-        "saved": now,
-        **{name: getattr(netmap, name) for name in ("network", "network_id", "suffix", "me", "generation", "revision")},
-        "head_hash": netmap.head_hash,
-        "peers": list(netmap.peers.values()),
-        "cidrs": list(netmap.cidrs.values()),
-        "refused": netmap.refused,
-        "is_emptied": netmap.is_emptied,
-        "shut_out": netmap.shut_out,
-    }
-    files.write_atomically(paths.netmap, msgspec.json.encode(content, enc_hook=_to_text))
-    head = {name: content[name] for name in _HeadFile.__struct_fields__}
-    files.write_atomically(paths.head, msgspec.json.encode(head))
+def netmap_document(netmap: Netmap, now: float) -> bytes:
+    peers, cidrs = list(netmap.peers.values()), list(netmap.cidrs.values())
+    return _encoded({"version": _VERSION, "saved": now, **_values(netmap), "peers": peers, "cidrs": cidrs})
+
+
+def netmap_change(before: Netmap, netmap: Netmap, peers: set[int], now: float) -> bytes:
+    """What became of a netmap; of its peers, some were told of."""
+    changed = {number for number in peers if before.peers.get(number) is not netmap.peers.get(number)}
+    there = {number for number in changed if number in netmap.peers}
+    content: dict[str, Any] = {"saved": now, "told": _values(netmap)}
+    content |= {"peers": [netmap.peers[number] for number in sorted(there)], "gone": sorted(changed - there)}
+    if before.cidrs is not netmap.cidrs:
+        old, new = before.cidrs, netmap.cidrs
+        content["cidrs"] = [cidr for number, cidr in new.items() if old.get(number) != cidr]
+        content["cidrs_gone"] = [number for number in old if number not in new]
+    return _encoded(content)
+
+
+def _encoded(content: object) -> bytes:
+    return msgspec.json.encode(content, enc_hook=_to_text)
+
+
+def head_document(netmap: Netmap) -> bytes:
+    head = {name: getattr(netmap, name) for name in _HeadFile.__struct_fields__ if name != "version"}
+    return msgspec.json.encode({"version": _VERSION, **head})
 
 
 def load_netmap(paths: Paths) -> tuple[Netmap, float | None]:
@@ -226,7 +208,7 @@ def _head(paths: Paths) -> Netmap | None:
         return None  # it is written anew with the next netmap
 
 
-def _bare(read: _HeadFile) -> Netmap:
+def _bare(read: _HeadFile, changes: Iterator[bytes]) -> Netmap:
     known = {name: getattr(read, name) for name in _HeadFile.__struct_fields__ if name != "version"}
     return Netmap(**known, is_emptied=True)
 
@@ -242,37 +224,50 @@ def damage(paths: Paths) -> str | None:
     return None
 
 
-def _netmap(read: _NetmapFile) -> tuple[Netmap, float]:
-    peers = {p.id: _peer(p) for p in read.peers}
-    cidrs = {c.id: KnownCidr(id=c.id, name=c.name, range=parse_range(c.range), parent=c.parent) for c in read.cidrs}
-    netmap = Netmap(
-        network=read.network,
-        network_id=read.network_id,
-        suffix=read.suffix,
-        me=read.me,
-        generation=read.generation,
-        revision=read.revision,
-        head_hash=read.head_hash,
-        peers=peers,
-        cidrs=cidrs,
-        refused=read.refused,
-        is_emptied=read.is_emptied,
-        shut_out=read.shut_out,
-    )
-    return netmap, read.saved
+def _netmap(read: _NetmapFile, changes: Iterator[bytes]) -> tuple[Netmap, float]:
+    peers = Map({p.id: _peer(p) for p in read.peers}).mutate()
+    cidrs = {c.id: _cidr(c) for c in read.cidrs}
+    saved, told = read.saved, _values(read)
+    for line in changes:
+        change = msgspec.json.decode(line, type=_NetmapChange)
+        saved, told = change.saved, _values(change.told)
+        for number in change.gone:
+            peers.pop(number, None)
+        for peer in change.peers:
+            peers[peer.id] = _peer(peer)
+        cidrs = {n: c for n, c in cidrs.items() if n not in change.cidrs_gone}
+        cidrs |= {c.id: _cidr(c) for c in change.cidrs}
+    return Netmap(**told, peers=peers.finish(), cidrs=cidrs), saved
+
+
+def pins_document(pins: Pins) -> bytes:
+    return msgspec.json.encode(_PinsFile(pins=pins))
+
+
+def pins_change(before: Pins, pins: Pins) -> bytes:
+    new = {ip: key for ip, key in pins.keys.items() if before.keys.get(ip) != key}
+    return msgspec.json.encode(_PinsChange(keys=new, broken=pins.broken))
 
 
 def save_pins(paths: Paths, pins: Pins) -> None:
-    files.make_private(paths.data)
-    files.write_atomically(paths.pins, msgspec.json.encode(_PinsFile(pins=pins)))
+    Ledger(paths.pins).write(pins_document(pins))
 
 
 def load_pins(paths: Paths) -> Pins:
     """The pins; none where there is no file. Raises Failure for a broken one."""
     try:
-        return _read(paths.pins, _PinsFile, lambda read: read.pins) or Pins()
+        return _read(paths.pins, _PinsFile, _pins) or Pins()
     except _Unreadable as broken:
         raise _lost(broken, "which key belongs to which peer is lost with it") from None
+
+
+def _pins(read: _PinsFile, changes: Iterator[bytes]) -> Pins:
+    keys, broken = dict(read.pins.keys), read.pins.broken
+    for line in changes:
+        change = msgspec.json.decode(line, type=_PinsChange)
+        keys |= change.keys
+        broken = change.broken
+    return Pins(keys, broken)
 
 
 def save_witnessed(paths: Paths, witnessed: Witnessed) -> None:
@@ -290,7 +285,7 @@ def load_witnessed(paths: Paths) -> Witnessed:
         raise _lost(broken, "what the coordinator signed of its log is lost with it") from None
 
 
-def _witnessed(read: _CheckpointsFile) -> Witnessed:
+def _witnessed(read: _CheckpointsFile, changes: Iterator[bytes]) -> Witnessed:
     return remembered(read.key, read.kept, read.forks)
 
 
@@ -307,6 +302,10 @@ def _peer(peer: _PeerFile) -> KnownPeer:
     )
 
 
+def _cidr(cidr: _CidrFile) -> KnownCidr:
+    return KnownCidr(id=cidr.id, name=cidr.name, range=parse_range(cidr.range), parent=cidr.parent)
+
+
 class _Unreadable(Exception):
     """What is in a file is not what we wrote."""
 
@@ -315,13 +314,14 @@ class _Unreadable(Exception):
         self.path = path
 
 
-def _read(path: Path, shape: type[F], make: Callable[[F], T]) -> T | None:
-    """What a file says; None where there is none. Raises _Unreadable."""
+def _read(path: Path, shape: type[F], make: Callable[[F, Iterator[bytes]], T]) -> T | None:
+    """What a file says: its document and the changes after it. None where there is none. Raises _Unreadable."""
     try:
-        read = msgspec.json.decode(path.read_bytes(), type=shape)
+        changes = lines(path.read_bytes())
+        read = msgspec.json.decode(next(changes), type=shape)
         if (version := getattr(read, "version", _VERSION)) != _VERSION:
             raise _Unreadable(path, f"it is of version {version}, and this release knows {_VERSION}")
-        return make(read)
+        return make(read, changes)
     except FileNotFoundError:
         return None
     except PermissionError:

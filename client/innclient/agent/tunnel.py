@@ -51,9 +51,9 @@ class Tunnel:
         return self.backend.exists(self.interface)
 
     def is_same(self) -> bool:
-        """Whether the interface is there, and the one that we brought up."""
+        """Whether the link is there, and the one that we brought up. One system call: it may be asked on the loop."""
         try:
-            return self.is_up() and self.backend.index(self.interface) == self._index
+            return self.backend.index(self.interface) == self._index
         except NoSuchDevice:
             return False
 

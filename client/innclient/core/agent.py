@@ -76,6 +76,11 @@ class Agent:
         return broken, [said, noted, *self.change.trust(trusted(pins, broken.ip), has_device=has_device)]
 
     @property
+    def due(self) -> float | None:
+        """When it has to look again before the next tick, in seconds since 1970."""
+        return min((at for at in (self.membership.due, self.change.look_at) if at is not None), default=None)
+
+    @property
     def _is_connected(self) -> bool:
         return self.connection.since is not None
 
@@ -151,7 +156,7 @@ class Agent:
         return self.change.resolved(event, self._turns(), now.wall)
 
     def _read(self, event: e.WasRead, now: Instant) -> list[Command]:
-        return self.change.read(event.device, self._turns(), now.wall)
+        return self.change.read(event.device, event.took, self._turns(), now.wall)
 
     def _applied(self, event: e.Applied, now: Instant) -> list[Command]:
         return self.change.applied() or self._done(event, now)
@@ -164,7 +169,7 @@ class Agent:
             return detour.then
         commands = self._look_for_paths(None if told is None else told.peers, now)
         if told is not None:
-            self.membership.matched = self.membership.netmap
+            self.memory.matched(told.peers)
         commands += self.memory.next(connected=self._is_connected)
         return commands if told is None else commands + self._end_of(told, now)
 

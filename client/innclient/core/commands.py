@@ -131,9 +131,11 @@ class WriteCheckpoints(Struct, frozen=True):
 
 
 class WriteState(Struct, frozen=True):
-    """The netmap, to disk. -> Written"""
+    """The netmap, to disk; `before` was written there last, and `peers` may be others since (None: all). -> Written"""
 
     netmap: Netmap
+    before: Netmap
+    peers: set[int] | None
 
 
 class Report(Struct, frozen=True):

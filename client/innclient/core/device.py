@@ -1,10 +1,11 @@
 """A change of the device, step by step: pins are saved before it, addresses known, the device read where what it is is
 not certain. Pure: each step answers an event with the commands of the next.
 
-What the device is, is remembered between looks, so that one change costs one small message.
+What the device is, is remembered between looks, so that one change costs one small message. Looks are as frequent as
+they are cheap: where a device has thousands of peers, who may have answered meanwhile is tried at the next.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 
 from msgspec import Struct
@@ -16,12 +17,13 @@ from innclient.core.commands import Command
 from innclient.core.membership import Membership, Taken
 from innclient.core.netmap import Whereabouts
 from innclient.core.pins import Pins, fields
-from innclient.core.trials import Server, Turns, is_silent
+from innclient.core.trials import Server, Turns
 from innerd.wireguard.device import Device
 from innerd.wireguard.plan import Change, SetPeer, edits
 from innerd.wireguard.plan import applied as after
 
 _SAID_REPAIRS = 10  # in one line
+_REST = 20.0  # times as long as a look took nobody looks again only because somebody came online
 
 
 class Step(Enum):
@@ -52,10 +54,15 @@ class DeviceChange:
         self.error: str | None = None
         self.repairs = 0  # of what others did, for metrics
         self.step = Step.IDLE
+        self.look_at: float | None = None  # when somebody waits for the next look (seconds since 1970)
         self.told: Taken | None = None  # what the change comes of; None: it is about all
         self.detour: Detour | None = None  # what it is about instead
         self._membership = membership
         self._looked_at: Taken | None = None  # what of the device is looked at; None: all
+        self._unsure: set[int] = set()  # who waits for it
+        self._read_at, self._rest = 0.0, 0.0  # when it was looked at, and how long that is enough
+        self._are_shown = False  # all names, since others are believed or a change was broken off
+        self._are_checked = False  # the pins of all peers, since the netmap was told whole or a change was broken off
         self._pins: Pins = membership.pins
         self._server: Server | None = None
         self._server_moved = False
@@ -69,13 +76,17 @@ class DeviceChange:
     def begin(self, told: Taken | None, now: float) -> list[Command]:
         """The device as it should be: of what was told, or all."""
         self.told = self._looked_at = told
-        pins = self._membership.check_pins(None if told is None else told.peers, now)
+        if told is None and self._are_checked:
+            return self._resolve(now)
+        numbers = told.peers if told is not None and self._are_checked else None
+        pins, self._are_checked = self._membership.check_pins(numbers, now), True
         if pins is self._membership.pins:
             return self._resolve(now)
         return [*self._refusals(pins, now), *self._save(pins)]
 
     def trust(self, pins: Pins, *, has_device: bool) -> list[Command]:
         """Other pins than were checked: somebody of this machine says so."""
+        self._are_shown = False
         if not has_device:
             self._membership.pins = pins
             return [c.SavePins(pins)]
@@ -100,7 +111,8 @@ class DeviceChange:
         return self._resolve(now)
 
     def _resolve(self, now: float) -> list[Command]:
-        if self._looked_at is not None and self._must_read(self._looked_at, now):
+        told, self._unsure = self._looked_at, set()
+        if told is not None and self._must_read(told, now):
             self._looked_at = None
         self.step = Step.RESOLVING
         return [c.Resolve(None if self._looked_at is None else self._looked_at.peers)]
@@ -109,8 +121,11 @@ class DeviceChange:
         """Whether a peer that was told of is on the device, and may have shaken hands since we looked."""
         if self.device is None or told.peers is None:
             return True
-        entries = [self.device.peers[key] for key in told.keys if key in self.device.peers]
-        return any(is_silent(entry, now) for entry in entries)
+        self._unsure = self._membership.to_be_tried(told, self.device, now)
+        if self._unsure and 0 <= now - self._read_at < self._rest:
+            self.look_at = self._read_at + self._rest
+            return False
+        return bool(self._unsure)
 
     def resolved(self, resolved: e.Resolved, turns: Turns, now: float) -> list[Command]:
         if resolved.server.moved and self._looked_at is not None:
@@ -122,11 +137,13 @@ class DeviceChange:
         # What the device is, is not known until the changes are made.
         self._before, self.device = self.device, None
         if self._looked_at is not None and self._before is not None:
-            return self._apply(self._before, turns, now)
+            return self._apply(self._before, turns, now, self._unsure)
         self.step = Step.READING
         return [c.Read()]
 
-    def read(self, device: Device, turns: Turns, now: float) -> list[Command]:
+    def read(self, device: Device, took: float, turns: Turns, now: float) -> list[Command]:
+        """`took`: seconds that reading it took."""
+        self._read_at, self._rest, self.look_at = now, _REST * took, None
         if self.detour is not None:
             changes, self._after = self.detour.plan(device)
             self.step = Step.APPLYING
@@ -139,9 +156,11 @@ class DeviceChange:
             return [*commands, c.GivePort(before.listen_port, must=False), c.Read()]
         return commands + self._apply(device, turns, now)
 
-    def _apply(self, device: Device, turns: Turns, now: float) -> list[Command]:
+    def _apply(self, device: Device, turns: Turns, now: float, unsure: Collection[int] = ()) -> list[Command]:
         assert self._server is not None  # noqa: S101 - resolved before
-        changes, planned = self._membership.changes(device, self._server, self._tried, now, self._looked_at, turns)
+        changes, planned = self._membership.changes(
+            device, self._server, self._tried, now, self._looked_at, turns, unsure
+        )
         if self._lost is not None:
             lost, self._lost = self._lost, None
             changes = tuple(_where_it_was(change, lost) for change in changes)
@@ -152,16 +171,19 @@ class DeviceChange:
     def applied(self) -> list[Command]:
         """The device is as it should be. Names follow, where they are others."""
         self.device, self._after, self.error = self._after, None, None
-        if self.detour is not None or not (self.told is None or self.told.names_changed):
+        told = self.told
+        if self.detour is not None or (self._are_shown and not (told is not None and told.names_changed)):
             return []
-        self.step = Step.NAMING
-        return [c.ShowNames(None if self.told is None else self.told.peers)]
+        self.step, numbers = Step.NAMING, told.peers if told is not None and self._are_shown else None
+        self._are_shown = True
+        return [c.ShowNames(numbers)]
 
     def done(self) -> None:
         self.step, self.told, self.detour = Step.IDLE, None, None
 
     def broken_off(self, why: str | None) -> None:
         self.step, self.device, self.error = Step.IDLE, None, why or self.error
+        self._are_checked = self._are_shown = False
         self.told = self.detour = self._before = self._after = None
 
     # -- what others do to it, and what is found for it ---------------------------------------------------------

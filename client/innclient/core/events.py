@@ -88,9 +88,10 @@ class Resolved(Struct, frozen=True):
 
 
 class WasRead(Struct, frozen=True):
-    """The device, as it is at this moment."""
+    """The device, as it is at this moment; `took`: seconds that reading it took."""
 
     device: Device
+    took: float = 0.0
 
 
 class Applied(Struct, frozen=True):

@@ -6,7 +6,7 @@ order what comes of it is done is `agent`'s. What one change costs does not grow
 it speaks of are looked at.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,7 +24,17 @@ from innclient.core.netmap import (
     take_snapshot,
 )
 from innclient.core.pins import Pins, check, seeded
-from innclient.core.trials import BY_KEYS, Server, Trial, Turns, entry_of, next_trials, wanted
+from innclient.core.trials import (
+    BY_KEYS,
+    Entries,
+    Server,
+    Trial,
+    Turns,
+    entry_of,
+    is_silent,
+    next_trials,
+    wanted,
+)
 from innclient.core.witness import Witnessed, agrees, meet, take_note, with_proof
 from innerd.domain.errors import Refused
 from innerd.domain.values import Address, Endpoint, PublicKey
@@ -81,6 +91,8 @@ class Membership:
         self._is_greeted = False  # on the connection that is open
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
         self.applied: int | None = None  # the revision of it that the coordinator knows of
+        self._entries = Entries()
+        self._everybody: tuple[object, Pins, list[KnownPeer]] | None = None  # who is believed, and what that is made of
 
     def connected(self) -> None:
         """A new connection: nobody has said yet who they are."""
@@ -155,7 +167,7 @@ class Membership:
     def _compare(self, before: Netmap, taken: Taken, now: float) -> None:
         """Note what is other than before: keys for the device, words for people."""
         after = self.netmap
-        numbers = before.peers.keys() | after.peers.keys() if taken.peers is None else taken.peers
+        numbers = {*before.peers, *after.peers} if taken.peers is None else taken.peers
         for number in numbers:
             old, new = before.peers.get(number), after.peers.get(number)
             taken.keys |= {peer.public_key for peer in (old, new) if peer is not None}
@@ -175,10 +187,19 @@ class Membership:
 
     def believed(self, numbers: set[int] | None = None) -> list[KnownPeer]:
         """The visible peers (or some) whose keys agree with the pins, and are not ours."""
+        if numbers is not None:
+            return self._believed(self._told(numbers))
+        made_of, kept = (self.netmap.peers, self.pins), self._everybody
+        if kept is None or kept[0] is not made_of[0] or kept[1] is not made_of[1]:
+            kept = self._everybody = (*made_of, self._believed(self._told(None)))
+            self._entries.keep(kept[2])
+        return kept[2]
+
+    def _believed(self, peers: list[KnownPeer]) -> list[KnownPeer]:
         keys, me = self.pins.keys, self.me.public_key
         return [
             peer
-            for peer in self._told(numbers)
+            for peer in peers
             if keys.get(str(peer.ip)) == peer.public_key and (peer.public_key != me or peer.id == self.netmap.me)
         ]
 
@@ -197,17 +218,19 @@ class Membership:
         now: float,
         touched: Taken | None = None,
         turns: Turns = BY_KEYS,
+        unsure: Collection[int] = (),
     ) -> tuple[tuple[Change, ...], Device]:
         """What must change on a device, and the device after that. With `touched`, only what that concerns is looked
         at, and the rest of the device believed to be as it is. `presence` is where silent peers may be tried, as
-        addresses; `turns` who may be, and who begins."""
+        addresses; `turns` who may be, and who begins; `unsure` who is not tried now, as it may answer since the device
+        was looked at."""
         numbers = None if touched is None else touched.peers
         if numbers is None or touched is None:
-            want = self._wanted(device, server, presence, now, None, turns)
+            want = self._wanted(device, server, presence, now, None, turns, unsure)
             changes = plan(device, want)
             return changes, applied(device, changes)
         keys = {*touched.keys, *(p.public_key for p in self._told(numbers)), server.public_key}
-        return plan_some(device, self._wanted(device, server, presence, now, numbers, turns), keys)
+        return plan_some(device, self._wanted(device, server, presence, now, numbers, turns, unsure), keys)
 
     def _wanted(
         self,
@@ -217,27 +240,46 @@ class Membership:
         now: float,
         numbers: set[int] | None,
         turns: Turns,
+        unsure: Collection[int],
     ) -> Wanted:
-        believed, tried = self.believed(numbers), self.trials
-        free = [peer for peer in believed if not turns.holds(peer.id)]
-        trials = next_trials(tried, self.me.public_key, free, presence, device, now, turns)
-        kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers}
-        self.trials = kept | trials
-        due = {number: trial for number, trial in trials.items() if trial != tried.get(number)}
-        for number in self._misled & {peer.id for peer in free}:  # even if it answers where it was
-            if number in presence and presence[number].endpoints:
-                due[number] = Trial(now, 0, presence[number].endpoints[0])
-        self._misled = set()
+        peers = self.believed(numbers)
         return wanted(
             private_key=self.me.private_key,
             me=self.netmap.me,
             server=server,
-            peers=believed,
-            trials=due,
+            peers=peers,
+            trials=self._due(peers, device, presence, now, numbers, turns, unsure),
             overrides=self.overrides,
+            presence=self.presence,
             device=device,
             now=now,
+            entries=self._entries,
         )
+
+    def _due(
+        self,
+        peers: list[KnownPeer],
+        device: Device,
+        presence: dict[int, Whereabouts],
+        now: float,
+        numbers: set[int] | None,
+        turns: Turns,
+        unsure: Collection[int],
+    ) -> dict[int, Trial]:
+        """The trials whose endpoint is to be set now."""
+        tried, me = self.trials, self.me.public_key
+        known = [peer for peer in peers if peer.id in presence and peer.id not in unsure]
+        silent = [peer for peer in known if is_silent(device.peers.get(peer.public_key), now)]
+        free = [peer for peer in silent if not turns.holds(peer.id)]
+        trials = next_trials(tried, me, free, presence, device, now, turns)
+        kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers or n in unsure}
+        self.trials = kept | trials
+        due = {number: trial for number, trial in trials.items() if trial != tried.get(number)}
+        misled, self._misled = self._misled, set()
+        for peer in known if misled else ():  # even if it answers where it was
+            if peer.id in misled and presence[peer.id].endpoints and not turns.holds(peer.id):
+                due[peer.id] = Trial(now, 0, presence[peer.id].endpoints[0])
+        return due
 
     def placed(self, peer: KnownPeer, endpoint: Endpoint | None, device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for a peer to be reached at an endpoint, and the device after that."""
@@ -249,9 +291,19 @@ class Membership:
         """What must change for WireGuard to send some peers nothing by itself, and the device after that. Only an entry
         that is made anew has no endpoint."""
         gone = [RemovePeer(peer.public_key) for peer in peers]
-        anew = Wanted(private_key=self.me.private_key, peers={p.public_key: entry_of(p, None) for p in peers})
+        entries = {p.public_key: entry_of(p, None, keepalive=0) for p in peers}
+        anew = Wanted(private_key=self.me.private_key, peers=entries)
         changes = (*gone, *plan(replace(device, peers={}), anew))
         return changes, applied(device, changes)
+
+    def to_be_tried(self, told: Taken, device: Device, now: float) -> set[int]:
+        """Those who were told of, are on the device, were silent when it was looked at, and may answer."""
+        found = set()
+        for peer in self._told(told.peers):
+            entry, known = device.peers.get(peer.public_key), self.presence.get(peer.id)
+            if entry is not None and is_silent(entry, now) and known is not None and known.may_answer:
+                found.add(peer.id)
+        return found
 
     @property
     def due(self) -> float | None:

@@ -21,7 +21,13 @@ class Memory:
         self._membership = membership
         self._is_busy = False
         self._on_disk = membership.matched
+        self._changed: set[int] | None = None  # peers that may be others than on the disk; None: all
         self._signed_on_disk = membership.witnessed
+
+    def matched(self, peers: set[int] | None) -> None:
+        """The device matches what was told, of some peers (None: of all)."""
+        self._membership.matched = self._membership.netmap
+        self._changed = None if peers is None or self._changed is None else self._changed | peers
 
     def next(self, *, connected: bool, after: float = 0.0) -> list[Command]:
         """What is left to be written or said, if nothing of it is under way."""
@@ -29,8 +35,8 @@ class Memory:
             return []
         matched, commands = self._membership.matched, self.checkpoints()
         if matched is not self._on_disk:
-            self._is_busy = True
-            return [*commands, c.WriteState(matched)]
+            changed, self._changed, self._is_busy = self._changed, set(), True
+            return [*commands, c.WriteState(matched, self._on_disk, changed)]
         receipt = self._membership.receipt() if connected else None
         if receipt is not None:
             self._is_busy = True
@@ -48,6 +54,7 @@ class Memory:
     def written(self, netmap: Netmap, now: float, *, is_kept: bool, connected: bool) -> list[Command]:
         self._is_busy = False
         if not is_kept:
+            self._changed = None
             return []  # a later tick tries it
         self._on_disk, self.saved = netmap, now
         return self.next(connected=connected)

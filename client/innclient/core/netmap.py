@@ -2,15 +2,18 @@
 
 Everything from the coordinator is parsed before it counts: a name that is no host name never reaches a hosts file
 or a terminal. What can't be parsed is refused, and the rest of the network goes on.
+
+What a change costs does not grow with the network: peers are a persistent map, of which a change shares the rest.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from innerd.domain.claims import USUAL_SUFFIX, is_own_suffix, parse_suffix
 from innerd.domain.errors import Refused
+from innerd.domain.maps import Map
 from innerd.domain.records import MOST as MOST_RECORDS
 from innerd.domain.records import MOST_TEXT, check_owner
 from innerd.domain.values import (
@@ -66,7 +69,8 @@ class KnownCidr(Struct, frozen=True, kw_only=True):
 
 
 class Netmap(Struct, frozen=True, kw_only=True):
-    """The visible network at a revision. `me` is our own peer id; `refused` what could not be read, by id."""
+    """The visible network at a revision. `me` is our own peer id; `refused` what could not be read, by id; `holders`
+    who has which key, made of the peers where it is not given."""
 
     network: str = ""
     network_id: str = ""
@@ -75,7 +79,8 @@ class Netmap(Struct, frozen=True, kw_only=True):
     generation: int = 0
     revision: int = 0
     head_hash: str = ""
-    peers: dict[int, KnownPeer] = {}
+    peers: Mapping[int, KnownPeer] = {}
+    holders: Mapping[PublicKey, int] | None = None
     cidrs: dict[int, KnownCidr] = {}
     refused: dict[int, str] = {}
     block: Range | None = None  # the network's range, as our own config has it: nobody lives outside
@@ -86,6 +91,12 @@ class Netmap(Struct, frozen=True, kw_only=True):
     told_domain: str = ""  # what the coordinator says that names end in, whatever they do
     is_emptied: bool = False  # what was known was let go of, so it must be told whole
     shut_out: str | None = None  # disabled or retired, from the `bye` that said so to the next hello
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.peers, Map):
+            force_setattr(self, "peers", Map(self.peers))
+        if self.holders is None:
+            force_setattr(self, "holders", Map({peer.public_key: number for number, peer in self.peers.items()}))
 
     @property
     def cursor(self) -> Cursor | None:
@@ -158,7 +169,7 @@ def not_back(netmap: Netmap, revision: int) -> None:
 def take_snapshot(netmap: Netmap, snapshot: Snapshot[PeerJson, CidrJson]) -> Netmap:
     """The netmap that a snapshot tells. Raises LogForked for one that leads back."""
     not_back(netmap, snapshot.revision)
-    blank = replace(netmap, peers={}, cidrs={}, refused={}, is_emptied=False)
+    blank = replace(netmap, peers={}, holders=None, cidrs={}, refused={}, is_emptied=False)
     return _take(blank, snapshot.revision, snapshot.head_hash, snapshot.peers, [], snapshot.cidrs, [])
 
 
@@ -170,8 +181,8 @@ def take_delta(netmap: Netmap, delta: DeltaJson[PeerJson, CidrJson]) -> Netmap:
 
 def emptied(netmap: Netmap, reason: str) -> Netmap:
     """What a peer keeps that was shut out: the coordinator, and how far the log was seen."""
-    kept = {number: peer for number, peer in netmap.peers.items() if number == COORDINATOR}
-    return replace(netmap, peers=kept, refused={}, is_emptied=True, shut_out=reason)
+    kept = {COORDINATOR: netmap.peers[COORDINATOR]} if COORDINATOR in netmap.peers else {}
+    return replace(netmap, peers=kept, holders=None, refused={}, is_emptied=True, shut_out=reason)
 
 
 def _take(
@@ -183,27 +194,49 @@ def _take(
     cidrs: list[CidrJson],
     cidrs_gone: Collection[int],
 ) -> Netmap:
-    gone, cidrs_gone = set(gone), set(cidrs_gone)
-    known = {number: peer for number, peer in netmap.peers.items() if number not in gone}
-    blocks = {number: cidr for number, cidr in netmap.cidrs.items() if number not in cidrs_gone}
-    refused = {number: why for number, why in netmap.refused.items() if number not in gone}
-    for cidr in cidrs:
+    known, holders = Map(netmap.peers).mutate(), Map(netmap.holders or {}).mutate()  # which share all that stays
+    blocks, refused = netmap.cidrs, dict(netmap.refused)
+    if cidrs or cidrs_gone:
+        blocks = _blocks(blocks, cidrs, set(cidrs_gone))
+
+    def let_go(number: int) -> None:
+        peer = known.pop(number, None)
+        if peer is not None and holders.get(peer.public_key) == number:
+            del holders[peer.public_key]
+
+    for number in gone:
+        let_go(number)
+        refused.pop(number, None)
+    for told in peers:
+        try:
+            peer = _peer(told, netmap.block)
+            if holders.get(peer.public_key, peer.id) != peer.id:
+                raise Refused("key_taken", "this key belongs to another peer: WireGuard would give it one address only")
+            let_go(peer.id)
+            known[peer.id], holders[peer.public_key] = peer, peer.id
+            refused.pop(peer.id, None)
+        except Refused as error:
+            let_go(told.id)
+            refused[told.id] = error.code
+    return replace(
+        netmap,
+        revision=revision,
+        head_hash=head_hash,
+        peers=known.finish(),
+        holders=holders.finish(),
+        cidrs=blocks,
+        refused=refused,
+    )
+
+
+def _blocks(known: dict[int, KnownCidr], told: list[CidrJson], gone: set[int]) -> dict[int, KnownCidr]:
+    blocks = {number: cidr for number, cidr in known.items() if number not in gone}
+    for cidr in told:
         try:
             blocks[cidr.id] = _cidr(cidr)
         except Refused:
             blocks.pop(cidr.id, None)  # it is only shown: never a reason to lose the network
-    holders = {peer.public_key: number for number, peer in known.items()} if peers else {}
-    for peer in peers:
-        try:
-            told = _peer(peer, netmap.block)
-            if holders.setdefault(told.public_key, told.id) != told.id:
-                raise Refused("key_taken", "this key belongs to another peer: WireGuard would give it one address only")
-            known[peer.id] = told
-            refused.pop(peer.id, None)
-        except Refused as error:
-            known.pop(peer.id, None)
-            refused[peer.id] = error.code
-    return replace(netmap, revision=revision, head_hash=head_hash, peers=known, cidrs=blocks, refused=refused)
+    return blocks
 
 
 def _peer(peer: PeerJson, block: Range | None) -> KnownPeer:
@@ -241,12 +274,20 @@ def _cidr(cidr: CidrJson) -> KnownCidr:
 
 class Whereabouts(Struct, frozen=True):
     """Soft state of a visible peer: where to try it, best first; where it was seen last (or an override), and what it
-    says of itself."""
+    says of itself. `is_remembered`: nobody has said yet whether it is online; `has_names`: an endpoint is none that a
+    device knows."""
 
     endpoints: tuple[Endpoint, ...]
     online: bool
     seen: Endpoint | None = None
     own: tuple[Endpoint, ...] = ()
+    is_remembered: bool = False
+    has_names: bool = False
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether it is worth being tried again and again."""
+        return self.online or self.is_remembered
 
 
 def take_presence(
@@ -258,7 +299,10 @@ def take_presence(
         seen = _endpoints([peer.endpoint] if peer.endpoint else [], block)
         own = _endpoints(list(reversed(peer.candidates[:_MOST_CANDIDATES])), block)
         endpoints = tuple(dict.fromkeys([*seen, *own]))
-        after[peer.peer] = Whereabouts(endpoints, peer.online, seen[0] if seen else None, tuple(own))
+        after[peer.peer] = Whereabouts(
+            *(endpoints, peer.online, seen[0] if seen else None, tuple(own)),
+            has_names=any(endpoint_address(endpoint) is None for endpoint in endpoints),
+        )
     return after
 
 

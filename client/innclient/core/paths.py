@@ -331,7 +331,7 @@ class PeerPaths:
         """The others, of some peers (None: of all), that are online."""
         for peer in self._membership.believed(numbers):
             known = self._presence(peer.id)
-            if peer.id not in (COORDINATOR, self._me) and known is not None and known.online:
+            if known is not None and known.online and peer.id not in (COORDINATOR, self._me):
                 yield peer
 
     def _begin(self, peer: KnownPeer, path: PeerPath, device: Device, now: Instant) -> list[int]:

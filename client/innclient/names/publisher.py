@@ -3,8 +3,7 @@ them; or in the hosts file, where that can't be told."""
 
 import asyncio
 import time
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -27,7 +26,8 @@ from innerd.wireguard.device import NoSuchDevice
 from innerd.wireguard.links import index_of
 
 _LOOK_AGAIN = 30.0  # seconds until it is looked whether the host resolves by something else now
-
+_REST, _QUICK = 20.0, 0.02  # how many times as long the hosts file is left alone as it took, if that was longer (s)
+_NO_STAMP = (0, 0, 0)
 
 Believed = Callable[[set[int] | None], list[KnownPeer]]  # the peers that are believed: some, or all
 
@@ -62,6 +62,10 @@ class Publisher:
         self._refusals = 0  # in a row
         self._setting: Setting | None = None
         self._looked_at = float("-inf")
+        self._block: hostsfile.Block | None = None  # the lines of the hosts file, if it has names
+        self._stamp = _NO_STAMP  # of the file, when it said what it should
+        self._rests_until, self._rewriting = 0.0, asyncio.Lock()
+        self._later: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
 
     def serve(self) -> None:
@@ -86,18 +90,21 @@ class Publisher:
             await self._settle(netmap)
         elif numbers is None:
             await asyncio.to_thread(resolver.undo, self._paths.resolver)  # of an agent that was killed
-        await self._write(netmap, believed)
+        await self._write(netmap, believed, numbers)
 
     async def check(self, netmap: Netmap, believed: Believed, *, anew: bool) -> None:
-        """Whether the host still resolves by what it was told to; `anew`: the link is another one than before."""
-        if self._names.dns == "none" or not self._serves:
-            return
-        if anew:
-            self._looked_at = float("-inf")
+        """Whether names are still where they were told: the host may resolve by something else now, and somebody may
+        have written to its hosts file. `anew`: the link is another one than before."""
         before = self.mode
-        await self._settle(netmap)
-        if self.mode != before:
+        if self._names.dns != "none" and self._serves:
+            if anew:
+                self._looked_at = float("-inf")
+            await self._settle(netmap)
+        ending = None if self._block is None else self._block.suffix
+        if self.mode != before or ending not in (None, self._names.ending(netmap)):
             await self._write(netmap, believed)
+        elif self._unwritten is not None or self._stamp != _stamp_of(self._names.path):
+            await self._rewrite(at_once=False)
 
     async def _settle(self, netmap: Netmap) -> None:
         """Listen, and tell the host's resolver."""
@@ -143,32 +150,83 @@ class Publisher:
             self._log.info("names resolve by", mode=wanted.mode, server=address)
         self._setting, self.mode = wanted, wanted.mode
 
-    async def _write(self, netmap: Netmap, believed: Believed, *, always: bool = False) -> None:
-        """The hosts file: all names where they are not resolved otherwise, else none."""
+    async def _write(
+        self, netmap: Netmap, believed: Believed, numbers: set[int] | None = None, *, always: bool = False
+    ) -> None:
+        """The hosts file: all names where they are not resolved otherwise, else none. Of some peers only what they are
+        called is looked at (None: of all)."""
         names = self._names
         if not names.write or not netmap.network:
             return
-        suffix = names.ending(netmap)
-        wanted = always or self.mode == "hosts" or names.suffix is not None or names.dns == "none"
-        named = (addresses(p.name, p.ip, map(astuple, p.records), netmap.block) for p in believed(None) if wanted)
-        block = hostsfile.lines_of(chain.from_iterable(named), suffix)
-        try:
-            await asyncio.to_thread(hostsfile.update, names.path, self._paths.interface, block)
-        except Failure as failure:
-            if self._unwritten != failure.message:  # it is tried again and again
-                self._log.error("names were not written", path=str(names.path), error=failure.message)
-            self._unwritten = failure.message
+        suffix, block = names.ending(netmap), self._block
+        if not (always or self.mode == "hosts" or names.suffix is not None or names.dns == "none"):
+            self._block = None
+        elif block is None or block.suffix != suffix or numbers is None:
+            self._block = hostsfile.Block(suffix)
+            self._block.fill((peer.id, _named(peer, netmap)) for peer in believed(None))
         else:
-            self._unwritten = None
+            named = {peer.id: _named(peer, netmap) for peer in believed(numbers)}
+            for number in numbers:
+                block.put(number, named.get(number, ()))
+        await self._rewrite(at_once=always or numbers is None)
+
+    async def _rewrite(self, *, at_once: bool) -> None:
+        """A file of thousands of names takes a while: then it rests a while too, and several changes are one."""
+        rest = 0.0 if at_once else self._rests_until - time.monotonic()
+        if rest <= 0:
+            await self._rewrite_now()
+        elif self._later is None:
+            self._later = asyncio.create_task(self._rewrite_after(rest))
+
+    async def _rewrite_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._later = None
+        await self._rewrite_now()
+
+    async def _rewrite_now(self) -> None:
+        async with self._rewriting:
+            began = time.monotonic()
+            lines = [] if self._block is None else self._block.lines()
+            try:
+                await asyncio.to_thread(hostsfile.update, self._names.path, self._paths.interface, lines)
+            except Failure as failure:
+                if self._unwritten != failure.message:  # it is tried again and again
+                    self._log.error("names were not written", path=str(self._names.path), error=failure.message)
+                self._unwritten = failure.message
+            else:
+                self._unwritten, self._stamp = None, _stamp_of(self._names.path)
+            took = time.monotonic() - began
+            self._rests_until = began + (_REST * took if took > _QUICK else 0.0)
+
+    async def settle(self) -> None:
+        """What is put off is written now."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+            await self._rewrite_now()
 
     async def close(self, netmap: Netmap, believed: Believed) -> None:
         """Nobody answers here any more. Where the tunnel stays, the hosts file has the names."""
+        await self.settle()
         if not self._serves:
             return
         if self._tunnel_stays and self.mode not in ("hosts", "none"):
             await self._write(netmap, believed, always=True)  # first: a name that is looked up now must not leak
         await asyncio.to_thread(resolver.undo, self._paths.resolver)
         await self.stub.close()
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int]:
+    """What tells a file that was written to since: inode, size, time."""
+    try:
+        status = path.stat()
+    except OSError:
+        return _NO_STAMP
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _named(peer: KnownPeer, netmap: Netmap) -> Iterator[tuple[Address, str]]:
+    return addresses(peer.name, peer.ip, map(astuple, peer.records), netmap.block)
 
 
 def domains_of(netmap: Netmap) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from innclient.core.membership import Membership
 from innclient.core.netmap import LogForked
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_name
-from innerd.host.hostsfile import lines_of
+from innerd.host.hostsfile import Block
 from innerd.wire.stream import Bye, Connect, DeltaJson, FrameParser, PeerPresence, PresenceJson, frame
 from innerd.wireguard.netlink import setting
 from tests.client.test_core import EMPTY, MARI, NOW, OVEN, believe, new_core
@@ -65,8 +65,9 @@ def _holds(core: Membership) -> None:
     assert len(keys) == len(set(keys))
     assert netmap.block is not None
     assert all(peer.ip in netmap.block for peer in netmap.peers.values())
-    lines = lines_of(((peer.ip, peer.name) for peer in core.believed()), netmap.domain)
-    assert all(line.count(b" ") == 1 and line.isascii() and b"\n" not in line for line in lines)
+    block = Block(netmap.domain)
+    block.fill((peer.id, [(peer.ip, peer.name)]) for peer in core.believed())
+    assert all(line.count(b" ") == 1 and line.isascii() and b"\n" not in line for line in block.lines())
     core.matched = netmap
     msgspec.json.encode(core.receipt())
     str(netmap.cursor).encode("ascii")
