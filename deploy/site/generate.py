@@ -14,7 +14,7 @@ import click
 
 import innclient.cli
 import innerd.cli
-from innerd.api.app import describe, routes
+from innerd.api.app import description
 from innerd.command import guide
 from innerd.command.options import global_flags
 
@@ -42,7 +42,7 @@ def files() -> dict[str, str]:
 
 
 def openapi() -> str:
-    document: dict[str, Any] = json.loads(describe(routes()))
+    document: dict[str, Any] = json.loads(description())
     return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

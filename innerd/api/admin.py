@@ -3,10 +3,10 @@
 from typing import Any
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
 
-from innerd.api.handling import Asgi, body_of, carry_out, json
-from innerd.api.services import Wired
+from innerd.api.handling import carry_out
+from innerd.api.routing import Answer, Request, json, route
+from innerd.api.services import Services
 from innerd.coordinator.writer import Render
 from innerd.domain import commands as c
 from innerd.domain import events as e
@@ -25,22 +25,18 @@ def _cidr_name(text: str) -> Any:
 # -- peers ----------------------------------------------------------------------------------------------------
 
 
-@get("/v1/admin/peers", operation_id="ListPeers", summary="All peers")
-async def list_peers(services: Wired) -> Response[bytes]:
+@route("GET", "/v1/admin/peers", "ListPeers", "All peers", answer=list[innernet.PeerJson])
+async def list_peers(request: Request, services: Services) -> Answer:
     view = services.writer.view
     peers = [innernet.peer_json(view, view.network.peers[n], services.presence) for n in sorted(view.network.peers)]
     return json(peers, view.network.revision)
 
 
-@post(
-    "/v1/admin/peers",
-    operation_id="AddPeer",
-    summary="Add a peer",
-    opt={"body": innernet.PeerContents},
-    status_code=201,
+@route(
+    "POST", "/v1/admin/peers", "AddPeer", "Add a peer", answer=innernet.PeerJson, body=innernet.PeerContents, status=201
 )
-async def add_peer(request: Asgi, services: Wired) -> Response[bytes]:
-    contents: innernet.PeerContents = await body_of(request, innernet.PeerContents)
+async def add_peer(request: Request, services: Services) -> Answer:
+    contents: innernet.PeerContents = request.read(innernet.PeerContents)
     innernet.candidates_of(contents.candidates, most=1000)
     expires = contents.expiry()
     command = c.AddPeer(
@@ -77,21 +73,22 @@ def _added_peer(contents: innernet.PeerContents) -> Render:
             invite_expires=contents.expiry(),
             candidates=contents.candidates,
         )
-        return 201, bytes(json(echo).content)
+        return 201, msgspec.json.encode(echo)
 
     return render
 
 
-@put(
-    "/v1/admin/peers/{id:int}",
-    operation_id="PutPeer",
-    summary="Name, endpoint, admin and disabled of a peer, as innernet's clients write them",
-    opt={"body": innernet.PeerContents},
-    status_code=200,
+@route(
+    "PUT",
+    "/v1/admin/peers/{id}",
+    "PutPeer",
+    "Name, endpoint, admin and disabled of a peer, as innernet's clients write them",
+    body=innernet.PeerContents,
+    status=204,
 )
-async def put_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
+async def put_peer(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
     """innernet's clients put back what they listed, learned endpoints included: those change nothing."""
-    contents: innernet.PeerContents = await body_of(request, innernet.PeerContents)
+    contents: innernet.PeerContents = request.read(innernet.PeerContents)
     innernet.candidates_of(contents.candidates, most=1000)
     if contents.ip is not None:
         parse_address(contents.ip)
@@ -111,15 +108,11 @@ async def put_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]: 
     return await carry_out(request, services, command)
 
 
-@patch(
-    "/v1/admin/peers/{id:int}",
-    operation_id="ChangePeer",
-    summary="Change what is given of a peer",
-    opt={"body": ours.PeerChange},
-    status_code=200,
+@route(
+    "PATCH", "/v1/admin/peers/{id}", "ChangePeer", "Change what is given of a peer", body=ours.PeerChange, status=204
 )
-async def patch_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
-    change: ours.PeerChange = await body_of(request, ours.PeerChange)
+async def patch_peer(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    change: ours.PeerChange = request.read(ours.PeerChange)
     command = c.ChangePeer(
         id=id,
         name=None if change.name is None else parse_name(change.name, "peer name"),
@@ -130,26 +123,28 @@ async def patch_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]
     return await carry_out(request, services, command)
 
 
-@delete(
-    "/v1/admin/peers/{id:int}",
-    operation_id="RemovePeer",
-    summary="Disable a peer (innernet's meaning); with remove=true delete or retire it",
-    status_code=200,
+@route(
+    "DELETE",
+    "/v1/admin/peers/{id}",
+    "RemovePeer",
+    "Disable a peer (innernet's meaning); with remove=true delete or retire it",
+    status=204,
 )
-async def delete_peer(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
-    remove = request.query_params.get("remove") == "true"
+async def delete_peer(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    remove = request.query.get("remove") == "true"
     return await carry_out(request, services, c.RemovePeer(id) if remove else c.DisablePeer(id))
 
 
-@post(
-    "/v1/admin/peers/{id:int}/reissue",
-    operation_id="ReissueInvitation",
-    summary="A new temporary key for a peer that has not redeemed",
-    opt={"body": ours.Reissue},
-    status_code=200,
+@route(
+    "POST",
+    "/v1/admin/peers/{id}/reissue",
+    "ReissueInvitation",
+    "A new temporary key for a peer that has not redeemed",
+    body=ours.Reissue,
+    status=204,
 )
-async def reissue(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
-    contents: ours.Reissue = await body_of(request, ours.Reissue)
+async def reissue(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    contents: ours.Reissue = request.read(ours.Reissue)
     command = c.ReissueInvitation(id, parse_public_key(contents.public_key), contents.invite_expires)
     return await carry_out(request, services, command)
 
@@ -157,73 +152,72 @@ async def reissue(request: Asgi, services: Wired, id: int) -> Response[bytes]:  
 # -- CIDRs ----------------------------------------------------------------------------------------------------
 
 
-@get("/v1/admin/cidrs", operation_id="ListCidrs", summary="All CIDRs")
-async def list_cidrs(services: Wired) -> Response[bytes]:
+@route("GET", "/v1/admin/cidrs", "ListCidrs", "All CIDRs", answer=list[innernet.CidrJson])
+async def list_cidrs(request: Request, services: Services) -> Answer:
     network = services.writer.network
     return json(innernet.cidrs_json(network), network.revision)
 
 
-@post(
-    "/v1/admin/cidrs",
-    operation_id="AddCidr",
-    summary="Add a CIDR",
-    opt={"body": innernet.CidrContents},
-    status_code=201,
+@route(
+    "POST", "/v1/admin/cidrs", "AddCidr", "Add a CIDR", answer=innernet.CidrJson, body=innernet.CidrContents, status=201
 )
-async def add_cidr(request: Asgi, services: Wired) -> Response[bytes]:
-    contents: innernet.CidrContents = await body_of(request, innernet.CidrContents)
+async def add_cidr(request: Request, services: Services) -> Answer:
+    contents: innernet.CidrContents = request.read(innernet.CidrContents)
     command = c.AddCidr(_cidr_name(contents.name), parse_range(contents.cidr), contents.parent)
 
     def render(network: Network, happened: tuple[e.AnyEvent, ...]) -> tuple[int, bytes]:
         added = next(event for event in happened if isinstance(event, e.CidrCreated))
-        return 201, bytes(json(innernet.cidr_json(network.cidrs[added.id])).content)
+        return 201, msgspec.json.encode(innernet.cidr_json(network.cidrs[added.id]))
 
     return await carry_out(request, services, command, render)
 
 
-@put(
-    "/v1/admin/cidrs/{id:int}",
-    operation_id="RenameCidr",
-    summary="Rename a CIDR (nothing else of it can change)",
-    opt={"body": innernet.CidrContents},
-    status_code=200,
+@route(
+    "PUT",
+    "/v1/admin/cidrs/{id}",
+    "RenameCidr",
+    "Rename a CIDR (nothing else of it can change)",
+    body=innernet.CidrContents,
+    status=204,
 )
-async def put_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
-    contents: innernet.CidrContents = await body_of(request, innernet.CidrContents)
+async def put_cidr(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    contents: innernet.CidrContents = request.read(innernet.CidrContents)
     parse_range(contents.cidr)
     find_cidr(services.writer.network, id)
     return await carry_out(request, services, c.RenameCidr(id, _cidr_name(contents.name)))
 
 
-@delete(
-    "/v1/admin/cidrs/{id:int}",
-    operation_id="DeleteCidr",
-    summary="Delete an empty CIDR; with merge=true one with peers, which the CIDR around it gets back",
-    status_code=200,
+@route(
+    "DELETE",
+    "/v1/admin/cidrs/{id}",
+    "DeleteCidr",
+    "Delete an empty CIDR; with merge=true one with peers, which the CIDR around it gets back",
+    status=204,
 )
-async def delete_cidr(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
-    return await carry_out(request, services, c.DeleteCidr(id, merge=request.query_params.get("merge") == "true"))
+async def delete_cidr(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    return await carry_out(request, services, c.DeleteCidr(id, merge=request.query.get("merge") == "true"))
 
 
 # -- associations ---------------------------------------------------------------------------------------------
 
 
-@get("/v1/admin/associations", operation_id="ListAssociations", summary="All associations")
-async def list_associations(services: Wired) -> Response[bytes]:
+@route("GET", "/v1/admin/associations", "ListAssociations", "All associations", answer=list[innernet.AssociationJson])
+async def list_associations(request: Request, services: Services) -> Answer:
     network = services.writer.network
     found = [innernet.association_json(network.associations[n]) for n in sorted(network.associations)]
     return json(found, network.revision)
 
 
-@post(
+@route(
+    "POST",
     "/v1/admin/associations",
-    operation_id="AddAssociation",
-    summary="Associate two CIDRs",
-    opt={"body": innernet.AssociationContents},
-    status_code=201,
+    "AddAssociation",
+    "Associate two CIDRs",
+    body=innernet.AssociationContents,
+    status=201,
 )
-async def add_association(request: Asgi, services: Wired) -> Response[bytes]:
-    contents: innernet.AssociationContents = await body_of(request, innernet.AssociationContents)
+async def add_association(request: Request, services: Services) -> Answer:
+    contents: innernet.AssociationContents = request.read(innernet.AssociationContents)
     network = services.writer.network
     for number in (contents.cidr_id_1, contents.cidr_id_2):
         if number not in network.cidrs:  # a constraint to innernet, not a path: 400, not 404
@@ -236,34 +230,37 @@ def _unknown_end(number: int) -> Exception:
     return Refused("invalid_request", f"there is no CIDR with id {number}")
 
 
-@delete(
-    "/v1/admin/associations/{id:int}",
-    operation_id="DeleteAssociation",
-    summary="Delete an association",
-    status_code=200,
-)
-async def delete_association(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
+@route("DELETE", "/v1/admin/associations/{id}", "DeleteAssociation", "Delete an association", status=204)
+async def delete_association(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
     return await carry_out(request, services, c.DeleteAssociation(id))
 
 
 # -- records ---------------------------------------------------------------------------------------------------
 
 
-@get("/v1/admin/records", operation_id="ListRecords", summary="All DNS records beside the names of peers")
-async def list_records(services: Wired) -> Response[bytes]:
+@route(
+    "GET",
+    "/v1/admin/records",
+    "ListRecords",
+    "All DNS records beside the names of peers",
+    answer=list[ours.NetworkRecord],
+)
+async def list_records(request: Request, services: Services) -> Answer:
     network = services.writer.network
     return json(ours.records_json(network), network.revision)
 
 
-@post(
+@route(
+    "POST",
     "/v1/admin/records",
-    operation_id="AddRecord",
-    summary="Add a DNS record",
-    opt={"body": ours.RecordContents},
-    status_code=201,
+    "AddRecord",
+    "Add a DNS record",
+    answer=list[ours.NetworkRecord],
+    body=ours.RecordContents,
+    status=201,
 )
-async def add_record(request: Asgi, services: Wired) -> Response[bytes]:
-    contents: ours.RecordContents = await body_of(request, ours.RecordContents)
+async def add_record(request: Request, services: Services) -> Answer:
+    contents: ours.RecordContents = request.read(ours.RecordContents)
     command = c.AddRecord(name=contents.name, rrtype=contents.type, value=contents.value)
 
     def made(network: Network, happened: tuple[e.AnyEvent, ...]) -> tuple[int, bytes]:
@@ -273,33 +270,34 @@ async def add_record(request: Asgi, services: Wired) -> Response[bytes]:
     return await carry_out(request, services, command, made)
 
 
-@delete("/v1/admin/records/{id:int}", operation_id="DeleteRecord", summary="Delete a DNS record", status_code=200)
-async def delete_record(request: Asgi, services: Wired, id: int) -> Response[bytes]:  # noqa: A002
+@route("DELETE", "/v1/admin/records/{id}", "DeleteRecord", "Delete a DNS record", status=204)
+async def delete_record(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
     return await carry_out(request, services, c.DeleteRecord(id))
 
 
 # -- the network as a whole -----------------------------------------------------------------------------------
 
 
-@put(
+@route(
+    "PUT",
     "/v1/admin/endpoint",
-    operation_id="SetNetworkEndpoint",
-    summary="Where peers reach the coordinator from now on",
-    opt={"body": ours.EndpointChange},
-    status_code=200,
+    "SetNetworkEndpoint",
+    "Where peers reach the coordinator from now on",
+    body=ours.EndpointChange,
+    status=204,
 )
-async def set_endpoint(request: Asgi, services: Wired) -> Response[bytes]:
-    contents: ours.EndpointChange = await body_of(request, ours.EndpointChange)
+async def set_endpoint(request: Request, services: Services) -> Answer:
+    contents: ours.EndpointChange = request.read(ours.EndpointChange)
     return await carry_out(request, services, c.SetNetworkEndpoint(parse_endpoint(contents.endpoint)))
 
 
-@post("/v1/admin/rebuild", operation_id="Rebuild", summary="Make the read models anew from the log", status_code=200)
-async def rebuild(request: Asgi, services: Wired) -> Response[bytes]:
+@route("POST", "/v1/admin/rebuild", "Rebuild", "Make the read models anew from the log", answer=ours.Rebuilt)
+async def rebuild(request: Request, services: Services) -> Answer:
     """No change of the network: there is nothing to try dry or to be late for."""
-    if request.query_params.get("dry_run") == "true":
+    if request.query.get("dry_run") == "true":
         raise Refused("invalid_request", "a rebuild can't be tried dry: it changes nothing that the log does not say")
     differing, damage = await services.writer.upkeep.rebuild()
-    return json({"differing": differing, "damage": damage, "revision": services.writer.network.revision})
+    return json(ours.Rebuilt(differing=differing, damage=damage, revision=services.writer.network.revision))
 
 
 ROUTES = [

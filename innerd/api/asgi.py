@@ -16,8 +16,6 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-SESSION = "innerd.session"
-SERVICES = "innerd.services"  # what the routes answer from
 PIPE = "innerd.pipe"  # makes the way past the framework that streams write to
 SEAT = "innerd.seat"  # the connection, as `sources` knows it
 VISIT = "innerd.visit"  # the request in progress, as `sources` counts it

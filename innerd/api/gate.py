@@ -10,16 +10,18 @@
 """
 
 import asyncio
+from collections.abc import Iterable
 from ipaddress import ip_address
 from time import perf_counter
 
-from litestar import Litestar
+import structlog
 from msgspec import Struct
 
-from innerd.api.asgi import SEAT, SERVICES, SESSION, VISIT, App, Message, Receive, Scope, Send
+from innerd.api.asgi import SEAT, VISIT, Message, Receive, Scope, Send
 from innerd.api.callers import LOCAL, Caller, Headers, ProofCheck, identify, unauthorized
 from innerd.api.follow import serve_follow
 from innerd.api.paths import Routes, parts_of
+from innerd.api.routing import Answer, Request, Route
 from innerd.api.services import Services
 from innerd.api.sources import Heavy, Metered, Turns, Visit
 from innerd.api.stream import serve_stream
@@ -27,7 +29,8 @@ from innerd.domain.errors import Refused
 from innerd.domain.values import whole_number
 from innerd.wire import problems
 from innerd.wire.caller import parse_software
-from innerd.wire.proof import HEADER, Request
+from innerd.wire.proof import HEADER
+from innerd.wire.proof import Request as Bound
 
 MAX_BODY = 64 * 1024
 _USER_BODY = 16 * 1024  # innernet's bound, for peers' own routes but for receipts, which may name many peers
@@ -43,6 +46,8 @@ _PROVEN = {"applied", "connect", "events"}  # they act for the peer, and are our
 _INNERNETS = {"endpoint", "candidates"}  # they act for the peer too, but innernet's clients have no proof
 _TELLING = (("user", "events"), ("user", "state"))  # what keeps a peer, `inn` or innernet's client, asks for these
 _PROOF = HEADER.lower().encode()
+
+_log = structlog.get_logger("api")
 
 # Nothing of ours is for a browser to show, or to guess the type of.
 _NOT_TO_BE_SHOWN = [
@@ -76,10 +81,9 @@ class _Passage(Struct):
 class Gate:
     """The ASGI app that the servers run."""
 
-    def __init__(self, app: Litestar, services: Services) -> None:
-        self._app: App = app  # type: ignore[assignment]
+    def __init__(self, routes: Iterable[Route], services: Services) -> None:
         self._services = services
-        self._routes = Routes(app)
+        self._routes = Routes(routes)
         self._proofs = ProofCheck(services)
         self._turns, self._heavy = Turns(), Heavy()
 
@@ -112,7 +116,7 @@ class Gate:
         except Refused as refused:
             if (visit := scope.get(VISIT)) is not None:
                 visit.turn_down()
-            await _answer(counted, refused)
+            await _problem(problems.problem(refused)).send(counted)
         finally:
             if scope[_ROUTE] != _STREAM:  # a stream lasts as long as it lasts
                 self._services.observe_request(scope[_ROUTE], method, status, perf_counter() - began)
@@ -140,9 +144,9 @@ class Gate:
 
     async def _let_anybody_in(self, passage: _Passage) -> None:
         self._guard(passage)
-        scope, path = passage.scope, "/" + passage.parts[0]
-        scope[SESSION], scope[_ROUTE] = None, path
-        await self._forward(passage, path)
+        found = self._routes.resolve("GET", passage.parts)
+        assert found is not None  # noqa: S101 - it is one of OPEN
+        await self._take(passage, None, found[0], [])
 
     async def _await_turn(self, passage: _Passage) -> None:
         visit = passage.visit
@@ -220,29 +224,31 @@ class Gate:
             return
         found = self._routes.resolve(scope["method"], passage.parts)
         if found is not None:
-            scope[SESSION] = caller
-            scope[_ROUTE], path = found
-            await self._forward(passage, path)
+            await self._take(passage, caller, *found)
         elif passage.parts[1:3] == ["user", "events"] and is_get:
             scope[_ROUTE] = _STREAM
             await serve_stream(self._services.hub, caller.peer, scope, passage.headers, passage.send)
         else:
             raise Refused("not_found", "there is no such route")
 
-    async def _forward(self, passage: _Passage, path: str) -> None:
-        scope, body, receive = passage.scope, passage.body, passage.receive
-        scope["path"], scope["raw_path"] = path, path.encode()
-        scope[SERVICES] = self._services
-        sent = False
+    async def _take(self, passage: _Passage, caller: Caller | None, route: Route, ids: list[int]) -> None:
+        """What a route says; a bug of ours goes to the log, and the client gets no inside."""
+        scope = passage.scope
+        scope[_ROUTE], scope["path"] = route.path, "/".join(_filled(route.path, ids))
+        request = Request(scope, passage.headers, passage.body, caller)
+        try:
+            answer = await route.handler(request, self._services, *ids)
+        except Refused as refused:
+            answer = _problem(problems.problem(refused))
+        except Exception as error:
+            _log.exception("internal error", method=scope["method"], path=scope["path"], exc_info=error)
+            answer = _problem(problems.Problem(title="internal error", status=500, code="internal", hint="see the log"))
+        await answer.send(passage.send)
 
-        async def replay() -> Message:
-            nonlocal sent
-            if sent:
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, replay, _bare(passage.send))
+def _filled(path: str, ids: list[int]) -> Iterable[str]:
+    left = iter(ids)
+    return (str(next(left)) if part == "{id}" else part for part in path.split("/"))
 
 
 def _require_rights(caller: Caller, passage: _Passage) -> None:
@@ -282,24 +288,11 @@ def _headers(scope: Scope) -> Headers:
     return headers
 
 
-def _bare(send: Send) -> Send:
-    """Empty answers without a content type, as innernet's are; a framework always writes one."""
-
-    async def plain(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = message["headers"]
-            if (b"content-length", b"0") in headers:
-                message["headers"] = [header for header in headers if header[0] != b"content-type"]
-        await send(message)
-
-    return plain
-
-
 def _follows(scope: Scope) -> bool:
     return b"follow=true" in scope["query_string"].split(b"&")
 
 
-def _bound(passage: _Passage) -> Request:
+def _bound(passage: _Passage) -> Bound:
     """The parts of a request that its proof binds."""
     scope, headers, body = passage.scope, passage.headers, passage.body
     raw = scope.get("raw_path") or scope["path"].encode()
@@ -309,7 +302,7 @@ def _bound(passage: _Passage) -> Request:
     def text(name: bytes) -> str:
         return headers.get(name, b"").decode("latin-1")
 
-    return Request(
+    return Bound(
         method=scope["method"],
         target=target.decode("latin-1"),
         host=text(b"host"),
@@ -356,17 +349,5 @@ async def _whole_body(receive: Receive) -> bytes:
             return bytes(body)
 
 
-async def _answer(send: Send, refused: Refused) -> None:
-    what = problems.problem(refused)
-    body = problems.encode(what)
-    await send(
-        {
-            "type": "http.response.start",
-            "status": what.status,
-            "headers": [
-                (b"content-type", problems.MEDIA_TYPE.encode()),
-                (b"content-length", str(len(body)).encode()),
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+def _problem(what: problems.Problem) -> Answer:
+    return Answer(what.status, problems.encode(what), problems.MEDIA_TYPE)

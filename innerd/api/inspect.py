@@ -1,14 +1,13 @@
 """The routes that look: the network now and as it was, why, how things are, and the log."""
 
 import msgspec
-from litestar import Response, get
 
 from innerd import __version__
 from innerd.api.asgi import only_waits
 from innerd.api.audit import actor_name, audit_page
 from innerd.api.callers import Caller
-from innerd.api.handling import Asgi, json, session_of
-from innerd.api.services import Services, Wired
+from innerd.api.routing import Answer, Request, etag, json, route
+from innerd.api.services import Services
 from innerd.coordinator.history import is_revision, revision_at
 from innerd.coordinator.presence import Presence
 from innerd.domain.errors import Refused
@@ -22,11 +21,11 @@ from innerd.streaming.convergence import MOST
 from innerd.wire import ours
 
 
-@get("/v1/network", operation_id="Network", summary="Everything, at the newest revision or as it was (at)")
-async def network(request: Asgi, services: Wired) -> Response[bytes]:
+@route("GET", "/v1/network", "Network", "Everything, at the newest revision or as it was (at)", answer=ours.NetworkJson)
+async def network(request: Request, services: Services) -> Answer:
     view: View = services.writer.view
     soft: Presence | None = services.presence
-    at = request.query_params.get("at")
+    at = request.query.get("at")
     if at is not None:
         revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
         view, soft = View.of(await services.history.at(revision)), None  # none was kept
@@ -35,19 +34,19 @@ async def network(request: Asgi, services: Wired) -> Response[bytes]:
     return json(shown, view.network.revision)
 
 
-@get("/v1/why", operation_id="Why", summary="Whether two peers see each other, by which rule, since which event")
-async def why(request: Asgi, services: Wired) -> Response[bytes]:
+@route("GET", "/v1/why", "Why", "Whether two peers see each other, by which rule, since which event", answer=ours.Why)
+async def why(request: Request, services: Services) -> Answer:
     """Administrators ask about any pair and any time; a peer about itself and whom it sees, now: for it, who is out of
     sight does not exist."""
-    writer, asks = services.writer, session_of(request)
+    writer, asks = services.writer, request.caller
     view = writer.view
     network, head = view.network, view.network.revision
-    at = request.query_params.get("at")
+    at = request.query.get("at")
     if at is not None:
         if not asks.admin_capable():
             raise Refused("not_admin", "only administrators may look back")
         network = await services.history.at(await revision_at(writer.store, head, services.clock(), at))
-    asked = dict(request.query_params)
+    asked = request.query
     if "a" in asked and "b" not in asked:  # who asks and the one named; the local user is the coordinator
         asked = {"a": (asks.peer or network.coordinator).name, "b": asked["a"]}
     one, other = (_named(network, asked.get(name), name, is_admin=asks.admin_capable()) for name in ("a", "b"))
@@ -102,8 +101,8 @@ def _may_know(actor: str, view: View, asks: Caller) -> bool:
     return own is not None and other is not None and view.sees(own, other)
 
 
-@get("/v1/admin/status", operation_id="Status", summary="How the coordinator is")
-async def status(services: Wired) -> Response[bytes]:
+@route("GET", "/v1/admin/status", "Status", "How the coordinator is", answer=ours.Status)
+async def status(request: Request, services: Services) -> Answer:
     view = services.writer.view
     return json(_status(services, view), view.network.revision)
 
@@ -132,16 +131,18 @@ def _status(services: Services, view: View) -> ours.Status:
     )
 
 
-@get("/v1/admin/convergence", operation_id="Convergence", summary="Which peers have applied which revision")
-async def convergence(request: Asgi, services: Wired) -> Response[bytes]:
+@route(
+    "GET", "/v1/admin/convergence", "Convergence", "Which peers have applied which revision", answer=ours.Convergence
+)
+async def convergence(request: Request, services: Services) -> Answer:
     """With `revision`, of what happened up to it; with `wait`, when all connected peers have that, or after so many
     seconds."""
-    head, asked = services.writer.network.revision, request.query_params
+    head, asked = services.writer.network.revision, request.query
     revision, seconds = _revision(asked.get("revision"), head), _seconds(asked.get("wait"))
     if seconds and not services.is_serving:
         raise Refused("not_serving", "nobody serves this network: no peer is connected", "start it: innerd serve")
     if seconds:
-        only_waits(request.scope)  # type: ignore[arg-type]
+        only_waits(request.scope)
     waited = await services.convergence.wait(revision, seconds) if seconds else 0.0
     peers = services.convergence.at(revision)
     found = ours.Convergence(revision=services.writer.network.revision, asked=revision, waited=waited, peers=peers)
@@ -164,13 +165,13 @@ def _seconds(text: str | None) -> float:
     return float(text)
 
 
-@get("/v1/admin/events", operation_id="Audit", summary="The log: who did what, when, to what")
-async def audit(request: Asgi, services: Wired) -> Response[bytes]:
+@route("GET", "/v1/admin/events", "Audit", "The log: who did what, when, to what", answer=ours.Audit)
+async def audit(request: Request, services: Services) -> Answer:
     async with services.history.pages.take():
-        page = await audit_page(services.writer, dict(request.query_params))
-    if "application/x-ndjson" in request.headers.get("accept", ""):
+        page = await audit_page(services.writer, request.query)
+    if "application/x-ndjson" in (request.header("accept") or ""):
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in page.events)
-        return Response(lines, media_type="application/x-ndjson", headers={"ETag": f'"{page.revision}"'})
+        return Answer(body=lines, kind="application/x-ndjson", headers=etag(page.revision))
     return json(page, page.revision)
 
 

@@ -4,9 +4,10 @@ A path is split at `/`, leading slashes are dropped, nothing is percent-decoded.
 route matched; ids are what Rust reads as i64; a wrong method is 404.
 """
 
-from litestar import Litestar
+from collections.abc import Iterable
 
 from innerd.api.asgi import Scope
+from innerd.api.routing import Route
 from innerd.domain.values import whole_number
 
 Template = tuple[str, ...]
@@ -14,46 +15,49 @@ _ID = "{id}"
 
 
 class Routes:
-    """The known routes as templates, read off the app, so that they are written down once."""
+    """The known routes by their templates."""
 
-    def __init__(self, app: Litestar) -> None:
-        self._templates: dict[str, set[Template]] = {}
-        for route in app.routes:
-            template = tuple(_ID if "{" in part else part for part in route.path.strip("/").split("/"))
-            for method in set(getattr(route, "methods", ())) - {"OPTIONS", "HEAD"}:
-                self._templates.setdefault(str(method), set()).add(template)
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._templates: dict[str, dict[Template, Route]] = {}
+        self._plain: dict[tuple[str, Template], Route] = {}  # those without ids
+        for route in routes:
+            template = tuple(route.path.strip("/").split("/"))
+            self._templates.setdefault(route.method, {})[template] = route
+            if _ID not in template:
+                self._plain[route.method, template] = route
         every = {template for templates in self._templates.values() for template in templates}
         self._with_ids = {template[:-1] for template in every if template[-1] == _ID}
 
-    def resolve(self, method: str, parts: list[str]) -> tuple[str, str] | None:
-        """The route template and the canonical path of a request, or None (404)."""
-        templates = self._templates.get(method, set())
+    def resolve(self, method: str, parts: list[str]) -> tuple[Route, list[int]] | None:
+        """The route of a request, and the ids in its path; None for 404."""
+        templates = self._templates.get(method, {})
         for length in range(len(parts), 0, -1):
             head = parts[:length]
-            for template in templates:
-                if (path := _fill(template, head)) is not None:
-                    return "/" + "/".join(template), path
+            if (plain := self._plain.get((method, tuple(head)))) is not None:
+                return plain, []
+            for template, route in templates.items():
+                if (ids := _ids(template, head)) is not None:
+                    return route, ids
             if tuple(head[:-1]) in self._with_ids:
                 return None  # an id stood here, and nothing takes it
         return None
 
 
-def _fill(template: Template, parts: list[str]) -> str | None:
+def _ids(template: Template, parts: list[str]) -> list[int] | None:
     if len(template) != len(parts):
         return None
-    filled = []
+    found = []
     for expected, given in zip(template, parts, strict=True):
         if expected != _ID:
             if expected != given:
                 return None
-            filled.append(given)
             continue
         is_negative = given.startswith("-")
         number = whole_number(given[1:] if given.startswith(("+", "-")) else given, 2**63 - (not is_negative))
         if number is None:
             return None
-        filled.append(str(-number if is_negative else number))
-    return "/" + "/".join(filled)
+        found.append(-number if is_negative else number)
+    return found
 
 
 def parts_of(scope: Scope) -> list[str]:

@@ -2,9 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated
 
-from litestar.params import Dependency
 from msgspec import Struct, field
 
 from innerd.api.sources import Sources
@@ -50,6 +48,3 @@ class Services(Struct, frozen=True, kw_only=True):
     troubles: Callable[[], list[Trouble]] = list
     started: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.time
-
-
-Wired = Annotated[Services, Dependency(skip_validation=True)]  # how a route asks for them

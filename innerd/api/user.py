@@ -1,31 +1,31 @@
 """The routes of peers: innernet's `/v1/user/*`, and the receipt."""
 
 import structlog
-from litestar import Response, get, post, put
 
 from innerd import __version__
-from innerd.api.handling import Asgi, body_of, carry_out, empty, json, peer_of
-from innerd.api.services import Wired
+from innerd.api.handling import carry_out, peer_of
+from innerd.api.routing import Answer, Request, etag, json, route
+from innerd.api.services import Services
 from innerd.coordinator.presence import Receipt
 from innerd.domain.commands import OverrideEndpoint, Redeem
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_public_key
 from innerd.wire import ours
-from innerd.wire.innernet import EndpointContents, RedeemContents, candidates_of
+from innerd.wire.innernet import CidrJson, EndpointContents, PeerJson, RedeemContents, State, candidates_of
 
 _log = structlog.get_logger("api")
 
 
-@get("/v1/user/state", operation_id="UserState", summary="What the peer may see, itself included")
-async def state(request: Asgi, services: Wired) -> Response[bytes]:
+@route("GET", "/v1/user/state", "UserState", "What the peer may see, itself included", answer=State[PeerJson, CidrJson])
+async def state(request: Request, services: Services) -> Answer:
     view = services.writer.view
     peer = view.network.peers[peer_of(request).id]
     body = services.hub.frames.state(view, peer)
-    return Response(body, media_type="application/json", headers={"ETag": f'"{view.network.revision}"'})
+    return Answer(body=body, headers=etag(view.network.revision))
 
 
-@get("/v1/user/capabilities", operation_id="UserCapabilities", summary="What this coordinator can do")
-async def capabilities(services: Wired) -> Response[bytes]:
+@route("GET", "/v1/user/capabilities", "UserCapabilities", "What this coordinator can do", answer=ours.Capabilities)
+async def capabilities(request: Request, services: Services) -> Answer:
     network = services.writer.network
     return json(
         ours.Capabilities(
@@ -38,74 +38,74 @@ async def capabilities(services: Wired) -> Response[bytes]:
     )
 
 
-@post(
-    "/v1/user/redeem",
-    operation_id="Redeem",
-    summary="Swap the invitation's key for the peer's own",
-    opt={"body": RedeemContents},
-    status_code=200,
+@route(
+    "POST", "/v1/user/redeem", "Redeem", "Swap the invitation's key for the peer's own", body=RedeemContents, status=204
 )
-async def redeem(request: Asgi, services: Wired) -> Response[bytes]:
+async def redeem(request: Request, services: Services) -> Answer:
     """The new key is on the device before the answer: clients swap keys the moment they have it."""
-    contents = await body_of(request, RedeemContents)
+    contents = request.read(RedeemContents)
     return await carry_out(request, services, Redeem(peer_of(request).id, parse_public_key(contents.public_key)))
 
 
-@put(
+@route(
+    "PUT",
     "/v1/user/endpoint",
-    operation_id="OverrideOwnEndpoint",
-    summary="Override or clear the peer's own endpoint",
-    opt={"body": EndpointContents},
-    status_code=200,
+    "OverrideOwnEndpoint",
+    "Override or clear the peer's own endpoint",
+    body=EndpointContents,
+    status=204,
 )
-async def endpoint(request: Asgi, services: Wired) -> Response[bytes]:
-    contents = await body_of(request, EndpointContents)
+async def endpoint(request: Request, services: Services) -> Answer:
+    contents = request.read(EndpointContents)
     wanted = contents.endpoint(services.writer.network.root.range)
     return await carry_out(request, services, OverrideEndpoint(peer_of(request).id, wanted))
 
 
-@put(
+@route(
+    "PUT",
     "/v1/user/candidates",
-    operation_id="ReportCandidates",
-    summary="Report addresses where the peer may be reached",
-    opt={"body": list[str]},
-    status_code=200,
+    "ReportCandidates",
+    "Report addresses where the peer may be reached",
+    body=list[str],
+    status=204,
 )
-async def candidates(request: Asgi, services: Wired) -> Response[bytes]:
-    reported = candidates_of(await body_of(request, list[str]), services.writer.network.root.range)
+async def candidates(request: Request, services: Services) -> Answer:
+    reported = candidates_of(request.read(list[str]), services.writer.network.root.range)
     services.presence.report_candidates(peer_of(request).id, reported)
-    return empty(204)
+    return Answer(204)
 
 
-@put(
+@route(
+    "PUT",
     "/v1/user/applied",
-    operation_id="ReportApplied",
-    summary="The receipt: this peer's device matches a revision",
-    opt={"body": ours.Applied},
-    status_code=200,
+    "ReportApplied",
+    "The receipt: this peer's device matches a revision",
+    body=ours.Applied,
+    status=204,
 )
-async def applied(request: Asgi, services: Wired) -> Response[bytes]:
-    receipt = await body_of(request, ours.Applied)
+async def applied(request: Request, services: Services) -> Answer:
+    receipt = request.read(ours.Applied)
     shown = services.presence.shown.get(peer_of(request).id, 0)
     if receipt.revision > shown:
         _log.warning("a receipt is ahead of what its peer was told", peer=peer_of(request).name, shown=shown)
         raise Refused("receipt_ahead", f"revision {receipt.revision} was not told to this peer, only up to {shown}")
     refused = tuple((told.peer, told.reason) for told in receipt.refused)
     services.presence.report_applied(peer_of(request).id, Receipt(receipt.revision, services.clock(), refused))
-    return empty(204)
+    return Answer(204)
 
 
-@post(
+@route(
+    "POST",
     "/v1/user/connect",
-    operation_id="Connect",
-    summary="Ask for a moment at which both begin to look for a way to each other",
-    opt={"body": ours.ConnectTo},
-    status_code=200,
+    "Connect",
+    "Ask for a moment at which both begin to look for a way to each other",
+    body=ours.ConnectTo,
+    status=204,
 )
-async def connect(request: Asgi, services: Wired) -> Response[bytes]:
+async def connect(request: Request, services: Services) -> Answer:
     """Both hear of it on their streams (`connect`), if both hold one."""
-    await services.hub.rendezvous.ask(peer_of(request), (await body_of(request, ours.ConnectTo)).peer)
-    return empty(204)
+    await services.hub.rendezvous.ask(peer_of(request), (request.read(ours.ConnectTo)).peer)
+    return Answer(204)
 
 
 ROUTES = [connect, state, capabilities, redeem, endpoint, candidates, applied]

@@ -188,6 +188,14 @@ class Convergence(Struct, kw_only=True):
     peers: list[PeerConvergence]
 
 
+class Rebuilt(Struct, kw_only=True):
+    """`POST /v1/admin/rebuild`: how many rows differed, and what was damaged, if anything was."""
+
+    differing: int
+    damage: str | None
+    revision: int
+
+
 class MadeBy(Struct, kw_only=True):
     """The event that made something so. To who may not see the peer that did it `actor` is "administrator"."""
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from schemathesis import GenerationMode
 from schemathesis.core import NotSet
 
-from innerd.api.app import describe, routes
+from innerd.api.app import description
 from innerd.domain.errors import CODES
 from tests.api.asking import Answer, ask
 from tests.api.proofs import proof, shared
@@ -81,7 +81,7 @@ def requests() -> st.SearchStrategy[Sent]:
 
 
 def _description() -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(describe(routes()))
+    described: dict[str, Any] = json.loads(description())
     return described
 
 

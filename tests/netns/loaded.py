@@ -197,7 +197,6 @@ def load() -> None:
             importlib.import_module(module.name)
     for name in _LATER:
         importlib.import_module(name)
-    importlib.import_module("innerd.api.app").routes()
     gc.freeze()
 
 
