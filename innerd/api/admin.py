@@ -7,6 +7,7 @@ import msgspec
 from innerd.api.handling import carry_out
 from innerd.api.routing import Answer, Request, json, route
 from innerd.api.services import Services
+from innerd.api.slices import encoded
 from innerd.coordinator.writer import Render
 from innerd.domain import commands as c
 from innerd.domain import events as e
@@ -28,7 +29,7 @@ def _cidr_name(text: str) -> Any:
 @route("GET", "/v1/admin/peers", "ListPeers", "All peers", answer=list[innernet.PeerJson])
 async def list_peers(request: Request, services: Services) -> Answer:
     view = services.writer.view
-    peers = [innernet.peer_json(view, view.network.peers[n], services.presence) for n in sorted(view.network.peers)]
+    peers = await encoded(view.network.by_id(), lambda p: innernet.peer_json(view, p, services.presence))
     return json(peers, view.network.revision)
 
 

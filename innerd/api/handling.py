@@ -38,7 +38,7 @@ async def carry_out(request: Request, services: Services, command: Command, rend
         if not is_admin_route:
             raise Refused("invalid_request", "only the routes of administrators can be tried with dry_run")
         every = request.query.get("all_pairs") == "true"
-        return json(services.writer.preview(command, None if every else 100))
+        return json(await asyncio.to_thread(services.writer.preview, command, None if every else 100))
     asker = request.caller.peer
     last = services.hub.last_answer() if _is_about(asker, command) else None
     try:

@@ -1,5 +1,8 @@
 """The routes that look: the network now and as it was, why, how things are, and the log."""
 
+from collections import Counter
+from typing import Any
+
 import msgspec
 
 from innerd import __version__
@@ -8,6 +11,7 @@ from innerd.api.audit import actor_name, audit_page
 from innerd.api.callers import Caller
 from innerd.api.routing import Answer, Request, etag, json, route
 from innerd.api.services import Services
+from innerd.api.slices import encoded, made_of
 from innerd.coordinator.history import is_revision, revision_at
 from innerd.coordinator.presence import Presence
 from innerd.domain.errors import Refused
@@ -29,9 +33,18 @@ async def network(request: Request, services: Services) -> Answer:
     if at is not None:
         revision = await revision_at(services.writer.store, view.network.revision, services.clock(), at)
         view, soft = View.of(await services.history.at(revision)), None  # none was kept
-    now, serving = services.clock(), services.is_serving
-    shown = ours.network_json(view, soft, now, services.internal_endpoint, services.suffix, is_serving=serving)
-    return json(shown, view.network.revision)
+    return json(await _shown(services, view, soft), view.network.revision)
+
+
+async def _shown(services: Services, view: View, soft: Presence | None) -> ours.NetworkJson:
+    now, members = services.clock(), Counter[int]()
+
+    def made(peer: Peer) -> ours.NetworkPeer:
+        members[view.class_of(peer)] += 1
+        return ours.network_peer(view, soft, now, peer, is_serving=services.is_serving)
+
+    peers: Any = await encoded(view.network.by_id(), made)
+    return ours.network_json(view, peers, members, services.internal_endpoint, services.suffix)
 
 
 @route("GET", "/v1/why", "Why", "Whether two peers see each other, by which rule, since which event", answer=ours.Why)
@@ -104,13 +117,10 @@ def _may_know(actor: str, view: View, asks: Caller) -> bool:
 @route("GET", "/v1/admin/status", "Status", "How the coordinator is", answer=ours.Status)
 async def status(request: Request, services: Services) -> Answer:
     view = services.writer.view
-    return json(_status(services, view), view.network.revision)
-
-
-def _status(services: Services, view: View) -> ours.Status:
-    network, now = view.network, services.clock()
-    active = [peer for peer in network.peers.values() if peer.is_active and peer.id != COORDINATOR]
-    return ours.Status(
+    network, presence, now = view.network, services.presence, services.clock()
+    others = (number for held in view.members.values() for number in held if number != COORDINATOR)
+    active = await made_of(others, lambda number: (number, presence.is_online(number, now)))
+    found = ours.Status(
         network=network.name,
         id=network.id,
         generation=network.generation,
@@ -120,15 +130,16 @@ def _status(services: Services, view: View) -> ours.Status:
         is_serving=services.is_serving,
         started=services.started,
         peers=len(active),
-        online=sum(services.presence.is_online(peer.id, now) for peer in active),
+        online=sum(is_online for _, is_online in active),
         streams=len(services.hub.streams.by_peer),
         lagging=services.convergence.lagging(),
         endpoint=network.coordinator.endpoint,
         device_errors=services.device_errors(),
         follower_errors=services.writer.feed.errors,
         troubles=services.troubles(),
-        software=services.presence.releases(peer.id for peer in active),
+        software=presence.releases(number for number, _ in active),
     )
+    return json(found, network.revision)
 
 
 @route(
@@ -144,8 +155,9 @@ async def convergence(request: Request, services: Services) -> Answer:
     if seconds:
         only_waits(request.scope)
     waited = await services.convergence.wait(revision, seconds) if seconds else 0.0
-    peers = services.convergence.at(revision)
-    found = ours.Convergence(revision=services.writer.network.revision, asked=revision, waited=waited, peers=peers)
+    head, peers = services.writer.network.revision, services.convergence.at(revision)
+    made: Any = await encoded(peers, lambda peer: peer)
+    found = ours.Convergence(revision=head, asked=revision, waited=waited, peers=made)
     return json(found, found.revision)
 
 

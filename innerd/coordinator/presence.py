@@ -51,6 +51,7 @@ class Presence:
         self.version = 0  # of all of it
         self._stirred: list[Callable[[], None]] = []
         self._moved: list[Callable[[int], None]] = []
+        self.unsettled: set[int] = set()  # who may not have all that it was to be told
         self._clock = clock
         self._twins = Twins()
         self._learned: dict[int, deque[Endpoint]] = {}

@@ -21,7 +21,7 @@ from innerd.coordinator.upkeep import Upkeep, unavailable
 from innerd.domain.commands import Command, CreateNetwork, ImportNetwork
 from innerd.domain.concern import concerned
 from innerd.domain.decide import decide
-from innerd.domain.diff import Diff, diff
+from innerd.domain.diff import Diff, compared
 from innerd.domain.errors import Refused
 from innerd.domain.events import AnyEvent
 from innerd.domain.network import Network, evolve, fold
@@ -114,10 +114,10 @@ class Writer:
 
     def preview(self, command: Command, most: int | None = 100) -> Diff:
         """What a command would do, by deciding it and comparing."""
-        network = self.committer.head.view.network
-        happened = decide(network, command, self._clock())
-        after = fold(network, happened)
-        return replace(diff(network, after, most), happens=would(network, after, happened))
+        view = self.committer.head.view
+        happened = decide(view.network, command, self._clock())
+        after = view.advance(fold(view.network, happened), happened)
+        return replace(compared(view, after, most), happens=would(view.network, after.network, happened))
 
     async def submit(
         self,

@@ -110,6 +110,11 @@ class Network(Struct, frozen=True, kw_only=True):
         number = self.addresses.get(int(address))
         return None if number is None else self.peers.get(number)
 
+    def by_id(self) -> Iterator[Peer]:
+        """All live peers, without sorting them: ids are given one after the other."""
+        get = self.peers.get
+        return (peer for number in range(1, self.last_peer + 1) if (peer := get(number)) is not None)
+
     def cidr_named(self, name: str) -> Cidr | None:
         return next((cidr for cidr in self.cidrs.values() if cidr.name == name), None)
 

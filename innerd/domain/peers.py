@@ -95,13 +95,16 @@ def check_address(network: Network, address: Address) -> None:
 def first_free(network: Network, cidr: Cidr) -> Address:
     """The lowest address that a new member of exactly this CIDR can have."""
     children = sorted((child.first, child.last) for child in network.children(cidr.id))
-    number = cidr.first
+    number, make = cidr.first, type(cidr.range.network_address)
     while number <= cidr.last:
         if children and children[0][0] <= number:
             number = max(number, children.pop(0)[1] + 1)
             continue
-        address = type(cidr.range.network_address)(number)
-        if number not in network.addresses and assignable(address, cidr.range):
+        if number in network.addresses:
+            number += 1
+            continue
+        address = make(number)
+        if assignable(address, cidr.range):
             return address
         number += 1
     raise Refused(

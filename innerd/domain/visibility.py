@@ -12,6 +12,7 @@ network with that worked out; it is a value too, and advances with the network.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from copy import copy
 
 from innerd.domain import events as e
 from innerd.domain.maps import Map
@@ -34,12 +35,25 @@ class Topology:
             self.ancestors[number] = tuple(self._up(number))
             for above in self.ancestors[number]:
                 self.subtree[above].add(number)
+        self._join(network)
+        self._seen: dict[Class, frozenset[Class]] = {}
+        self._starts, self._owners = self._runs()
+
+    def rejoined(self, network: Network, ends: Iterable[Class]) -> "Topology":
+        """The same tree with other associations: what is below the ends of those that came or went is worked out anew
+        when somebody asks, all else stays."""
+        made = copy(self)
+        made._join(network)
+        made._seen = dict(self._seen)  # at once: it may be added to in another thread
+        for class_ in set[Class]().union(*(self.subtree[end] for end in ends)):
+            made._seen.pop(class_, None)
+        return made
+
+    def _join(self, network: Network) -> None:
         self._joined: dict[Class, set[Class]] = {}
         for association in network.associations.values():
             self._joined.setdefault(association.cidr_id_1, set()).add(association.cidr_id_2)
             self._joined.setdefault(association.cidr_id_2, set()).add(association.cidr_id_1)
-        self._seen: dict[Class, frozenset[Class]] = {}
-        self._starts, self._owners = self._runs()
 
     def _up(self, number: Class) -> Iterator[Class]:
         at: int | None = number
@@ -104,6 +118,9 @@ class View:
         if structural(happened):
             if len(happened) > 1:
                 return View.of(network)
+            if isinstance(happened[0], e.AssociationAdded | e.AssociationDeleted):
+                ends = (happened[0].cidr_id_1, happened[0].cidr_id_2)
+                return View(network, self.topology.rejoined(network, ends), self.members)
             return View(network, topology := Topology(network), self._carved(network, topology, happened[0]))
         members = self.members
         for number in touched(happened):

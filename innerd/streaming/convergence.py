@@ -6,7 +6,7 @@ reports. innernet's clients never report: they are "polling".
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 from innerd.coordinator.presence import Presence
@@ -44,11 +44,12 @@ class Convergence:
         self._waiting: dict[_Waiting, int] = {}  # and the revision that each waits for
         presence.on_progress(self._moved)
 
-    def at(self, revision: int) -> list[ours.PeerConvergence]:
-        """How far each active peer is with what happened up to a revision."""
+    def at(self, revision: int) -> Iterator[ours.PeerConvergence]:
+        """How far each active peer is with what happened up to a revision, by id."""
         view = self._writer.view
-        peers = (view.network.peers[number] for number in sorted(view.network.peers))
-        return [self._of(p, view, revision) for p in peers if p.is_active and p.id != COORDINATOR]
+        for peer in view.network.by_id():
+            if peer.is_active and peer.id != COORDINATOR:
+                yield self._of(peer, view, revision)
 
     def lagging(self) -> list[str]:
         """The names of connected peers that are behind."""
@@ -56,9 +57,12 @@ class Convergence:
         return [peers[number].name for number in sorted(self.behind()) if number in peers]
 
     def behind(self) -> list[int]:
-        """The connected peers that are behind."""
-        revision = self._writer.network.revision
-        return [peer for peer in self._presence.streaming if not self._has(peer, revision)]
+        """The connected peers that are behind. Only those are looked at that were told something, or came, since they
+        had all."""
+        revision, unsettled = self._writer.network.revision, self._presence.unsettled
+        settled = [peer for peer in unsettled if peer not in self._presence.streaming or self._has(peer, revision)]
+        unsettled.difference_update(settled)
+        return list(unsettled)
 
     async def wait(self, revision: int, seconds: float) -> float:
         """Return when all connected peers have what happened up to a revision, or when the time is over: the seconds
@@ -80,6 +84,10 @@ class Convergence:
 
     def _moved(self, peer: int) -> None:
         """A receipt came, or a stream came or went: who is not connected any more is not waited for."""
+        if peer in self._presence.streaming and not self._has(peer, self._writer.network.revision):
+            self._presence.unsettled.add(peer)
+        else:
+            self._presence.unsettled.discard(peer)
         for waiting, revision in self._waiting.items():
             if peer in waiting.missing and (peer not in self._presence.streaming or self._has(peer, revision)):
                 waiting.let_go(peer)

@@ -91,6 +91,7 @@ class Sender:
                 for stream in classes[class_].values():
                     if stream.due is None and not stream.is_fresh:
                         stream.due = change.before
+                        self._presence.unsettled.add(stream.peer)
                 self._due[class_] = None
         if self._due:
             self._stirred.set()

@@ -1,5 +1,6 @@
 """The shapes of the routes that we add to innernet's."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -271,14 +272,10 @@ _WHY = {
 
 
 def network_json(
-    view: View, presence: SoftState | None, now: float, internal_endpoint: str, suffix: str, *, is_serving: bool = False
+    view: View, peers: list[NetworkPeer], members: Mapping[int, int], internal_endpoint: str, suffix: str
 ) -> NetworkJson:
-    """`presence` is None for a network as it was; `is_serving`: whether the coordinator is one that peers can reach."""
+    """`peers` are made by `network_peer`; `members` says how many each CIDR has."""
     network = view.network
-    counts: dict[int, int] = {}
-    for peer in network.peers.values():
-        class_ = view.class_of(peer)
-        counts[class_] = counts.get(class_, 0) + 1
     return NetworkJson(
         name=network.name,
         id=network.id,
@@ -286,8 +283,8 @@ def network_json(
         revision=network.revision,
         internal_endpoint=internal_endpoint,
         suffix=suffix,
-        peers=[_peer(view, network.peers[n], presence, now, is_serving) for n in sorted(network.peers)],
-        cidrs=[_cidr(view, network.cidrs[n], counts.get(n, 0)) for n in sorted(network.cidrs)],
+        peers=peers,
+        cidrs=[_cidr(view, network.cidrs[n], members.get(n, 0)) for n in sorted(network.cidrs)],
         associations=[_association(view, network.associations[n]) for n in sorted(network.associations)],
         records=records_json(network),
     )
@@ -309,7 +306,10 @@ def records_json(network: Network) -> list[NetworkRecord]:
     return sorted(found, key=lambda record: record.id)
 
 
-def _peer(view: View, peer: Peer, presence: SoftState | None, now: float, is_serving: bool) -> NetworkPeer:
+def network_peer(
+    view: View, presence: SoftState | None, now: float, peer: Peer, *, is_serving: bool = False
+) -> NetworkPeer:
+    """`presence` is None for a network as it was; `is_serving`: whether the coordinator is one that peers can reach."""
     is_here = is_serving and peer.id == COORDINATOR
     return NetworkPeer(
         id=peer.id,
