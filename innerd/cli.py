@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from innerd import __version__
 from innerd.admin import cidrs, inspect, invites, lists, peers, records

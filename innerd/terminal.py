@@ -1,10 +1,7 @@
 """Text that may come from elsewhere, as a terminal may be given it: nothing in it moves the cursor, colours, hides or
 turns around what stands beside it. What prints calls this, and nobody else has to."""
 
-import unicodedata
 from typing import Any
-
-import msgspec
 
 # Controls, format characters (bidirectional ones, tags), halves of a character, ends of lines and paragraphs.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -14,11 +11,17 @@ def printable(text: str) -> str:
     """Text on one line, with what is not seen escaped as Python spells it."""
     if text.isprintable():
         return text
+    import unicodedata
+
     return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) in _UNSEEN else sign for sign in text)
 
 
 def json_text(content: Any, indent: int | None = None) -> str:
     """A JSON document, with what is not seen escaped as JSON spells it; `indent` None: on one line."""
+    import unicodedata
+
+    import msgspec
+
     encoded = msgspec.json.encode(content)
     text = (encoded if indent is None else msgspec.json.format(encoded, indent=indent)).decode()
     if text.isprintable():

@@ -1,6 +1,6 @@
 """The verbs for CIDRs and associations."""
 
-import rich_click as click
+import click
 
 from innerd.admin import several
 from innerd.admin.peers import one_of

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, get_args
 
+import click
 import msgspec
-import rich_click as click
 
 from innerd.admin.invites import duration
 from innerd.admin.naming import peer_named

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
+import click
 import msgspec
-import rich_click as click
 from msgspec import Struct
 
 from innerd.admin import invitation, several

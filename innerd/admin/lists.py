@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
+import click
 import msgspec
-import rich_click as click
 
 from innerd.admin.invites import duration
 from innerd.admin.naming import cidr_named

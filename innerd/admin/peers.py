@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import rich_click as click
+import click
 
 from innerd.admin import several
 from innerd.admin.several import PEERS, chosen, for_each, quoted

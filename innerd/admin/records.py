@@ -1,6 +1,6 @@
 """The verbs for DNS records beside the names of peers."""
 
-import rich_click as click
+import click
 
 from innerd.admin.verb import Call, verb
 from innerd.command import output, prompt

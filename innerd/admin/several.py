@@ -3,7 +3,7 @@ first refusal ends it."""
 
 from collections.abc import Awaitable, Callable
 
-import rich_click as click
+import click
 
 from innerd.admin.verb import Call
 from innerd.command import output, prompt

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from innerd.admin import waiting
 from innerd.admin.naming import cidr_named, peer_named

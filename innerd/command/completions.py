@@ -1,6 +1,6 @@
 """`completions SHELL`: the script that click makes, or for elvish and powershell ours."""
 
-import rich_click as click
+import click
 
 from innerd.command.options import Command
 

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import rich_click as click
+import click
 
 from innerd.command import output
 from innerd.command.settings import Settings

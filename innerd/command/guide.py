@@ -2,6 +2,7 @@
 two examples of each. Read only where help is shown or pages are made.
 """
 
+import re
 from collections.abc import Iterator
 
 _PEERS = (
@@ -38,9 +39,10 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Help": _HELP,
     },
 }
+_AT = re.compile(r"(?<!\w)@")
 ALIASES = {"init": "new", "redeem": "install", "list": "show"}
 
-# What to do, and what to type: `@` is the program. A verb of one program, or one that says other things there, is
+# What to do, and what to type: `@` is the program, but for the one in a unit's name (inn@kermpany). A verb of one program, or one that says other things there, is
 # under "program verb".
 _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "add-peer": (
@@ -296,7 +298,7 @@ def examples(program: str, verb: str) -> tuple[tuple[str, str], ...]:
     """What to do and what to type, twice; nothing of a verb that there is not."""
     name = ALIASES.get(verb, verb)
     found = _EXAMPLES.get(f"{program} {name}") or _EXAMPLES.get(name)
-    return tuple((said, typed.replace("@", program)) for said, typed in found or ())
+    return tuple((said, _AT.sub(program, typed)) for said, typed in found or ())
 
 
 def example_lines(program: str, verb: str) -> Iterator[str]:

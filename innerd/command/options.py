@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import rich_click as click
+import click
 from click import exceptions as click_exceptions
 
 from innerd.command import networks, suggestions
@@ -63,7 +63,6 @@ def global_flags() -> list[click.Parameter]:
     ]
 
 
-COLUMNS = ["opt_short", "opt_long_metavar", "help"]  # of a table of flags: at 80 columns no flag is cut
 _GLOBAL = {option.name for option in global_flags()}
 
 
@@ -132,7 +131,7 @@ def _network_put_in(command: click.Command, context: click.Context, args: list[s
 def _all_there(command: click.Command, context: click.Context, args: list[str]) -> None:
     """Everything that is missing is named at once: click would name the first."""
     values, order = _read(command, context, args)
-    if any(one.is_eager and one.name in ("help", "version") for one in order):
+    if command.get_help_option(context) in order:
         return
     missing = [
         one.make_metavar(context) if isinstance(one, click.Argument) else max(one.opts, key=len)
@@ -145,7 +144,7 @@ def _all_there(command: click.Command, context: click.Context, args: list[str]) 
         raise click.UsageError(f"{', '.join(missing[:-1])} and {missing[-1]} are missing", context)
 
 
-class Command(click.RichCommand):
+class Command(click.Command):
     """A subcommand: its own options, then the global ones (but for letters that it uses itself)."""
 
     def invoke(self, context: click.Context) -> Any:
@@ -163,23 +162,18 @@ class Command(click.RichCommand):
             raise interrupted.failure(guide.ALIASES.get(str(self.name), str(self.name))) from None
         return result
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
+    def get_help(self, ctx: click.Context) -> str:
         """The verb's own flags, then the global ones; then examples, as they are typed."""
-        from innerd.command import guide
+        from innerd.command import guide, page
 
-        formatter.config.options_table_column_types = COLUMNS
-        shared = [option.opts[-1] for option in self.params if option.name in _GLOBAL]
-        formatter.config.option_groups = {
-            "*": [{"name": "Flags", "options": self._own_flags(ctx)}, {"name": "Global flags", "options": shared}]
-        }
-        super().format_options(ctx, formatter)
-        lines = list(guide.example_lines(ctx.find_root().info_name, str(self.name)))
-        if lines:
-            formatter.write("\n".join([" Examples", *lines, ""]))
-
-    def _own_flags(self, context: click.Context) -> list[str]:
-        parameters = [p for p in self.get_params(context) if isinstance(p, click.Option)]
-        return [option.opts[-1] for option in parameters if option.name not in _GLOBAL]
+        drawn = page.begun(self, ctx)
+        flags = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        own, shared = ([one for one in flags if (one.name in _GLOBAL) is is_shared] for is_shared in (False, True))
+        for title, options in (("Flags", own), ("Global flags", shared)):
+            drawn.flags(title, list(page.rows_of(options, ctx)))
+        lines = list(guide.example_lines(str(ctx.find_root().info_name), str(self.name)))
+        drawn.plain([" Examples", *lines] if lines else [])
+        return drawn.text()
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """As people type: `--wait` with a value or without, the network left out where there is one."""

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from msgspec import Struct
 
+from innerd.command.styles import in_style, is_styled
 from innerd.domain.diff import Diff
 from innerd.failure import usage
 from innerd.terminal import json_text, printable
@@ -39,12 +40,8 @@ def _shown(*parts: Part) -> str:
 
 
 def _in_style(part: Styled) -> str:
-    import os
-
     text = printable(part.text)
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
-        return f"\x1b[{part.code}m{text}\x1b[0m"
-    return text
+    return in_style(text, part.code) if is_styled() else text
 
 
 def document(content: Any) -> None:

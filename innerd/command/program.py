@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import rich_click as click
+import click
 
 from innerd.command.kinds import Offered
-from innerd.command.options import COLUMNS, Command, once_each
+from innerd.command.options import Command, once_each
 
 
-class Program(click.RichGroup):
+class Program(click.Group):
     """The group of a program's verbs. Options before the verb count once each, as those after it."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -17,22 +17,15 @@ class Program(click.RichGroup):
         return super().parse_args(context, args)
 
     def get_help(self, ctx: click.Context) -> str:
-        from innerd.command import guide
-
-        for command in self.commands.values():
-            command.short_help = command.short_help or guide.in_one_line(command.help or "")
-        return super().get_help(ctx)
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
         """The verbs in their groups, each in the order in which one comes to need them; then the global flags."""
-        from innerd.command import guide
+        from innerd.command import guide, page
 
-        groups = guide.GROUPS[str(self.name)].items()
-        formatter.config.command_groups = {"*": [{"name": title, "commands": list(verbs)} for title, verbs in groups]}
-        formatter.config.commands_before_options = True
-        formatter.config.options_table_column_types = COLUMNS
-        formatter.config.options_panel_title = "Global flags, before the verb or after it"
-        super().format_options(ctx, formatter)
+        drawn = page.begun(self, ctx)
+        for title, verbs in guide.GROUPS[str(self.name)].items():
+            drawn.verbs(title, [(verb, said_of(self.commands[verb])) for verb in verbs])
+        flags = (one for one in self.get_params(ctx) if isinstance(one, click.Option))
+        drawn.flags("Global flags, before the verb or after it", list(page.rows_of(flags, ctx)))
+        return drawn.text()
 
     def _main_shell_completion(self, ctx_args: Any, prog_name: str, complete_var: str | None = None) -> None:
         """click looks for shells that it knows: here for those that we add too, where one of them asks."""
@@ -42,6 +35,13 @@ class Program(click.RichGroup):
         if os.environ.get(variable, "").startswith(("elvish", "powershell")):
             from innerd.command import shells  # noqa: F401 - importing makes them known
         super()._main_shell_completion(ctx_args, prog_name, complete_var)
+
+
+def said_of(command: click.Command) -> str:
+    """A verb's words for lists."""
+    from innerd.command import guide
+
+    return command.short_help or guide.in_one_line(command.help or "")
 
 
 def help_verb(group: click.Group) -> click.Command:

@@ -4,7 +4,7 @@ import os
 import pwd
 from pathlib import Path
 
-import rich_click as click
+import click
 
 from innerd.admin.verb import Call, verb
 from innerd.command import output, prompt

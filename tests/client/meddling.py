@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
+import click
 import httpx2
-import rich_click as click
 
 from innerd.admin import cidrs, inspect, invites, peers
 from innerd.admin.transport import Api

@@ -16,7 +16,7 @@ SAYS = """
 from innerd.command import output
 from innerd.command.options import finish
 from innerd.command.settings import Settings
-import rich_click as click
+import click
 
 @click.command()
 @click.argument("what")

@@ -3,8 +3,8 @@
 import re
 import shutil
 
+import click
 import pytest
-import rich_click as click
 
 import innclient.cli
 import innerd.cli

@@ -12,7 +12,7 @@ import pytest
 
 import innclient.cli
 import innerd.cli
-from innerd.command import guide
+from innerd.command import guide, page
 from tests.client.commands import run
 
 PROGRAMS: dict[str, click.Group] = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}
@@ -83,6 +83,65 @@ def test_help_is_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch, program: s
         assert f" {flag} " in done.out, flag
     for name in () if verb else group.commands:
         assert f"│ {name} " in done.out, name
+
+
+PAGE = """\
+
+ Usage: inn show [OPTIONS] [INTERFACE]
+
+ Who is in the network, and how each is reached.
+
+╭─ Flags ──────────────────────────────────────────────────╮
+│ -s  --short             One line a peer.                 │
+│ -t  --tree              Peers below their CIDRs.         │
+│     --json              One JSON document on stdout.     │
+│     --columns (A,B)     Only these, in this order: name, │
+│                         ip, cidr, path, endpoint,        │
+│                         handshake, since, received,      │
+│                         sent, rights, id, key.           │
+│     --watch (=SECONDS)  Show it again and again, every 2 │
+│                         (or so many) seconds.            │
+│     --no-pager          Never through a pager.           │
+│ -h  --help              Show this message and exit.      │
+╰──────────────────────────────────────────────────────────╯
+╭─ Global flags ───────────────────────────────────────────╮
+│ -c  --config-dir (DIRECTORY)   Folder of config files.   │
+│ -d  --data-dir (DIRECTORY)     Folder of data.           │
+│     --runtime-dir (DIRECTORY)  Folder of sockets.        │
+│     --backend                  WireGuard of the kernel   │
+│     (auto|kernel|userspace)    or wireguard-go (auto:    │
+│                                the kernel's if it has    │
+│                                it).                      │
+│     --mtu (N)                  MTU (default: what routes │
+│                                carry).                   │
+│     --no-routing               Add no route to the       │
+│                                network.                  │
+"""
+
+
+def test_a_page_looks_like_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run("inn", "show", "--help").out.splitlines()
+    assert max(map(len, lines)) == 60
+    assert "\n".join(line.rstrip() for line in lines).startswith(PAGE)
+
+
+def test_a_page_has_colours_where_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "is_styled", lambda: True)
+    drawn = page.Page(60)
+    drawn.usage("inn show", ["[NAME]"])
+    drawn.paragraphs("Say it with -x.\n\nAnd <so>.")
+    drawn.flags("Flags", [("-x", "--xy (N)", "By --xy. [required]")])
+    lines = [line.strip() for line in drawn.text().split("\n")]
+    assert lines[1] == "\x1b[33mUsage:\x1b[0m \x1b[1minn show\x1b[0m [\x1b[1;36mNAME\x1b[0m]"
+    assert lines[3] == "Say it with \x1b[1;32m-x\x1b[0m."
+    assert lines[4] == "\x1b[2mAnd \x1b[0m\x1b[1;33;2m<so>\x1b[0m\x1b[2m.\x1b[0m"
+    said = "By \x1b[1;36m--xy\x1b[0m. \x1b[2;31m[required]\x1b[0m"
+    assert f"\x1b[1;32m-x\x1b[0m  \x1b[1;36m--xy\x1b[0m\x1b[1;33m (N)\x1b[0m  {said}" in lines[7]
+
+
+def test_an_example_may_name_a_unit() -> None:
+    assert "systemctl enable --now inn@kermpany" in run("inn", "up", "--help").out
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -7,8 +7,8 @@ innernet has seen of others (address and key) is pinned from the first moment.
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
-import rich_click as click
 from msgspec import Struct
 
 from innclient import config

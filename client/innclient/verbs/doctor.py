@@ -6,8 +6,8 @@ import email.utils
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+import click
 import httpx2
-import rich_click as click
 from msgspec.structs import replace
 
 from innclient import config, coordinated

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from innclient import config
 from innclient.config import Paths

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from innclient import config, coordinated
 from innclient.verbs.flags import installed, names_of, paths_of, tunnel_of

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from innclient import config
 from innclient.verbs.flags import paths_of
