@@ -13,8 +13,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from innerd.domain.values import Address, Range, overlaps, plain, within
-from innerd.wireguard import links
-from innerd.wireguard.links import Route
+from innerd.wireguard import beside
+from innerd.wireguard.beside import Route
 
 # What programs ask, and whom those ask that they ask.
 _RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
@@ -53,9 +53,10 @@ def of_neighbours(others: Iterable[Neighbour], block: Range, port: int | None, d
 
 def of_host(interface: str) -> Own:
     """Raises DeviceError."""
+    routes, addresses = beside.routes_and_addresses(interface)
     return Own(
-        routes=tuple(links.routes_beside(interface)),
-        addresses=tuple(links.addresses_beside(interface)),
+        routes=tuple(routes),
+        addresses=tuple(addresses),
         resolvers=tuple(dict.fromkeys(_resolvers())),
         came_from=_came_from(),
     )

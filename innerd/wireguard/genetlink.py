@@ -1,5 +1,5 @@
-"""One generic netlink conversation (netlink(7), genetlink): requests of a family by its name, answers as the bytes
-after the generic header. Blocks; errors are OSError with the kernel's errno, or DeviceError for what is no message."""
+"""Conversations over netlink(7), a dump of a protocol or requests of a generic family by its name; answers are bytes.
+Blocks; errors are OSError with the kernel's errno, or DeviceError for what is no message."""
 
 import contextlib
 import errno
@@ -21,16 +21,15 @@ _ERRORS = 4096  # numbers of errors end below (MAX_ERRNO)
 _TIMES = 5  # that a dump which others changed meanwhile is read again
 
 
-class Conversation:
-    """A socket for one family. Raises OSError ENOENT where the kernel does not have it."""
+class Line:
+    """A socket of a netlink protocol."""
 
-    def __init__(self, family: str) -> None:
+    def __init__(self, protocol: int) -> None:
         self._sequence = 0
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _GENERIC)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.settimeout(_TIMEOUT)
             self._socket.bind((0, 0))
-            self._family = self._family_of(family)
         except BaseException:
             self._socket.close()
             raise
@@ -38,31 +37,18 @@ class Conversation:
     def close(self) -> None:
         self._socket.close()
 
-    def _family_of(self, name: str) -> int:
-        body = attribute(_FAMILY_NAME, name.encode() + b"\0")
-        for answer in self._exchange(_CONTROL, _GET_FAMILY, body, _ACK):
-            for kind, value in attributes(answer):
-                if kind == _FAMILY_ID and len(value) == 2:
-                    return int(struct.unpack("=H", value)[0])
-        raise OSError(errno.ENOENT, f"the kernel has no generic netlink family {name}")
-
-    def request(self, command: int, body: bytes) -> None:
-        """Do something, and wait until it is done."""
-        for _ in self._exchange(self._family, command, body, _ACK):
-            pass
-
-    def dump(self, command: int, body: bytes) -> list[bytes]:
+    def dump_of(self, kind: int, body: bytes) -> list[bytes]:
         """All messages of an answer that has many."""
         for _ in range(_TIMES):
             with contextlib.suppress(InterruptedError):
-                return list(self._exchange(self._family, command, body, _DUMP))
+                return list(self._said(kind, body, _DUMP))
         raise garbled("a dump was changed while it was read, again and again")
 
-    def _exchange(self, kind: int, command: int, body: bytes, flags: int) -> Iterator[bytes]:
+    def _said(self, kind: int, body: bytes, flags: int) -> Iterator[bytes]:
         self._sequence += 1
-        length = _HEADER.size + 4 + len(body)
-        header = _HEADER.pack(length, kind, _REQUEST | flags, self._sequence, 0)
-        self._socket.sendto(header + struct.pack("=BBH", command, 1, 0) + body, (0, 0))
+        self._socket.sendto(
+            _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, self._sequence, 0) + body, (0, 0)
+        )
         while True:
             try:
                 data, sender = self._socket.recvfrom(_BUFFER)
@@ -79,7 +65,7 @@ class Conversation:
                 if answer_flags & _INTERRUPTED:
                     raise InterruptedError
                 if answer_kind not in (_NOOP, _OVERRUN):
-                    yield payload[4:]
+                    yield payload
 
     @staticmethod
     def _refuse(payload: bytes) -> None:
@@ -89,6 +75,39 @@ class Conversation:
             raise garbled(f"there is no error {number}")
         if number:
             raise OSError(number, os.strerror(number))
+
+
+class Conversation(Line):
+    """For one generic family. Raises OSError ENOENT where the kernel does not have it."""
+
+    def __init__(self, family: str) -> None:
+        super().__init__(_GENERIC)
+        try:
+            self._family = self._family_of(family)
+        except BaseException:
+            self.close()
+            raise
+
+    def _family_of(self, name: str) -> int:
+        body = attribute(_FAMILY_NAME, name.encode() + b"\0")
+        for answer in self._said(_CONTROL, _generic(_GET_FAMILY, body), _ACK):
+            for kind, value in attributes(answer[4:]):
+                if kind == _FAMILY_ID and len(value) == 2:
+                    return int(struct.unpack("=H", value)[0])
+        raise OSError(errno.ENOENT, f"the kernel has no generic netlink family {name}")
+
+    def request(self, command: int, body: bytes) -> None:
+        """Do something, and wait until it is done."""
+        for _ in self._said(self._family, _generic(command, body), _ACK):
+            pass
+
+    def dump(self, command: int, body: bytes) -> list[bytes]:
+        """All messages of an answer that has many."""
+        return [message[4:] for message in self.dump_of(self._family, _generic(command, body))]
+
+
+def _generic(command: int, body: bytes) -> bytes:
+    return struct.pack("=BBH", command, 1, 0) + body
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:

@@ -8,11 +8,12 @@ import errno
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
-from typing import Any, NamedTuple
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
+from typing import Any
 
 from innerd.domain.errors import plainly
 from innerd.domain.values import Address, Range
+from innerd.wireguard.beside import kinds
 from innerd.wireguard.device import DeviceError, NoSuchDevice
 
 _IFA_F_NODAD = 0x02
@@ -52,12 +53,7 @@ def find(ip: Any, interface: str) -> int | None:
 
 def kind_of(interface: str) -> str | None:
     """The kind of a link ("wireguard", "tun", …; "" for a plain one), None where there is no such link."""
-    with route_socket() as ip:
-        index = find(ip, interface)
-        if index is None:
-            return None
-        info = ip.get_links(index)[0].get_attr("IFLA_LINKINFO")
-        return (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
+    return None if number_of(interface) is None else kinds().get(interface)
 
 
 class OnLinks:
@@ -136,45 +132,6 @@ def _has_route(ip: Any, index: int, network: str) -> bool:
     return found
 
 
-class Route(NamedTuple):
-    """What is reached by a link."""
-
-    destination: Range
-    link: str
-
-
-_UNICAST, _LOCAL_TABLE = 1, 255
-_HALF = 1  # prefix length: two such routes are a default route, as VPNs set it
-
-
-def routes_beside(interface: str) -> Iterator[Route]:
-    """The routes of this host by other links, of all tables, without those to everywhere. The most telling first."""
-    with route_socket() as ip:
-        names = {link["index"]: str(link.get_attr("IFLA_IFNAME")) for link in ip.get_links()}
-        routes = [route for family in (2, 10) for route in ip.get_routes(family=family)]
-    found = set()
-    for route in routes:
-        length, number = route["dst_len"], route.get_attr("RTA_OIF")
-        if length <= _HALF or route["type"] != _UNICAST or route.get_attr("RTA_TABLE") == _LOCAL_TABLE:
-            continue
-        hops = [number] if number is not None else [hop["oif"] for hop in route.get_attr("RTA_MULTIPATH") or ()]
-        link = " and ".join(names.get(hop, f"link {hop}") for hop in hops) or "no link"
-        if link != interface:
-            found.add(Route(ip_network(f"{route.get_attr('RTA_DST')}/{length}"), link))
-    yield from sorted(found, key=lambda route: (route.destination.prefixlen, str(route.destination), route.link))
-
-
-def addresses_beside(interface: str) -> Iterator[tuple[str, Address]]:
-    """The global addresses of this host on other links, with their links."""
-    with route_socket() as ip:
-        names = {link["index"]: str(link.get_attr("IFLA_IFNAME")) for link in ip.get_links()}
-        entries = [entry for entry in ip.get_addr() if entry["scope"] == 0]
-    for entry in entries:
-        link, text = names.get(entry["index"], ""), entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
-        if link != interface:
-            yield link, ip_address(text)
-
-
 def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
     family = 2 if version == 4 else 10
     return {
@@ -186,8 +143,7 @@ def _addresses(ip: Any, index: int, version: int) -> set[tuple[str, int]]:
 
 def of_kind(kind: str) -> list[str]:
     """The names of all links of a kind."""
-    with route_socket() as ip:
-        return [str(link.get_attr("IFLA_IFNAME")) for link in ip.get_links() if _kind(link) == kind]
+    return [name for name, found in kinds().items() if found == kind]
 
 
 def _kind(link: Any) -> str | None:

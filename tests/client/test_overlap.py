@@ -9,7 +9,7 @@ import pytest
 
 from innerd.domain.values import parse_range
 from innerd.host.overlap import Neighbour, Own, of_host, of_neighbours, overlaps_of
-from innerd.wireguard.links import Route
+from innerd.wireguard.beside import Route
 
 BLOCK = parse_range("10.42.0.0/16")
 AT_HOME = Own(

@@ -1,0 +1,69 @@
+"""Links, routes and addresses of a host, read off rtnetlink's messages; those of this host as a library has them."""
+
+import socket
+import struct
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from innerd.wireguard import beside
+from innerd.wireguard.beside import Route
+from innerd.wireguard.netlink import attribute
+
+NAMES = {3: "lan", 4: "wan"}
+DST, OIF, MULTIPATH, TABLE = 1, 4, 9, 15
+
+
+def route(length: int, *parts: bytes, table: int = 254, kind: int = 1, family: int = socket.AF_INET) -> list[Route]:
+    header = struct.pack("=8BI", family, length, 0, 0, table, 0, 0, kind, 0)
+    return list(beside._route(header + b"".join(parts), NAMES))
+
+
+def to(text: str) -> bytes:
+    return attribute(DST, ip_address(text).packed)
+
+
+def by(link: int) -> bytes:
+    return attribute(OIF, struct.pack("=i", link))
+
+
+def test_a_route_has_where_it_leads_and_by_which_link() -> None:
+    assert route(24, to("10.42.7.0"), by(3)) == [Route(ip_network("10.42.7.0/24"), "lan")]
+    assert route(64, to("fd00::"), by(9), family=socket.AF_INET6) == [Route(ip_network("fd00::/64"), "link 9")]
+    assert route(24, to("10.42.7.0")) == [Route(ip_network("10.42.7.0/24"), "no link")]
+
+
+def test_a_route_by_several_links_names_them() -> None:
+    hops = b"".join(struct.pack("=HBBi", 16, 0, 0, link) + attribute(5, bytes(4)) for link in (3, 4))
+    assert route(16, to("10.42.0.0"), attribute(MULTIPATH, hops)) == [Route(ip_network("10.42.0.0/16"), "lan and wan")]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        route(0, by(3)),
+        route(1, to("128.0.0.0"), by(3)),
+        route(24, to("10.42.7.0"), by(3), kind=2),
+        route(32, to("10.42.7.1"), by(3), table=255),
+        route(32, to("10.42.7.1"), by(3), attribute(TABLE, struct.pack("=I", 255)), table=0),
+        route(24, to("10.42.7.0"), by(3), family=28),
+    ],
+    ids=["everywhere", "half of it", "an address of this host", "table local", "table local by its number", "labels"],
+)
+def test_what_is_nobodys_range_is_left_out(found: list[Route]) -> None:
+    assert found == []
+
+
+def test_it_says_of_this_host_what_a_library_says() -> None:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as ip:
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in ip.get_links()}
+        kinds = {link.get_attr("IFLA_IFNAME"): link.get_attr("IFLA_LINKINFO") for link in ip.get_links()}
+        told = [(names[one["index"]], one.get_attr("IFA_ADDRESS")) for one in ip.get_addr() if one["scope"] == 0]
+    routes, addresses = beside.routes_and_addresses("nosuch")
+    assert sorted((link, str(ip)) for link, ip in addresses) == sorted(told)
+    assert {link for _, link in routes} <= set(names.values())
+    assert beside.kinds() == {
+        name: (info.get_attr("IFLA_INFO_KIND") if info else None) or "" for name, info in kinds.items()
+    }
