@@ -1,60 +1,37 @@
 """The command `innerd`: the verbs that are the coordinator's alone, and every admin verb over the control socket or,
-where nobody serves, in this process."""
+where nobody serves, in this process. Which verb is in which module, the modules say themselves (`VERBS`); a command
+loads that of its verb alone.
+"""
 
 import contextlib
 import os
-import sys
-import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from innerd import __version__
-from innerd.admin import cidrs, inspect, invites, lists, peers, records
-from innerd.admin.verb import CONNECT, Call, verb
-from innerd.command import listing, output, prompt, suggestions
+from innerd.admin.ways import CONNECT
 from innerd.command.completions import completions
-from innerd.command.options import (
-    Command,
-    alias,
-    configure_logs,
-    finish,
-    global_flags,
-    json_flag,
-    raise_file_limit,
-    require_root,
-)
+from innerd.command.options import configure_logs, finish, global_flags, require_root
 from innerd.command.program import Program, help_verb
-from innerd.command.settings import Settings, settings_of
-from innerd.config import Config, Paths, load, paths_of
-from innerd.domain.claims import check_range, exact_range
-from innerd.domain.errors import Refused
-from innerd.domain.values import (
-    Endpoint,
-    Range,
-    endpoint_of,
-    first_address,
-    parse_endpoint,
-    parse_interface,
-)
-from innerd.failure import Failure, usage
-from innerd.manage import verbs as files_verbs
-from innerd.wire.ours import NetworkJson, Status
+from innerd.command.settings import Settings
+from innerd.command.verbs import Verbs
 
 if TYPE_CHECKING:
     from innerd.admin.transport import Api
+    from innerd.config import Config, Paths
 
 
 @contextlib.asynccontextmanager
 async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
     """The way to a network on this host: through who serves it, else through its log."""
+    from innerd.config import load, paths_of
+    from innerd.serve import holding
+
     require_root("innerd")
     paths = paths_of(settings, network)
     config = load(paths)
-    from innerd.serve import holding
-
     found = await holding.way(paths)
     if not isinstance(found, holding.Served):
         async with _alone(settings, paths, config, found) as api:
@@ -70,7 +47,7 @@ async def _connect(settings: Settings, network: str) -> "AsyncIterator[Api]":
 
 
 @contextlib.asynccontextmanager
-async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) -> "AsyncIterator[Api]":
+async def _alone(settings: Settings, paths: "Paths", config: "Config", lock: int) -> "AsyncIterator[Api]":
     import asyncio
 
     from innerd.admin.transport import in_process
@@ -97,6 +74,7 @@ async def _alone(settings: Settings, paths: Paths, config: Config, lock: int) ->
 @click.group(
     "innerd",
     cls=Program,
+    commands=Verbs("innerd"),
     params=global_flags(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
@@ -111,258 +89,9 @@ def cli(context: click.Context) -> None:
     context.meta[CONNECT] = _connect
 
 
-def _network_name(text: str) -> str:
-    return parse_interface(text)
-
-
-def _network_range(text: str) -> Range:
-    block = exact_range(text)
-    check_range(block, public=True)
-    if block.num_addresses < 4:
-        raise Refused("invalid_range", f"{block} is too small for a network", "take a /30 (IPv6 /126) or wider")
-    return block
-
-
-@cli.command("new", cls=Command)
-@click.option("--network-name", help="Name of the network and of its interface.")
-@click.option("--network-cidr", help="Its range, such as 10.42.0.0/16.")
-@click.option("--external-endpoint", help="Where peers reach this host: host:port.")
-@click.option("--auto-external-endpoint", is_flag=True, help="Find the public address out (asks 9.9.9.9).")
-@click.option("--listen-port", type=click.IntRange(1, 65535), help="UDP port of WireGuard here.")
-@click.option("--public-range", is_flag=True, help="Take a range that is not private.")
-@click.option("--accept-overlap", is_flag=True, help="Take a range or port that this host uses already.")
-@json_flag()
-@click.pass_context
-def new(
-    context: click.Context,
-    network_name: str | None,
-    network_cidr: str | None,
-    external_endpoint: str | None,
-    auto_external_endpoint: bool,
-    listen_port: int | None,
-    public_range: bool,
-    accept_overlap: bool,
-) -> None:
-    """Make a new network."""
-    from innerd.manage.create import agree, found
-
-    settings = settings_of(context)
-    if external_endpoint is not None and auto_external_endpoint:
-        raise usage("--external-endpoint and --auto-external-endpoint exclude each other")
-    require_root("innerd new")
-    configure_logs(settings)
-    where = "auto" if auto_external_endpoint else external_endpoint
-    given = {"--network-name": network_name, "--network-cidr": network_cidr, "--listen-port": listen_port}
-    prompt.need(given | {"--external-endpoint or --auto-external-endpoint": where})
-    name = network_name or prompt.text("Network name", "--network-name", check=_network_name)
-    paths = paths_of(settings, name)
-    block = _network_range(
-        network_cidr or prompt.text("Network CIDR", "--network-cidr", "10.42.0.0/16", check=_network_range)
-    )
-    port = listen_port or int(prompt.text("Listen port", "--listen-port", "51820", check=prompt.port))
-    endpoint = _endpoint(external_endpoint, auto_external_endpoint, port)
-    agree(paths, block, endpoint, port, public_range=public_range, accept_overlap=accept_overlap)
-    found(paths, block, endpoint, port, files_verbs.user())
-    if settings.as_json:
-        made = {"name": name, "cidr": str(block), "endpoint": endpoint, "address": str(first_address(block))}
-        output.document({"network": made, "config": str(paths.config), "database": str(paths.database)})
-        return
-    output.line(f'Network "{name}" ({block}) made. The coordinator is {first_address(block)}, reached at {endpoint}.')
-    output.line(f"  config    {paths.config}")
-    output.line(f"  database  {paths.database}")
-    output.line(f"Next: innerd add-cidr {name}, innerd add-peer {name}, innerd serve {name}")
-
-
-def _endpoint(given: str | None, auto: bool, port: int) -> Endpoint:
-    """Where peers reach the coordinator. Without a port, the listen port is meant."""
-    if auto or (
-        given is None
-        and prompt.is_interactive()
-        and prompt.yes_no("Find the public address out?", "--auto-external-endpoint")
-    ):
-        from innerd.host.publicip import public_address
-
-        try:
-            return endpoint_of(str(public_address()), port)
-        except Failure as failure:
-            if auto or not prompt.is_interactive():
-                raise
-            output.line(f"{failure.message}: say it yourself", out=sys.stderr)  # the other answers are kept
-    text = given or prompt.text(
-        "External endpoint", "--external-endpoint or --auto-external-endpoint", check=parse_endpoint
-    )
-    return parse_endpoint(text)
-
-
-@cli.command("serve", cls=Command)
-@click.argument("network")
-@click.option("--hosts-path", type=click.Path(path_type=Path), help="The hosts file (default /etc/hosts).")
-@click.option("--no-write-hosts", is_flag=True, help="Leave the hosts file alone.")
-@click.option("--host-suffix", help="Suffix of names in the hosts file (default <network>.wg).")
-@click.option("--no-dns", is_flag=True, help="Answer no DNS queries.")
-@click.option("--log-queries", is_flag=True, help="Log each DNS query.")
-@click.pass_context
-def serve(
-    context: click.Context,
-    network: str,
-    hosts_path: Path | None,
-    no_write_hosts: bool,
-    host_suffix: str | None,
-    no_dns: bool,
-    log_queries: bool,
-) -> None:
-    """Serve a network until SIGTERM or SIGINT. The tunnel stays up after that."""
-    import uvloop
-
-    from innerd.serve import coordinator
-    from innerd.serve.device import Options
-
-    settings = settings_of(context)
-    if hosts_path is not None and no_write_hosts:
-        raise usage("--hosts-path and --no-write-hosts exclude each other")
-    require_root("innerd serve")
-    paths = paths_of(settings, network)
-    config = load(paths)
-    config.dns.enabled = config.dns.enabled and not no_dns
-    configure_logs(settings, more=1)
-    raise_file_limit()
-    options = Options(
-        backend=settings.backend,
-        mtu=settings.mtu,
-        routing=not settings.no_routing,
-        write_hosts=not no_write_hosts,
-        hosts_path=hosts_path,
-        host_suffix=host_suffix,
-        log_queries=log_queries,
-    )
-
-    def ready(addresses: list[str]) -> None:
-        output.line(f'innerd {__version__} serves "{network}"')
-        for address in addresses:
-            output.line(f"  {address}")
-        sys.stdout.flush()
-
-    uvloop.run(coordinator.serve(paths, config, options, ready))
-
-
-@cli.command("uninstall", cls=Command)
-@click.argument("network")
-@click.option("--yes", is_flag=True, help="Ask nothing.")
-@click.pass_context
-def uninstall(context: click.Context, network: str, yes: bool) -> None:
-    """Remove a network from this host for good: interface, log, key, names."""
-    from innerd.manage import create
-    from innerd.wireguard.backend import choose
-
-    settings = settings_of(context)
-    require_root("innerd uninstall")
-    paths = paths_of(settings, network)
-    hosts = Path("/etc/hosts")
-    with contextlib.suppress(Failure):  # a broken config must not keep a network from being removed
-        hosts = Path(load(paths).names.hosts_path)
-    if paths.config.exists() or paths.database.exists():
-        prompt.confirm(f'Remove network "{network}" with its log and its key, for good?', yes=yes)
-    left = create.uninstall(paths, choose(settings.backend, network), hosts)
-    if left is not None:
-        output.line(left, out=sys.stderr)
-    output.line(f'Network "{network}" is removed from this host.')
-
-
-@verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."), lists=lists.PEERS)
-async def show(call: Call, at: str | None) -> None:
-    """The whole network: CIDRs, peers, associations; now, or as it was."""
-    when = inspect.moment_of(at)
-    network = await call.network() if when is None else (await call.api.get("/v1/network", at=when)).read(NetworkJson)
-    if call.as_json:
-        output.document(network)
-        return
-    output.line(f"network: {network.name} (revision {network.revision}, {output.count(len(network.peers), 'peer')})")
-    if listing.has_columns():
-        lists.table(output.by_address(network.peers), time.time())
-        return
-    output.tree(network)
-    for association in network.associations:
-        output.item(f"association: {association.cidr1} <=> {association.cidr2}")
-    for record in network.records:
-        output.item(f"record: {record.name} {record.type} {record.value}")
-
-
-@verb("status", lists=())
-async def status(call: Call) -> None:
-    """How the coordinator is."""
-    found = (await call.api.get("/v1/admin/status")).read(Status)
-    if call.as_json:
-        output.document(found)
-        return
-    output.line(f"network: {found.network} ({found.id})")
-    output.line(f"  serving: {'yes, since ' + output.moment(found.started) if found.is_serving else 'no'}")
-    output.line(f"  endpoint: {found.endpoint}")
-    output.line(f"  revision: {found.revision} (generation {found.generation}, head {found.head[:16]}…)")
-    for trouble in found.troubles:
-        output.line(f"  {trouble.kind.upper()}: {trouble.text} [{trouble.code}]")
-        if trouble.hint:
-            output.line(f"    hint: {trouble.hint}")
-    if not found.is_serving:
-        return
-    output.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
-    output.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
-    if found.software:
-        output.line(f"  they run: {', '.join(f'{what} ({count})' for what, count in found.software.items())}")
-    if found.device_errors:
-        output.line(f"  device errors since start: {found.device_errors} (see the log)")
-    for name, count in found.follower_errors.items():
-        if count:
-            output.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
-
-
-@cli.command("doctor", cls=Command)
-@click.argument("network")
-@json_flag()
-@click.pass_context
-def doctor(context: click.Context, network: str) -> None:
-    """Is everything as it should be on this host? If not: what is wrong, and what helps."""
-    from innerd.command.findings import report
-    from innerd.manage import doctor as coordinating
-
-    settings = settings_of(context)
-    require_root("innerd doctor")
-    status = inspect.status_or_failure(_connect, settings, network)
-    found = coordinating.diagnose(settings, paths_of(settings, network), status)
-    report(context, settings, list(found))
-
-
-def _names_in_log(settings: Settings, network: str, what: str) -> list[str]:
-    """The peers, CIDRs or records of a network, for a shell to offer: from the tables beside its log."""
-    import sqlite3
-
-    kept = {
-        "peers": "SELECT name FROM peers WHERE is_retired = 0",
-        "cidrs": "SELECT name FROM cidrs",
-        "records": "SELECT name FROM records",
-    }
-    path = settings.data_dir / f"{network}.db"
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.05)) as connection:
-        return [row[0] for row in connection.execute(kept[what])]
-
-
-suggestions.readers["innerd"] = _names_in_log
-cli.add_command(alias(new, "init"))
 cli.add_command(completions("innerd", cli))
 cli.add_command(help_verb(cli))
-for command in (
-    *files_verbs.VERBS,
-    show,
-    status,
-    inspect.set_endpoint,
-    *peers.VERBS,
-    *invites.VERBS,
-    *lists.VERBS,
-    *cidrs.VERBS,
-    *records.VERBS,
-    *inspect.VERBS,
-):
-    cli.add_command(command)
 
 
 def main() -> None:
-    finish("innerd", cli, lambda: Settings("innerd", "/etc/innerd", "/var/lib/innerd", "/run/innerd"))
+    finish("innerd", cli, lambda: Settings("innerd"))

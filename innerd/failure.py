@@ -9,7 +9,6 @@ import sys
 
 from innerd.domain.errors import CODES, Kind, Refused, plainly
 from innerd.terminal import json_text, printable
-from innerd.wireguard.device import DeviceError
 
 INTERNAL, USAGE, REFUSED, NOT_FOUND, UNREACHABLE, SYSTEM, TRUST, INVITATION, INTERRUPTED = 1, 2, 3, 4, 5, 6, 7, 8, 130
 
@@ -71,6 +70,8 @@ _DENIED = "run it as root; where that is kept out too, look at lsattr and at how
 
 def as_failure(error: BaseException) -> Failure | None:
     """An expected error as a failure; None for a bug."""
+    from innerd.wireguard.device import DeviceError  # most commands end well, without it
+
     match error:
         case Failure():
             return error

@@ -5,12 +5,18 @@ import os
 import signal
 
 
-def begin(module: str) -> None:
-    """Load a program's module, and run its `main`."""
+def begin(program: str, module: str, quick: str | None = None) -> None:
+    """Load a program's module, and run its `main`. Where it is simple, that is not needed: a shell that asks what may
+    stand somewhere is answered without it, and so is what `quick` answers."""
     signal.signal(signal.SIGINT, _not_begun)
-    program = importlib.import_module(module)
+    asked = os.environ.get(f"_{program.upper()}_COMPLETE")
+    if asked and importlib.import_module("innerd.command.completing").answered(program, asked):
+        return
+    if quick is not None and not asked and importlib.import_module(quick).answered():
+        return
+    loaded = importlib.import_module(module)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    program.main()
+    loaded.main()
 
 
 def _not_begun(number: int, frame: object) -> None:
@@ -19,4 +25,4 @@ def _not_begun(number: int, frame: object) -> None:
 
 
 def main() -> None:
-    begin("innerd.cli")
+    begin("innerd", "innerd.cli")

@@ -18,18 +18,18 @@ def printable(text: str) -> str:
 
 def json_text(content: Any, indent: int | None = None) -> str:
     """A JSON document, with what is not seen escaped as JSON spells it; `indent` None: on one line."""
-    import unicodedata
-
     import msgspec
 
     encoded = msgspec.json.encode(content)
     text = (encoded if indent is None else msgspec.json.format(encoded, indent=indent)).decode()
-    if text.isprintable():
-        return text
     # A raw end of a line is the format's own: in strings it is escaped already.
-    return "".join(
-        json_escape(sign) if sign != "\n" and unicodedata.category(sign) in _UNSEEN else sign for sign in text
-    )
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(line: str) -> str:
+    import unicodedata
+
+    return "".join(json_escape(sign) if unicodedata.category(sign) in _UNSEEN else sign for sign in line)
 
 
 def json_escape(sign: str) -> str:

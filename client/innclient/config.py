@@ -1,21 +1,21 @@
-"""The client's config file `/etc/inn/<interface>.toml`, and where everything of an interface lies."""
+"""The client's config file `/etc/inn/<interface>.toml`."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Interface, IPv6Interface
-from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from innclient import coordinated
+from innclient.paths import Paths
 from innerd.admin.invitation import InterfaceSection, Parsed, ServerSection, check
 from innerd.command import networks
 from innerd.domain.errors import Refused
+from innerd.domain.limits import MAX_MTU, MIN_MTU
 from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_listen, parse_range
 from innerd.failure import USAGE, Failure, not_found
 from innerd.host import files, toml
-from innerd.wireguard.backend import MAX_MTU, MIN_MTU
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -57,69 +57,6 @@ class Loaded(Struct, frozen=True, kw_only=True):
     config: Config
     values: Parsed
     overrides: dict[Address, Endpoint]
-
-
-class Paths(Struct, frozen=True):
-    """Where the files of one interface are."""
-
-    interface: str
-    config_dir: Path
-    data_dir: Path
-    runtime_dir: Path
-
-    @property
-    def config(self) -> Path:
-        return self.config_dir / f"{self.interface}.toml"
-
-    @property
-    def data(self) -> Path:
-        return self.data_dir / self.interface
-
-    @property
-    def joining(self) -> Path:
-        """The new key of an installation under way."""
-        return self.data / "joining.toml"
-
-    @property
-    def netmap(self) -> Path:
-        return self.data / "netmap.json"
-
-    @property
-    def pins(self) -> Path:
-        return self.data / "pins.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """What the coordinator signed of its log, and the key that signs."""
-        return self.data / "checkpoints.json"
-
-    @property
-    def head(self) -> Path:
-        """How far the log was seen. It lives beside the pins, as it is believed as they are."""
-        return self.data / "head.json"
-
-    @property
-    def last(self) -> Path:
-        """Our port, and where peers were reached."""
-        return self.data / "last.json"
-
-    @property
-    def journal(self) -> Path:
-        """What this peer was told, in words."""
-        return self.data / "events.jsonl"
-
-    @property
-    def resolver(self) -> Path:
-        """What the host's resolver was told, to be undone."""
-        return self.data / "resolver.json"
-
-    @property
-    def socket(self) -> Path:
-        return self.runtime_dir / f"{self.interface}.sock"
-
-    @property
-    def lock(self) -> Path:
-        return self.runtime_dir / f"{self.interface}.lock"
 
 
 def load(paths: Paths) -> Loaded:

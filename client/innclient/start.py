@@ -4,4 +4,4 @@ from innerd.start import begin
 
 
 def main() -> None:
-    begin("innclient.cli")
+    begin("inn", "innclient.cli", quick="innclient.verbs.quick")

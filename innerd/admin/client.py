@@ -23,7 +23,8 @@ import msgspec
 
 from innerd import __version__
 from innerd.admin.invitation import Parsed
-from innerd.domain.errors import UNREADABLE, plainly
+from innerd.domain.errors import plainly
+from innerd.domain.unreadable import UNREADABLE
 from innerd.domain.values import PublicKey, endpoint_of
 from innerd.wire import proof
 from innerd.wire.caller import OURS

@@ -13,6 +13,7 @@ import msgspec
 from innerd.admin.invites import duration
 from innerd.admin.naming import peer_named
 from innerd.admin.verb import Call, Connect, verb
+from innerd.admin.ways import WAY
 from innerd.command import listing, output
 from innerd.command.kinds import Offered
 from innerd.command.near import did_you_mean
@@ -273,9 +274,6 @@ def status_or_failure(connect: Connect, settings: Settings, network: str) -> Sta
         return run(asked())
     except Failure as failure:
         return failure
-
-
-WAY = "innclient.way"  # in a context's meta: how a peer is reached from this machine, on a client
 
 
 class Way(msgspec.Struct, kw_only=True):

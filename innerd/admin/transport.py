@@ -16,7 +16,7 @@ import msgspec
 
 from innerd.admin.client import ENDLESS, Proof, client_of, no_certificates, problem_of, unheard
 from innerd.admin.invitation import Parsed
-from innerd.domain.errors import UNREADABLE
+from innerd.domain.unreadable import UNREADABLE
 from innerd.domain.values import whole_number
 from innerd.failure import REFUSED, Failure, status_of_code, unreachable
 from innerd.wire.ours import NetworkJson

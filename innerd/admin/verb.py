@@ -13,7 +13,8 @@ import click
 
 from innerd.admin import waiting
 from innerd.admin.naming import cidr_named, peer_named
-from innerd.command import listing, output, prompt, suggestions
+from innerd.admin.ways import CONNECT
+from innerd.command import known, listing, output, prompt
 from innerd.command.options import WAIT, Command, json_flag, run
 from innerd.command.settings import Settings, settings_of
 from innerd.domain.diff import Diff
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 Connect = Callable[[Settings, str], "AbstractAsyncContextManager[Api]"]
 _LOOK_FIRST = "--dry-run shows all of it; --yes does it"
 _TRIES = 10  # under so many others' changes a verb gives up
-CONNECT = "innclient.connect"  # where the program leaves its Connect, in click's meta
 
 
 class Call:
@@ -292,7 +292,7 @@ def verb(
                     call = Call(api, as_json=settings.as_json, dry_run=dry_run, yes=yes, wait=wait)
                     calls.append(call)
                     await body(call, **own)
-                    suggestions.remember(settings, network, call.looked_at)
+                    known.remember(settings, network, call.looked_at)
                     await call.finish()
 
             def once() -> int:

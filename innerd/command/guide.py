@@ -42,7 +42,8 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
 _AT = re.compile(r"(?<!\w)@")
 ALIASES = {"init": "new", "redeem": "install", "list": "show"}
 
-# What to do, and what to type: `@` is the program, but for the one in a unit's name (inn@kermpany). A verb of one program, or one that says other things there, is
+# What to do, and what to type: `@` is the program, but for the one in a unit's name (inn@kermpany). A verb of one
+# program, or one that says other things there, is
 # under "program verb".
 _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "add-peer": (

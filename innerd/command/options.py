@@ -13,8 +13,8 @@ from click import exceptions as click_exceptions
 from innerd.command import networks, suggestions
 from innerd.command.settings import Settings, settings_of
 from innerd.command.stdio import make_whole
+from innerd.domain.limits import MAX_MTU, MIN_MTU
 from innerd.failure import INTERNAL, INTERRUPTED, SYSTEM, USAGE, Failure, as_failure, report
-from innerd.wireguard.backend import MAX_MTU, MIN_MTU
 
 T = TypeVar("T")
 
@@ -245,10 +245,9 @@ def _said(error: click.ClickException) -> str:
 
 
 def _cancelled() -> type[BaseException]:
-    """Only asked when something was raised: asyncio takes its time to load."""
-    import asyncio
-
-    return asyncio.CancelledError
+    """What was cancelled raises this, if asyncio, which takes its time to load, was loaded at all."""
+    found = sys.modules.get("asyncio")
+    return KeyboardInterrupt if found is None else found.CancelledError
 
 
 def _fail(failure: Failure, settings: Settings) -> None:

@@ -1,26 +1,24 @@
 """How answers look on a terminal and in JSON. One place for tables, trees, times and sizes."""
 
-import shutil
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
-from ipaddress import ip_address
-from typing import Any, TextIO
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from innerd.command.styles import in_style, is_styled
-from innerd.domain.diff import Diff
+from innerd.command.styles import size as size_of_terminal
 from innerd.failure import usage
 from innerd.terminal import json_text, printable
-from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
+
+if TYPE_CHECKING:
+    from innerd.domain.diff import Diff
+    from innerd.wire.ours import NetworkCidr, NetworkJson, NetworkPeer
 
 COLUMNS = "innclient.columns"  # in a context's meta: those that were asked for
 _LAST = 253_370_764_800  # seconds: the year 9999, where calendars end
 
 
-class Styled(Struct, frozen=True):
+class Styled(NamedTuple):
     """A part of a line in a colour or weight (ECMA-48), where somebody looks at it."""
 
     text: str
@@ -36,7 +34,7 @@ def line(*parts: Part, out: TextIO | None = None) -> None:
 
 
 def _shown(*parts: Part) -> str:
-    return "".join(printable(part) if isinstance(part, str) else _in_style(part) for part in parts)
+    return "".join([printable(part) if isinstance(part, str) else _in_style(part) for part in parts])
 
 
 def _in_style(part: Styled) -> str:
@@ -72,7 +70,7 @@ def table(
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     if sys.stdout.isatty():
         addresses = [at for at, name in enumerate(cells[0]) if name == "IP"]
-        widths = _fitting(widths, shutil.get_terminal_size().columns, addresses)
+        widths = _fitting(widths, size_of_terminal()[0], addresses)
         cells = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells]
     for number, row in enumerate(cells):
         text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -106,7 +104,10 @@ def _cut(text: str, width: int) -> str:
 
 def item(*parts: Part) -> None:
     """A line of a list: where somebody looks at it, no longer than the terminal is wide."""
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    if not sys.stdout.isatty():
+        line(*parts)
+        return
+    room = size_of_terminal()[0]
     fitting: list[Part] = []
     for part in parts:
         text = printable(part if isinstance(part, str) else part.text)
@@ -120,6 +121,8 @@ def moment(seconds: float | None) -> str:
     """A point in time, UTC, to the second; "never" for None. All times that are shown have this form."""
     if seconds is None or not 0 <= seconds <= _LAST:
         return "never"
+    from datetime import UTC, datetime
+
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
@@ -156,7 +159,7 @@ def size(number: int) -> str:
     return f"{value:.2f} TiB"
 
 
-def state_of(peer: NetworkPeer, now: float) -> str:
+def state_of(peer: "NetworkPeer", now: float) -> str:
     """A peer's place in its life, in a word or two."""
     if peer.is_disabled:
         return "disabled"
@@ -167,31 +170,35 @@ def state_of(peer: NetworkPeer, now: float) -> str:
     return "invited"
 
 
-def by_address(peers: Iterable[NetworkPeer]) -> list[NetworkPeer]:
+def by_address(peers: "Iterable[NetworkPeer]") -> "list[NetworkPeer]":
+    from ipaddress import ip_address
+
     return sorted(peers, key=lambda peer: int(ip_address(peer.ip)))
 
 
-def tree(network: NetworkJson, peers: bool = True) -> None:
+def tree(network: "NetworkJson", peers: bool = True) -> None:
     """The CIDRs as a tree, narrower ones below, peers where they belong."""
+    below: dict[str, list[NetworkPeer]] = {}
+    for peer in by_address(network.peers) if peers else ():
+        below.setdefault(peer.cidr, []).append(peer)
 
-    def walk(cidr: NetworkCidr, depth: int) -> None:
+    def walk(cidr: "NetworkCidr", depth: int) -> None:
         item("  " * depth, Styled(f"{cidr.cidr} {cidr.name}", "34"))
         for child in network.cidrs:
             if child.parent == cidr.name:
                 walk(child, depth + 1)
-        if peers:
-            for peer in by_address(p for p in network.peers if p.cidr == cidr.name):
-                note = state_of(peer, time.time())
-                flags = ", admin" if peer.is_admin else ""
-                online = {True: "◉ ", False: "◯ ", None: ""}[peer.is_online]
-                item("  " * (depth + 1) + f"| {online}{peer.ip}: {peer.name} ({note}{flags})")
+        for peer in below.get(cidr.name, ()):
+            note = state_of(peer, time.time())
+            flags = ", admin" if peer.is_admin else ""
+            online = {True: "◉ ", False: "◯ ", None: ""}[peer.is_online]
+            item("  " * (depth + 1) + f"| {online}{peer.ip}: {peer.name} ({note}{flags})")
 
     for cidr in network.cidrs:
         if cidr.parent is None:
             walk(cidr, 0)
 
 
-def difference(diff: Diff) -> None:
+def difference(diff: "Diff") -> None:
     """What a change would do, in words."""
     for text in diff.happens:
         line(text)
@@ -209,7 +216,7 @@ def difference(diff: Diff) -> None:
     line("nothing was changed")
 
 
-def effects(diff: Diff, would: str = "", most: int = 10) -> list[str]:
+def effects(diff: "Diff", would: str = "", most: int = 10) -> list[str]:
     """Who moves, and which pairs join or part, in sentences: what `would ` happen, or did."""
     said = [_several([f"{peer.peer} ({peer.was} to {peer.now})" for peer in diff.moved], len(diff.moved), most)]
     joined, parted = ([f"{a} - {b}" for a, b in pairs] for pairs in (diff.gained, diff.lost))

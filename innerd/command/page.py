@@ -4,13 +4,12 @@ boxes and colours takes longer to load than everything else that help needs.
 
 import inspect
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 
-from innerd.command.styles import in_style, is_styled
+from innerd.command.styles import in_style, is_styled, size
 
 _BOLD, _DIM, _USAGE = "1", "2", "33"
 _NAME, _SHORT, _VALUE = "1;36", "1;32", "1;33"
@@ -29,7 +28,7 @@ class Page:
     """Help that is being drawn, as wide as the terminal is and no wider than `most`."""
 
     def __init__(self, most: int) -> None:
-        self._width = min(shutil.get_terminal_size().columns, most)
+        self._width = min(size()[0], most)
         self._lines: list[str] = []
         self._is_styled = is_styled()
 

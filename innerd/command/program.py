@@ -6,6 +6,7 @@ import click
 
 from innerd.command.kinds import Offered
 from innerd.command.options import Command, once_each
+from innerd.command.table import SAID
 
 
 class Program(click.Group):
@@ -22,7 +23,7 @@ class Program(click.Group):
 
         drawn = page.begun(self, ctx)
         for title, verbs in guide.GROUPS[str(self.name)].items():
-            drawn.verbs(title, [(verb, said_of(self.commands[verb])) for verb in verbs])
+            drawn.verbs(title, [(verb, SAID[str(self.name)][verb][0]) for verb in verbs])
         flags = (one for one in self.get_params(ctx) if isinstance(one, click.Option))
         drawn.flags("Global flags, before the verb or after it", list(page.rows_of(flags, ctx)))
         return drawn.text()

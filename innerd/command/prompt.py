@@ -3,12 +3,10 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from innerd.domain.errors import Refused
-from innerd.domain.values import whole_number
 from innerd.failure import Failure, usage
 from innerd.terminal import printable
 
@@ -34,6 +32,8 @@ def need(given: Mapping[str, object]) -> None:
 
 def _ask(make: Callable[..., Any], what: str, **kwargs: Any) -> Any:
     """Verbs run on an event loop and questionary starts one of its own: it asks in a thread."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from prompt_toolkit.output import create_output
 
     question = make(printable(what), output=create_output(stdout=sys.stderr), **kwargs)
@@ -83,6 +83,8 @@ def yes_no(question: str, flag: str, *, default: bool = False) -> bool:
 
 def port(text: str) -> None:
     """A check for a question: a UDP or TCP port. Raises Failure."""
+    from innerd.domain.values import whole_number
+
     if not whole_number(text, 65535):
         raise usage(f'"{text}" is not a port')
 

@@ -1,24 +1,15 @@
-"""What shells are offered in place of names: networks from the folders, peers and CIDRs from what lies on this host.
-Only files are read: an answer takes no longer than the start of the program. Who may not read them is offered less."""
+"""Which parameters of a command are names that are known on this host, for a shell to offer (`known`)."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 from click.shell_completion import CompletionItem
 
 from innerd.command.kinds import offered
+from innerd.command.known import known
 from innerd.command.networks import installed, interface_of
 from innerd.failure import not_found
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from innerd.command.settings import Settings
-    from innerd.wire.ours import NetworkJson
-
-_ALL_PEERS = "names.json"
 
 _NETWORKS = {"network", "interface", "interfaces"}
 _PEERS = {"peer", "peers", "other"}
@@ -35,7 +26,7 @@ class Known(click.types.StringParamType):
 
     def __init__(self, what: Literal["networks", "peers", "cidrs", "records"], *more: str) -> None:
         self.what = what
-        self._more = more
+        self.more = more
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A network may be called by its own name where its interface here has another."""
@@ -49,12 +40,10 @@ class Known(click.types.StringParamType):
         return interface_of(here, text) or text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        found: set[str] = set()
-        with contextlib.suppress(Exception):  # whatever is broken: no names, and no noise between somebody's words
-            found = set(_networks(ctx.obj) if self.what == "networks" else _names(ctx, self.what))
-            for what in self._more:
-                found |= set(_names(ctx, what))
-        return offered(found, incomplete)
+        with contextlib.suppress(IndexError):
+            network = None if self.what == "networks" else _network(ctx)
+            return offered(known(ctx.obj, network, "+".join((self.what, *self.more))), incomplete)
+        return []
 
 
 def offer(command: str | None, parameter: click.Parameter) -> None:
@@ -74,52 +63,7 @@ def offer(command: str | None, parameter: click.Parameter) -> None:
         parameter.type = Known("peers")
 
 
-def _networks(settings: "Settings") -> Iterator[str]:
-    for path in (*settings.config_dir.glob("*.toml"), *settings.runtime_dir.glob("*.sock")):
-        yield path.stem
-
-
-def _names(ctx: click.Context, what: str) -> Iterable[str]:
+def _network(ctx: click.Context) -> str:
     # Before an option that still waits for its value, click leaves arguments where they were.
-    network = ctx.params.get("network") or ctx.params.get("interface") or ctx.args[0]
-    return readers[ctx.obj.program](ctx.obj, network, what)
-
-
-def remember(settings: "Settings", network: str, seen: "NetworkJson | None") -> None:
-    """The names of all peers, as a verb of an administrator was told them: the disabled and invited ones, whom nobody
-    else hears of, are whom some verbs are for."""
-    folder = settings.data_dir / network
-    if settings.program != "inn" or seen is None or not folder.is_dir():
-        return
-    import json
-
-    from innerd.host import files
-
-    told = json.dumps(sorted(peer.name for peer in seen.peers)).encode()
-    with contextlib.suppress(OSError):
-        if _all_peers(folder) != told:
-            files.write_atomically(folder / _ALL_PEERS, told)
-
-
-def _all_peers(folder: "Path") -> bytes:
-    try:
-        return (folder / _ALL_PEERS).read_bytes()
-    except OSError:
-        return b"[]"
-
-
-def _from_netmap(settings: "Settings", network: str, what: str) -> Iterable[str]:
-    import json
-
-    from innerd.domain.records import full
-
-    folder = settings.data_dir / network
-    told: dict[str, Any] = json.loads((folder / "netmap.json").read_bytes())
-    if what == "records":
-        return [full(one["owner"], peer["name"]) for peer in told["peers"] for one in peer.get("records", ())]
-    more = json.loads(_all_peers(folder)) if what == "peers" else []
-    return [*(entry["name"] for entry in told[what]), *more]
-
-
-# How a program knows the peers and CIDRs of a network; innerd adds its own.
-readers: dict[str, Callable[["Settings", str, str], Iterable[str]]] = {"inn": _from_netmap}
+    found: str = ctx.params.get("network") or ctx.params.get("interface") or ctx.args[0]
+    return found

@@ -6,9 +6,9 @@ from collections import deque
 
 from msgspec import Struct
 
-from innerd.domain.errors import UNREADABLE
 from innerd.domain.events import AnyEvent, NetworkCreated, type_of
 from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.unreadable import UNREADABLE
 from innerd.domain.visibility import View, structural
 from innerd.log import chain, codec
 from innerd.log.projection import Tables, no_tables, project, put

@@ -6,8 +6,6 @@ follow from the kind (`wire/problems.py`, `innclient/failures.py`), so a code me
 
 from typing import Literal
 
-import msgspec
-
 Kind = Literal[
     "refused",
     "not_found",
@@ -90,11 +88,6 @@ CODES: dict[str, Kind] = {
     "not_serving": "unavailable",
     "busy": "unavailable",
 }
-
-
-# What a decoder of msgspec raises for bytes that are not what was wanted: no JSON or another shape; no UTF-8, which is
-# no DecodeError; nested deeper than anybody needs, which is not even a ValueError.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def plainly(error: BaseException, named: object = None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from innerd.domain.errors import UNREADABLE
+from innerd.domain.unreadable import UNREADABLE
 from innerd.log import chain, codec
 from innerd.log.database import DAMAGED, SELECT, connect, damage_in
 from innerd.log.migrate import APPLICATION_ID

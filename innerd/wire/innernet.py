@@ -10,8 +10,9 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
-from innerd.domain.errors import UNREADABLE, Refused
+from innerd.domain.errors import Refused
 from innerd.domain.network import Association, Cidr, Network, Peer
+from innerd.domain.unreadable import UNREADABLE
 from innerd.domain.values import (
     KEEPALIVE,
     MAX_CANDIDATES,

@@ -11,7 +11,6 @@ from innerd.wireguard.plan import Change
 
 CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 BackendName = Literal["auto", "kernel", "userspace"]
-MIN_MTU, MAX_MTU = 576, 65_535
 
 
 class Backend(Protocol):

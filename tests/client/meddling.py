@@ -9,7 +9,7 @@ import httpx2
 
 from innerd.admin import cidrs, inspect, invites, peers
 from innerd.admin.transport import Api
-from innerd.admin.verb import CONNECT
+from innerd.admin.ways import CONNECT
 from innerd.command.settings import Settings
 from tests.world import INTERFACE, World
 

@@ -8,8 +8,8 @@ from typing import Any
 from innclient import config
 from innclient.agent.session import Choices, Session
 from innclient.agent.tunnel import Making, Tunnel
-from innclient.config import Paths
 from innclient.names.publisher import NameSettings
+from innclient.paths import Paths
 from innerd.admin.invitation import InterfaceSection, ServerSection
 from innerd.domain.values import endpoint_of
 from innerd.wireguard.memory import MemoryBackend

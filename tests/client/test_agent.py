@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from innclient.agent import control
+from innclient.agent import asking, control
 from innclient.agent.run import cycle, holding, take_down
 from innclient.agent.session import Session
 from innclient.agent.views import from_files
-from innclient.config import Paths
-from innclient.core.status import NetworkView, StatusView
+from innclient.core.views import NetworkView, StatusView
+from innclient.paths import Paths
 from innerd.failure import SYSTEM, Failure
 from tests.client.agents import agent_of, inn
 from tests.client.commands import Done
@@ -32,7 +32,7 @@ async def kermpany() -> World:
 
 
 async def ask(session: Session, verb: str, shape: type) -> object:
-    return await asyncio.to_thread(control.ask, session.paths.socket, verb, shape)
+    return await asyncio.to_thread(asking.ask, session.paths.socket, verb, shape)
 
 
 async def test_who_asks_the_agent_sees_the_network_and_how_it_is(kermpany: World, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def door_at(path: Path) -> AsyncIterator[list[str]]:
     """A door that answers every verb with its name; the verbs that were asked."""
     asked: list[str] = []
 
-    async def answer(request: control.Request) -> str:
+    async def answer(request: asking.Request) -> str:
         asked.append(request.verb)
         return request.verb
 
@@ -185,7 +185,7 @@ async def test_everybody_may_look_and_only_root_may_change(public_folder: Path, 
 @pytest.mark.parametrize("verb", ["show", "down"])
 async def test_root_may_ask_for_everything(tmp_path: Path, verb: str) -> None:
     async with door_at(tmp_path / "sock"):
-        assert await asyncio.to_thread(control.ask, tmp_path / "sock", verb, str) == verb
+        assert await asyncio.to_thread(asking.ask, tmp_path / "sock", verb, str) == verb
 
 
 async def test_an_unknown_verb_is_a_usage_error(kermpany: World, tmp_path: Path) -> None:
@@ -204,11 +204,11 @@ async def test_the_door_stays_open_whatever_is_said_at_it(tmp_path: Path, line: 
         _, writer = await asyncio.open_unix_connection(tmp_path / "sock")
         writer.write(line)
         writer.close()
-        assert await asyncio.to_thread(control.ask, tmp_path / "sock", "show", str) == "show"
+        assert await asyncio.to_thread(asking.ask, tmp_path / "sock", "show", str) == "show"
 
 
 def test_where_no_agent_runs_nobody_answers(tmp_path: Path) -> None:
-    assert control.ask(tmp_path / "sock", "show", str) is None
+    assert asking.ask(tmp_path / "sock", "show", str) is None
 
 
 async def test_a_socket_that_a_killed_agent_left_is_replaced(tmp_path: Path) -> None:
@@ -216,9 +216,9 @@ async def test_a_socket_that_a_killed_agent_left_is_replaced(tmp_path: Path) -> 
     async with door_at(path):
         (tmp_path / "left").hardlink_to(path)
     (tmp_path / "left").rename(path)
-    assert await asyncio.to_thread(control.ask, path, "show", str) is None
+    assert await asyncio.to_thread(asking.ask, path, "show", str) is None
     async with door_at(path):
-        assert await asyncio.to_thread(control.ask, path, "show", str) == "show"
+        assert await asyncio.to_thread(asking.ask, path, "show", str) == "show"
 
 
 # -- one at a time --------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from innclient.agent import store
 from innclient.agent.shelf import Shelf
-from innclient.config import Paths
 from innclient.core.netmap import Netmap, emptied, take_snapshot
 from innclient.core.pins import Pins, check
+from innclient.paths import Paths
 from innerd.failure import TRUST, Failure
 from innerd.wire.innernet import CidrJson
 from tests.client.support import paths_in

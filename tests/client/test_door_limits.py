@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from innclient.agent import control
+from innclient.agent import asking, control
 from innerd.failure import SYSTEM, Failure
 from innerd.wireguard.device import DeviceError
 from tests.client.knocking import Ends, connected, door_at, is_served, said
@@ -48,10 +48,10 @@ async def test_a_user_may_have_only_so_many_connections(path: Path) -> None:
 
 async def test_who_reads_nothing_of_an_answer_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end would wait until what is left was read: a file and a buffer for each, for ever."""
-    monkeypatch.setattr(control, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(control, "TIMEOUT", 0.2)
     long = "x" * 250_000  # more than the kernel takes, and less than asyncio calls much beside that
 
-    async def answer(request: control.Request) -> str:
+    async def answer(request: asking.Request) -> str:
         return long
 
     served = control.ControlSocket(path, answer)
@@ -131,5 +131,5 @@ async def test_what_goes_wrong_in_a_verb_is_answered_with_its_code(path: Path, e
     async with door_at(path, error):
         for _ in range(2):  # the door is still there
             with pytest.raises(Failure) as failed:
-                await asyncio.to_thread(control.ask, path, "fetch", str)
+                await asyncio.to_thread(asking.ask, path, "fetch", str)
             assert (failed.value.status, failed.value.code) == (SYSTEM, code)

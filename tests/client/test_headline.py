@@ -7,7 +7,8 @@ import pytest
 
 from innclient.agent.session import Session
 from innclient.agent.views import headline
-from innclient.core.pins import Broken, Pins
+from innclient.core.pins import Pins
+from innclient.core.views import Broken
 from tests.client.support import session_at
 from tests.world import key
 

@@ -10,9 +10,9 @@ import pytest
 from innclient import config
 from innclient.agent.session import Session
 from innclient.agent.views import status
-from innclient.config import Paths
 from innclient.core.netmap import Netmap, greet
-from innclient.core.status import refused_domain
+from innclient.core.views import refused_domain
+from innclient.paths import Paths
 from innerd.domain.errors import Refused
 from innerd.wire.innernet import CidrJson, PeerJson
 from innerd.wire.stream import DeltaJson

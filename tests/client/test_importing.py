@@ -7,8 +7,8 @@ import pytest
 
 from innclient import config
 from innclient.agent import store
-from innclient.config import Paths
 from innclient.join import from_innernet
+from innclient.paths import Paths
 from innerd.failure import Failure
 from tests.world import key, private_key
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import innclient.cli
 from innclient.agent.shelf import Shelf
 from innclient.agent.tunnel import Tunnel
 from innclient.core.netmap import KnownCidr, KnownPeer, Netmap
+from innclient.verbs import flags
 from innerd.admin import invitation
-from innerd.command import suggestions
+from innerd.command.known import known
 from innerd.command.settings import Settings
 from innerd.domain.values import parse_address, parse_name, parse_public_key
 from innerd.wireguard.memory import MemoryBackend
@@ -36,7 +36,7 @@ async def kermpany() -> World:
 def tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The coordinator is reached over the loopback, the link of devices in memory."""
     made = Tunnel(MemoryBackend(), INTERFACE)
-    monkeypatch.setattr(innclient.cli, "tunnel_of", lambda settings, interface: made)
+    monkeypatch.setattr(flags, "tunnel_of", lambda settings, interface: made)
 
 
 @contextlib.asynccontextmanager
@@ -213,6 +213,6 @@ async def test_a_shell_is_offered_the_disabled_too_once_an_administrator_has_loo
     assert (done.status, done.err) == (0, "")
     (data / "netmap.json").write_text('{"peers": [{"name": "ryo"}], "cidrs": []}')
     settings = Settings("inn", "/etc/inn", str(tmp_path / "lib"), "/run/inn")
-    assert {"mari", "ryo", "oven"} <= set(suggestions.readers["inn"](settings, INTERFACE, "peers"))
+    assert {"mari", "ryo", "oven"} <= set(known(settings, INTERFACE, "peers"))
     (data / "names.json").unlink()
-    assert list(suggestions.readers["inn"](settings, INTERFACE, "peers")) == ["ryo"]
+    assert known(settings, INTERFACE, "peers") == ["ryo"]

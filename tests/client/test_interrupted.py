@@ -79,6 +79,6 @@ def test_an_installation_is_interrupted_at_its_question(tmp_path: Path) -> None:
 
 def test_before_anything_has_begun_nothing_is_said_but_that(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time\n")
-    begun = [sys.executable, "-c", "from innclient.start import begin; begin('slow')"]
+    begun = [sys.executable, "-c", "from innclient.start import begin; begin('inn', 'slow')"]
     done = subprocess.run(begun, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"error: interrupted: nothing was changed [interrupted]\n")

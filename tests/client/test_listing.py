@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from innclient.core.status import CidrView, NetworkView, PeerView
+from innclient.core.views import CidrView, NetworkView, PeerView
 from innclient.verbs import look, show
-from innerd.command import listing, output
+from innerd.command import output, screen
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK, add_peer
 from tests.client.screen import Screen
@@ -225,7 +225,7 @@ def test_what_nobody_looks_at_goes_through_no_pager(host: Host, pager: Path, mon
 
 
 def test_less_ends_by_itself_and_keeps_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert listing._LESS == "FRX"
+    assert screen._LESS == "FRX"
 
 
 # -- again and again --------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import control
-from innclient.agent.views import from_files, status_of
+from innclient.agent import asking, control
+from innclient.agent.views import from_files, status
 from innclient.verbs.doctor import _agent
 from innerd import __version__
 from innerd.manage.doctor import _releases
@@ -50,10 +50,10 @@ async def test_an_agent_that_runs_since_before_an_upgrade_is_named(
 ) -> None:
     session = session_at(tmp_path, "ryo", "127.42.128.1", 1)
     show = from_files(session.paths, None)
-    status = replace(status_of(session, show), release=release)
+    told = replace(await status(session), release=release)
 
-    async def answer(request: control.Request) -> Struct:
-        return status if request.verb == "status" else show
+    async def answer(request: asking.Request) -> Struct:
+        return told if request.verb == "status" else show
 
     opened = control.ControlSocket(session.paths.socket, answer, session.paths.data)
     await opened.open()

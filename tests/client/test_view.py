@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from innclient.core.pins import Broken, Pins
-from innclient.core.status import NameState, NetworkView, StatusView, network_view
+from innclient.core.netmap import Netmap
+from innclient.core.pins import Pins
+from innclient.core.status import network_view, peers_in_sight
+from innclient.core.views import Broken, NameState, NetworkView, StatusView
 from innclient.verbs import show
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DevicePeer
@@ -27,7 +29,11 @@ def device(**handshakes: float) -> Device:
 
 
 def view(device_: Device | None, pins: Pins = Pins(), as_of: float | None = None) -> NetworkView:  # noqa: B008 - a frozen value
-    return network_view("kermpany", netmap(MARI, OVEN), pins, device_, as_of, NOW)
+    return view_of(netmap(MARI, OVEN), device_, pins, as_of)
+
+
+def view_of(known: Netmap, device_: Device | None, pins: Pins, as_of: float | None) -> NetworkView:
+    return network_view("kermpany", known, list(peers_in_sight(known, pins, device_, NOW)), device_, as_of)
 
 
 def test_peers_stand_by_address_with_the_cidr_they_belong_to() -> None:
@@ -78,7 +84,9 @@ def test_the_own_entry_has_name_key_and_address_only(capsys: pytest.CaptureFixtu
 
 
 def test_short_is_one_line_a_peer_with_a_mark_for_who_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = network_view("kermpany", netmap(MARI), Pins(), Device(), None, NOW)
+    shown = network_view(
+        "kermpany", netmap(MARI), list(peers_in_sight(netmap(MARI), Pins(), Device(), NOW)), Device(), None
+    )
     lines = printed(capsys, shown, short=True)
     assert lines[0].startswith("kermpany (:0)")
     assert lines[2:] == [

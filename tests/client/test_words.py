@@ -10,7 +10,7 @@ import pytest
 
 import innclient.cli
 import innerd.cli
-from innclient.core.status import NetworkView
+from innclient.core.views import NetworkView
 from innclient.verbs import show
 from innerd.admin.client import unheard
 from innerd.admin.transport import over_socket

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from innclient.agent import control
+from innclient.agent import asking
 from innerd.domain.values import PublicKey
 from innerd.wire import proof
 from innerd.wireguard.keys import shared_secret
@@ -65,7 +65,7 @@ def holds(made: Kermpany, host: str, other: str) -> bool:
 
 def asked_agent(host: Host, verb: str) -> dict[str, Any]:
     """What an agent says through its socket; asked from here, as that is cheaper to repeat than a command."""
-    found = control.ask(host.path(f"/run/inn/{NETWORK}.sock"), verb, dict[str, Any])
+    found = asking.ask(host.path(f"/run/inn/{NETWORK}.sock"), verb, dict[str, Any])
     assert found is not None
     return found
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from innclient.core.changes import Entry
-from innerd.domain.errors import UNREADABLE
+from innerd.domain.unreadable import UNREADABLE
 from innerd.host import files
 
 _KEPT = 2000  # entries in memory

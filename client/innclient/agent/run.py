@@ -12,16 +12,19 @@ import structlog
 
 from innclient import config
 from innclient.agent import store, views
-from innclient.agent.control import ControlSocket, Request, ask_agent
+from innclient.agent.asking import Request, ask_agent
+from innclient.agent.control import ControlSocket
 from innclient.agent.metrics import export
 from innclient.agent.session import Session
 from innclient.agent.tunnel import Tunnel
-from innclient.config import Loaded, Paths
+from innclient.config import Loaded
 from innclient.core.changes import Entry
 from innclient.core.connection import Denied, Ended, Lost
 from innclient.core.netmap import LogForked
-from innclient.core.status import StatusView, checkpoints_view, shut_out
+from innclient.core.status import checkpoints_view, shut_out
+from innclient.core.views import StatusView
 from innclient.names import resolver
+from innclient.paths import Paths
 from innerd.failure import REFUSED, SYSTEM, TRUST, UNREACHABLE, Failure, status_of_code, unreachable, usage
 from innerd.host import files, hostsfile
 from innerd.host.firewall import to_serve

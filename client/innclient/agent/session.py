@@ -22,7 +22,7 @@ from innclient.agent.journal import Journal
 from innclient.agent.paths import PathFinder, now
 from innclient.agent.shelf import Shelf
 from innclient.agent.tunnel import Making, Tunnel
-from innclient.config import Loaded, Paths
+from innclient.config import Loaded
 from innclient.core import commands as c
 from innclient.core import events as e
 from innclient.core.agent import Agent
@@ -30,8 +30,10 @@ from innclient.core.commands import ASIDE, Command
 from innclient.core.connection import Lost, State
 from innclient.core.netmap import KnownPeer, Netmap
 from innclient.core.paths import PeerPaths
-from innclient.core.pins import Broken, Pins
+from innclient.core.pins import Pins
+from innclient.core.views import Broken
 from innclient.names.publisher import NameSettings, Publisher
+from innclient.paths import Paths
 from innerd.admin.client import Proof
 from innerd.domain.errors import plainly
 from innerd.domain.values import Endpoint

@@ -14,14 +14,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from innclient.agent.ledger import Ledger, lines
-from innclient.config import Paths
 from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import KnownCidr, KnownPeer, KnownRecord, Netmap, owned
 from innclient.core.pins import Broken, Pins
 from innclient.core.witness import Seen, Witnessed, remembered
+from innclient.paths import Paths
 from innerd.admin.invitation import Parsed
-from innerd.domain.errors import UNREADABLE, Refused
+from innerd.domain.errors import Refused
 from innerd.domain.maps import Map
+from innerd.domain.unreadable import UNREADABLE
 from innerd.domain.values import PublicKey, parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.failure import TRUST, Failure
 from innerd.host import files

@@ -13,7 +13,8 @@ from msgspec import Struct
 from innclient.core.connection import Denied, Lost
 from innerd.admin.client import ENDLESS, Proof, client_of, problem_of, unheard
 from innerd.admin.invitation import Parsed
-from innerd.domain.errors import CODES, UNREADABLE
+from innerd.domain.errors import CODES
+from innerd.domain.unreadable import UNREADABLE
 from innerd.wire.caller import RUN
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
 

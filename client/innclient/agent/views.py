@@ -5,21 +5,27 @@ import asyncio
 import contextlib
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from innclient.agent import store
-from innclient.agent.session import Session
-from innclient.agent.tunnel import Tunnel
-from innclient.config import Loaded, Paths
 from innclient.core.membership import Membership
-from innclient.core.status import NameState, NetworkView, StatusView, network_view
-from innclient.names.publisher import NameSettings
+from innclient.core.status import counted, network_view, peers_in_sight
+from innclient.core.views import NameState, NetworkView, StatusView
+from innclient.paths import Paths
 from innerd import __version__
 from innerd.wire import proof
 from innerd.wireguard.device import Device, NoSuchDevice
 
+if TYPE_CHECKING:
+    from innclient.agent.session import Session
+    from innclient.agent.tunnel import Tunnel
+    from innclient.config import Loaded
+    from innclient.names.publisher import NameSettings
 
-def headline(session: Session) -> str:
+_SLICE = 500  # peers of an answer that are made in one go: a few milliseconds
+
+
+def headline(session: "Session") -> str:
     """How an interface is, in a few words; what is wrong stands behind them."""
     state = "connected" if session.is_connected else f"no connection: {trouble_of(session) or 'connecting'}"
     parts = [f"{session.paths.interface}: {state}, revision {session.netmap.revision}"]
@@ -36,7 +42,7 @@ def headline(session: Session) -> str:
     return ", ".join(parts)
 
 
-def trouble_of(session: Session) -> str | None:
+def trouble_of(session: "Session") -> str | None:
     """Why there is no connection. Who was shut out hears nothing more, however long it tries."""
     return _shut_out(session.membership) or session.agent.connection.trouble
 
@@ -46,31 +52,38 @@ def _shut_out(membership: Membership) -> str | None:
     return None if out is None else f"this machine was {out} by an administrator"
 
 
-async def show(session: Session) -> NetworkView:
-    device: Device | None = None
-    with contextlib.suppress(NoSuchDevice):
-        device = await asyncio.to_thread(session.tunnel.get)
+async def show(session: "Session") -> NetworkView:
+    """In slices: the loop is others' too."""
+    device, now = await _device(session), time.time()
     as_of = None if session.is_connected else session.last_heard
-    now = time.time()
     seen = partial(session.peer_paths.seen, now=now, connected=session.is_connected)
-    return network_view(session.paths.interface, session.netmap, session.pins, device, as_of, now, seen)
+    netmap, peers = session.netmap, []
+    for peer in peers_in_sight(netmap, session.pins, device, now, seen):
+        peers.append(peer)
+        if not len(peers) % _SLICE:
+            await asyncio.sleep(0)
+    return network_view(session.paths.interface, netmap, peers, device, as_of)
 
 
-def from_files(paths: Paths, tunnel: Tunnel | None) -> NetworkView:
+async def _device(session: "Session") -> Device | None:
+    with contextlib.suppress(NoSuchDevice):
+        return await asyncio.to_thread(session.tunnel.get)
+    return None
+
+
+def from_files(paths: Paths, tunnel: "Tunnel | None") -> NetworkView:
     """What `show` says without an agent: the last state, and the device where we may read it."""
     netmap, saved = store.load_netmap(paths)
     device = tunnel.get() if tunnel is not None and tunnel.is_up() else None
-    return network_view(paths.interface, netmap, store.load_pins(paths), device, saved or 0.0, time.time())
+    peers = list(peers_in_sight(netmap, store.load_pins(paths), device, time.time()))
+    return network_view(paths.interface, netmap, peers, device, saved or 0.0)
 
 
-async def status(session: Session) -> StatusView:
-    return status_of(session, await show(session))
-
-
-def status_of(session: Session, view: NetworkView) -> StatusView:
+async def status(session: "Session") -> StatusView:
+    device = await _device(session)
     connection, known = session.agent.connection, session.membership
     return StatusView(
-        **_what_is_known(session.paths, session.loaded, known, session.choices.names, session.tunnel, view),
+        **_what_is_known(session.paths, session.loaded, known, session.choices.names, session.tunnel, device),
         dns=session.names.state,
         has_agent=True,
         is_connected=session.is_connected,
@@ -79,7 +92,7 @@ def status_of(session: Session, view: NetworkView) -> StatusView:
         trouble=trouble_of(session),
         release=__version__,
         forked=connection.forked,
-        twins=connection.twins,
+        twins=list(connection.twins),
         device_error=session.agent.change.error,
         disk_error=session.unwritten,
         applied=session.applied,
@@ -87,11 +100,11 @@ def status_of(session: Session, view: NetworkView) -> StatusView:
     )
 
 
-def status_from_files(paths: Paths, loaded: Loaded, names: NameSettings, tunnel: Tunnel) -> StatusView:
+def status_from_files(paths: Paths, loaded: "Loaded", names: "NameSettings", tunnel: "Tunnel") -> StatusView:
     """What `status` says without an agent. Raises Failure, DeviceError."""
     known, saved = store.load_membership(paths, loaded.values)
     return StatusView(
-        **_what_is_known(paths, loaded, known, names, tunnel, from_files(paths, tunnel)),
+        **_what_is_known(paths, loaded, known, names, tunnel, tunnel.get() if tunnel.is_up() else None),
         dns=NameState(mode="hosts" if names.write and names.dns != "none" else "none", address=None, trouble=None),
         has_agent=False,
         is_connected=False,
@@ -109,10 +122,11 @@ def status_from_files(paths: Paths, loaded: Loaded, names: NameSettings, tunnel:
 
 
 def _what_is_known(
-    paths: Paths, loaded: Loaded, known: Membership, names: NameSettings, tunnel: Tunnel, view: NetworkView
+    paths: Paths, loaded: "Loaded", known: Membership, names: "NameSettings", tunnel: "Tunnel", device: Device | None
 ) -> dict[str, Any]:
     """The part of a status that config, memory and device tell."""
     values, netmap = loaded.values, known.netmap
+    peers, reached = counted(netmap, known.pins, device, time.time())
     me = netmap.peers.get(netmap.me)
     return {
         "interface": paths.interface,
@@ -125,14 +139,14 @@ def _what_is_known(
         "told_domain": netmap.told_domain,
         "public_key": known.me.public_key,
         "backend": tunnel.backend.name,
-        "is_up": view.is_up,
+        "is_up": device is not None,
         "shut_out": netmap.shut_out,
         "is_admin": me is not None and me.is_admin,
         "revision": netmap.revision,
         "generation": netmap.generation,
         "head": netmap.head_hash,
-        "peers": sum(not peer.is_me for peer in view.peers),
-        "reached": sum(peer.path != "none" for peer in view.peers),
+        "peers": peers,
+        "reached": reached,
         "refused": list(known.pins.broken.values()),
         "unreadable": len(netmap.refused),
     }

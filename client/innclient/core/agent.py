@@ -22,8 +22,9 @@ from innclient.core.membership import Membership, Taken
 from innclient.core.memory import Memory
 from innclient.core.netmap import LogForked, Whereabouts
 from innclient.core.paths import Instant, PeerPaths
-from innclient.core.pins import Broken, break_of, fields, trusted
+from innclient.core.pins import break_of, fields, trusted
 from innclient.core.trials import Turns, is_silent
+from innclient.core.views import Broken
 from innerd.domain.errors import Refused
 from innerd.failure import TRUST, Failure
 from innerd.wireguard.device import Device

@@ -210,7 +210,8 @@ class PeerPaths:
         path = self.known.get(number) or PeerPath()
         since = path.since if endpoint is not None and endpoint == path.endpoint else None
         missing = self._missing(number, path, now, connected=connected) if endpoint is None else None
-        return Path(self.kind(number, endpoint), since or None, [str(tried) for tried in path.tried], missing)
+        kind = "none" if endpoint is None else self.kind(number, endpoint)
+        return Path(kind, since or None, [str(tried) for tried in path.tried], missing)
 
     def _missing(self, number: int, path: PeerPath, now: float, *, connected: bool) -> str:
         """Why there is no way to a peer, so far as we know."""

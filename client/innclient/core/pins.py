@@ -9,20 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec import Struct
 
 from innclient.core.netmap import KnownPeer
+from innclient.core.views import Broken
 from innerd.domain.naming import among
 from innerd.domain.values import Address, PublicKey, shown
 from innerd.failure import not_found
-
-
-class Broken(Struct, frozen=True, kw_only=True):
-    """A key that was offered for a pinned address. `since` in seconds since 1970."""
-
-    peer: int
-    name: str
-    ip: str
-    pinned: str
-    offered: str
-    since: float
 
 
 class Pins(Struct, frozen=True):

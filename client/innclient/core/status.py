@@ -1,18 +1,19 @@
 """What `inn show`, `inn status` and `inn verify` say, as data: from netmap, device and keeper. Pure."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
 from innclient.core.netmap import KnownPeer, Netmap
-from innclient.core.pins import Broken, Pins
+from innclient.core.pins import Pins
 from innclient.core.trials import is_silent
+from innclient.core.views import CidrView, NetworkView, PeerView
 from innclient.core.witness import Seen, Witnessed
 from innerd.domain.values import Endpoint
 from innerd.failure import REFUSED, Failure
 from innerd.wire.ours import NetworkCidr, NetworkJson
-from innerd.wireguard.device import Device
+from innerd.wireguard.device import Device, DevicePeer
 
 
 class Path(Struct, frozen=True):
@@ -31,95 +32,6 @@ Paths = Callable[[int, Endpoint | None], Path]  # of a peer that answers at an e
 def without_agent(number: int, endpoint: Endpoint | None) -> Path:
     """Without an agent nobody knows more than whether there is a way."""
     return Path("none" if endpoint is None else "direct")
-
-
-class PeerView(Struct, kw_only=True):
-    """A peer as this machine sees it. Times are seconds since 1970. `path` is lan, direct, punched or none, `tried`
-    where it was looked for, `path_missing` why there is none, so far as the agent knows."""
-
-    id: int
-    name: str
-    ip: str
-    cidr: str
-    is_admin: bool
-    is_disabled: bool
-    is_redeemed: bool
-    is_me: bool
-    public_key: str
-    endpoint: str | None
-    path: str
-    path_since: float | None
-    tried: list[str]
-    path_missing: str | None
-    last_handshake: float | None
-    rx_bytes: int
-    tx_bytes: int
-
-
-class CidrView(Struct, kw_only=True):
-    id: int
-    name: str
-    cidr: str
-    parent: int | None
-
-
-class NetworkView(Struct, kw_only=True):
-    """One interface. `as_of`: when the coordinator was last heard; null while it is being heard."""
-
-    interface: str
-    network: str
-    is_up: bool
-    listen_port: int
-    revision: int
-    as_of: float | None
-    peers: list[PeerView]
-    cidrs: list[CidrView]
-
-
-class NameState(Struct, kw_only=True):
-    """What `inn status` says: how names resolve here, at which address they are answered, and what is wrong."""
-
-    mode: str
-    address: str | None
-    trouble: str | None
-
-
-class StatusView(Struct, kw_only=True):
-    """How the agent of an interface is; without one, what its files say."""
-
-    interface: str
-    network: str
-    name: str  # of this peer
-    domain: str  # that names end in here
-    ip: str
-    public_key: str
-    backend: str
-    is_up: bool
-    dns: NameState
-    has_agent: bool
-    is_connected: bool
-    connected_since: float | None
-    last_contact: float | None
-    trouble: str | None
-    forked: str | None
-    device_error: str | None
-    disk_error: str | None  # why state or pins can't be written down
-    revision: int
-    generation: int
-    applied: int
-    peers: int
-    is_admin: bool
-    online: int  # of the visible peers, so far as the coordinator tells
-    reached: int
-    refused: list[Broken]
-    unreadable: int
-    range: str = ""  # of the network, as this machine's config has it
-    own_domain: str = ""  # that names end in, but for a suffix of the hosts file's own
-    told_domain: str = ""  # that they end in, as the coordinator says
-    head: str = ""  # the log's chain hash at the revision
-    twins: list[Endpoint] = []  # where the coordinator sees this peer in turns: another machine has its key
-    shut_out: str | None = None  # disabled or retired, as the coordinator said last
-    release: str = ""  # of the agent that runs
 
 
 def shut_out(reason: str, who: str) -> Failure:
@@ -156,24 +68,9 @@ def checkpoints_view(interface: str, netmap: Netmap, witnessed: Witnessed) -> Ch
     )
 
 
-def refused_domain(status: StatusView) -> str | None:
-    """What is to be said where the coordinator has names end in what this machine did not agree to."""
-    if status.told_domain in ("", status.own_domain):
-        return None
-    told, own = status.told_domain, status.own_domain
-    return f"the coordinator says that they end in {told}, which is not taken: here they end in {own}"
-
-
 def network_view(
-    interface: str,
-    netmap: Netmap,
-    pins: Pins,
-    device: Device | None,
-    as_of: float | None,
-    now: float,
-    paths: Paths = without_agent,
+    interface: str, netmap: Netmap, peers: list[PeerView], device: Device | None, as_of: float | None
 ) -> NetworkView:
-    ordered = sorted(netmap.peers.values(), key=lambda peer: int(peer.ip))
     return NetworkView(
         interface=interface,
         network=netmap.network,
@@ -181,12 +78,35 @@ def network_view(
         listen_port=device.listen_port if device else 0,
         revision=netmap.revision,
         as_of=as_of,
-        peers=[_peer(p, netmap, device or Device(), now, paths) for p in ordered if not _is_refused(p, pins)],
+        peers=peers,
         cidrs=[
             CidrView(id=c.id, name=c.name, cidr=str(c.range), parent=c.parent)
             for c in sorted(netmap.cidrs.values(), key=lambda c: c.id)
         ],
     )
+
+
+def peers_in_sight(
+    netmap: Netmap, pins: Pins, device: Device | None, now: float, paths: Paths = without_agent
+) -> Iterator[PeerView]:
+    """The peers of a view, by address. There may be many: who holds others up meanwhile takes some at a time."""
+    known = Device() if device is None else device
+    for peer in sorted(netmap.peers.values(), key=lambda peer: int(peer.ip)):
+        ip = str(peer.ip)
+        if not _is_refused(peer, ip, pins):
+            yield _peer(peer, ip, netmap, known, now, paths)
+
+
+def counted(netmap: Netmap, pins: Pins, device: Device | None, now: float) -> tuple[int, int]:
+    """How many other peers are in sight, and how many of them are reached."""
+    entries = {} if device is None else device.peers
+    others = [
+        peer
+        for peer in netmap.peers.values()
+        if peer.id != netmap.me and not (pins.broken and _is_refused(peer, str(peer.ip), pins))
+    ]
+    known = (entries.get(peer.public_key) for peer in others)
+    return len(others), sum(entry is not None and _answers_at(entry, now) is not None for entry in known)
 
 
 def network_of(netmap: Netmap) -> NetworkJson:
@@ -215,20 +135,24 @@ def network_of(netmap: Netmap) -> NetworkJson:
     )
 
 
-def _is_refused(peer: KnownPeer, pins: Pins) -> bool:
+def _is_refused(peer: KnownPeer, ip: str, pins: Pins) -> bool:
     """Whether its key is another than the one pinned for its address."""
-    broken = pins.broken.get(str(peer.ip))
+    broken = pins.broken.get(ip)
     return broken is not None and broken.pinned != peer.public_key
 
 
-def _peer(peer: KnownPeer, netmap: Netmap, device: Device, now: float, paths: Paths) -> PeerView:
+def _answers_at(entry: DevicePeer, now: float) -> Endpoint | None:
+    return None if is_silent(entry, now) else entry.endpoint
+
+
+def _peer(peer: KnownPeer, ip: str, netmap: Netmap, device: Device, now: float, paths: Paths) -> PeerView:
     entry = device.peers.get(peer.public_key)
     is_me = peer.id == netmap.me
-    path = paths(peer.id, None if entry is None or is_me or is_silent(entry, now) else entry.endpoint)
+    path = paths(peer.id, None if entry is None or is_me else _answers_at(entry, now))
     return PeerView(
         id=peer.id,
         name=peer.name,
-        ip=str(peer.ip),
+        ip=ip,
         cidr=netmap.cidr_name(peer),
         is_admin=peer.is_admin,
         is_disabled=False,  # others are not told of

@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from innclient import config
-from innclient.config import Paths
+from innclient.paths import Paths
 from innerd.admin.invitation import InterfaceSection, ServerSection, check
 from innerd.command import output, prompt
 from innerd.command.options import Command, json_flag, require_root
 from innerd.command.settings import settings_of
-from innerd.domain.errors import UNREADABLE, Refused, plainly
+from innerd.domain.errors import Refused, plainly
+from innerd.domain.unreadable import UNREADABLE
 from innerd.domain.values import PublicKey, parse_address, parse_endpoint, parse_interface, parse_public_key
 from innerd.failure import REFUSED, SYSTEM, USAGE, Failure, not_found
 from innerd.host import files, toml
@@ -111,3 +112,6 @@ def import_innernet(context: Any, /, interface: str, from_config: Path, from_dat
         return
     output.line(f'"{interface}" ({made.interface.address}) is taken over, with {len(pins)} pins.')
     output.line(f"Next: systemctl disable --now innernet@{interface}; systemctl enable --now inn@{interface}")
+
+
+VERBS = [import_innernet]

@@ -22,7 +22,8 @@ from msgspec import Struct
 from innclient import config, coordinated
 from innclient.agent import stream
 from innclient.agent.tunnel import Making, Tunnel
-from innclient.config import AgentSection, Paths
+from innclient.config import AgentSection
+from innclient.paths import Paths
 from innerd.admin.client import problem_of, unheard
 from innerd.admin.invitation import Invitation, Parsed
 from innerd.command import consent

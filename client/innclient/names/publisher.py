@@ -10,12 +10,13 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from innclient.config import DnsMode, Paths
+from innclient.config import DnsMode
 from innclient.core.netmap import KnownPeer, Netmap
-from innclient.core.status import NameState
+from innclient.core.views import NameState
 from innclient.names import resolver
 from innclient.names.resolver import Mode, Setting
 from innclient.names.stub import Stub
+from innclient.paths import Paths
 from inndns.reverse import domains as reverse_domains
 from innerd.domain.errors import plainly
 from innerd.domain.records import addresses

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from innerd.domain.errors import UNREADABLE
+from innerd.domain.unreadable import UNREADABLE
 from innerd.host import files
 
 Mode = Literal["resolved", "networkmanager", "resolvconf", "hosts", "none"]

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from innclient import config, coordinated
 from innclient.agent import store, stream
-from innclient.agent.control import ask_agent
+from innclient.agent.asking import ask_agent
 from innclient.agent.run import why_unreachable
 from innclient.agent.tunnel import Tunnel
-from innclient.config import Loaded, Paths
-from innclient.core.status import NetworkView, StatusView, refused_domain
-from innclient.verbs.flags import paths_of, tunnel_of
+from innclient.config import Loaded
+from innclient.core.views import NetworkView, StatusView, refused_domain
+from innclient.paths import Paths, paths_of
+from innclient.verbs.flags import tunnel_of
 from innerd import __version__
 from innerd.admin.client import unheard
 from innerd.command.findings import report, tried

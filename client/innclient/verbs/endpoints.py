@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from innclient import config
-from innclient.config import Loaded, Paths
-from innclient.verbs.flags import paths_of, tunnel_of
+from innclient.config import Loaded
+from innclient.paths import Paths, paths_of
+from innclient.verbs.flags import tunnel_of
 from innerd.admin.naming import nobody
 from innerd.admin.peers import one_of
 from innerd.admin.verb import Call, verb
@@ -186,7 +187,7 @@ def _changed(settings: Settings, paths: Paths, loaded: Loaded, change: Callable[
 
 def _reloaded(settings: Settings, paths: Paths, loaded: Loaded, *, is_other_port: bool) -> None:
     """By the agent, else by ourselves, where the interface is up."""
-    from innclient.agent.control import ask_agent
+    from innclient.agent.asking import ask_agent
     from innclient.agent.run import holding
     from innclient.verbs.flags import session_of
     from innerd.wireguard.ownership import PEER, claim
@@ -213,4 +214,4 @@ def _said(settings: Settings, content: dict[str, Any], text: str) -> None:
         output.line(text)
 
 
-VERBS = (set_listen_port, override_endpoint, override_peer_endpoint)
+VERBS = [set_listen_port, override_endpoint, override_peer_endpoint]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from innclient import config
-from innclient.config import Paths
-from innclient.verbs.flags import paths_of, session_of
+from innclient.paths import Paths, paths_of
+from innclient.verbs.flags import session_of
 from innerd.command import listing, output, prompt
 from innerd.command.options import Command, configure_logs, json_flag, require_root, run
 from innerd.command.settings import Settings, settings_of
@@ -17,7 +17,7 @@ from innerd.failure import unreachable, usage
 if TYPE_CHECKING:
     from innclient.agent.session import Session
     from innclient.core.changes import Entry
-    from innclient.core.pins import Broken
+    from innclient.core.views import Broken
 
 
 @click.command("events", cls=Command)
@@ -38,7 +38,7 @@ def events(context: click.Context, interface: str, follow: bool) -> None:
 
 
 def _events(settings: Settings, interface: str, *, follow: bool) -> int:
-    from innclient.agent.control import Request, ask_agent
+    from innclient.agent.asking import Request, ask_agent
     from innclient.core.changes import Entry
 
     paths = paths_of(settings, interface)
@@ -89,8 +89,8 @@ def _show(settings: Settings, entries: "list[Entry]") -> None:
 @click.pass_context
 def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
     """Believe the other key that is offered for a peer, from now on."""
-    from innclient.agent.control import Request, ask_agent
-    from innclient.core.pins import Broken
+    from innclient.agent.asking import Request, ask_agent
+    from innclient.core.views import Broken
 
     settings = settings_of(context)
     paths = paths_of(settings, interface)
@@ -111,10 +111,10 @@ def trust(context: click.Context, interface: str, peer: str, yes: bool) -> None:
 
 def _refused(settings: Settings, paths: Paths, peer: str) -> "Broken":
     """The break that stands, by the agent, else by the files. Raises Failure."""
-    from innclient.agent.control import ask_agent
+    from innclient.agent.asking import ask_agent
     from innclient.agent.store import load_netmap, load_pins
     from innclient.core.pins import break_of
-    from innclient.core.status import StatusView
+    from innclient.core.views import StatusView
 
     status = ask_agent(paths, "status", StatusView)
     if status is None:
@@ -140,3 +140,6 @@ async def _trusted(session: "Session", broken: "Broken") -> None:
         await session.trust(broken.ip, broken.offered, has_device=await asyncio.to_thread(session.tunnel.is_up))
     finally:
         await session.close()
+
+
+VERBS = [events, trust]

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from innclient import config
-from innclient.config import Paths
+from innclient.paths import installed, paths_of
 from innerd.command.settings import Settings
-from innerd.domain.claims import USUAL_SUFFIX
-from innerd.domain.values import parse_interface, parse_range
 from innerd.failure import Failure, usage
 
 if TYPE_CHECKING:
+    from innclient import config
     from innclient.agent.session import Session
     from innclient.agent.tunnel import Tunnel
     from innclient.names.publisher import NameSettings
@@ -52,8 +50,10 @@ def with_options(*options: Any) -> Callable[[F], F]:
 
 def session_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Session":
     """An interface with its config, files and device. Not from within an event loop (netlink)."""
+    from innclient import config
     from innclient.agent.session import Choices, Session
     from innclient.agent.tunnel import Making
+    from innerd.domain.values import parse_range
 
     if flags.get("hosts_path") and flags.get("no_write_hosts"):
         raise usage("--hosts-path and --no-write-hosts exclude each other")
@@ -74,7 +74,7 @@ def session_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Se
     return Session(paths, loaded, tunnel_of(settings, interface), choices)
 
 
-def names_of(section: config.AgentSection, flags: dict[str, Any]) -> "NameSettings":
+def names_of(section: "config.AgentSection", flags: dict[str, Any]) -> "NameSettings":
     """Where names are written and answered, by the config and the flags."""
     from innclient.names.publisher import NameSettings
 
@@ -90,21 +90,10 @@ def names_of(section: config.AgentSection, flags: dict[str, Any]) -> "NameSettin
     )
 
 
-def installed(settings: Settings) -> list[str]:
-    """The interfaces that are installed here; to who may not look into the config folder, those with an agent."""
-    try:
-        return sorted(path.stem for path in settings.config_dir.iterdir() if path.suffix == ".toml")
-    except FileNotFoundError:
-        return []
-    except PermissionError:
-        running = sorted(path.stem for path in settings.runtime_dir.glob("*.sock"))
-        if not running:
-            raise
-        return running
-
-
 def neighbours(settings: Settings, interface: str) -> "list[Neighbour]":
     """The other networks that are installed here, so far as their configs can be read."""
+    from innclient import config
+    from innerd.domain.claims import USUAL_SUFFIX
     from innerd.host.overlap import Neighbour
 
     found = []
@@ -116,10 +105,6 @@ def neighbours(settings: Settings, interface: str) -> "list[Neighbour]":
     return [other for other in found if other.name != interface]
 
 
-def paths_of(settings: Settings, interface: str) -> Paths:
-    return Paths(parse_interface(interface), settings.config_dir, settings.data_dir, settings.runtime_dir)
-
-
 def tunnel_of(settings: Settings, interface: str) -> "Tunnel":
     from innclient.agent.tunnel import Tunnel
     from innerd.wireguard.backend import choose
@@ -127,8 +112,11 @@ def tunnel_of(settings: Settings, interface: str) -> "Tunnel":
     return Tunnel(choose(settings.backend, interface), interface, paths_of(settings, interface).data)
 
 
-def agent_section(settings: Settings, flags: dict[str, Any]) -> config.AgentSection:
+def agent_section(settings: Settings, flags: dict[str, Any]) -> "config.AgentSection":
     """The flags of `install`, kept: the service that follows takes none."""
+    from innclient import config
+    from innerd.domain.values import parse_range
+
     if flags.get("hosts_path") and flags.get("no_write_hosts"):
         raise usage("--hosts-path and --no-write-hosts exclude each other")
     excluded = [str(parse_range(text)) for text in flags.get("exclude_nat_candidates", ())]

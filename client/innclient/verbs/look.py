@@ -5,19 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from innclient import config, coordinated
-from innclient.verbs.flags import installed, names_of, paths_of, tunnel_of
-from innerd.admin import inspect
-from innerd.admin.verb import CONNECT
+from innclient import coordinated
+from innclient.paths import installed, paths_of
+from innclient.verbs.flags import names_of, tunnel_of
+from innerd.admin.ways import CONNECT
 from innerd.command import listing, output
-from innerd.command.options import Command, json_flag, require_root
+from innerd.command.options import Command, alias, json_flag, require_root
 from innerd.command.settings import Settings, settings_of
-from innerd.domain.values import parse_address, parse_range
 from innerd.failure import REFUSED, TRUST, Failure
-from innerd.wireguard.device import DeviceError
 
 if TYPE_CHECKING:
-    from innclient.core.status import NetworkView, StatusView
+    from innclient.core.views import NetworkView, StatusView
+    from innerd.admin import inspect
     from innerd.wire.ours import Status
 
 
@@ -61,14 +60,16 @@ def _show(settings: Settings, interface: str | None, *, short: bool, tree: bool)
 
 def _view(settings: Settings, interface: str) -> "NetworkView":
     """From the agent, else from the files and the device, for which one must be root."""
-    from innclient.agent.control import ask_agent
-    from innclient.agent.views import from_files
-    from innclient.core.status import NetworkView
+    from innclient.agent.asking import ask_agent
+    from innclient.core.views import NetworkView
 
     paths = paths_of(settings, interface)
     found = ask_agent(paths, "show", NetworkView)
     if found is not None:
         return found
+    from innclient import config
+    from innclient.agent.views import from_files
+
     require_root("inn show without a running agent")
     config.load(paths)
     return from_files(paths, tunnel_of(settings, interface))
@@ -85,14 +86,16 @@ def status(context: click.Context, interface: str) -> None:
 
 
 def _status(settings: Settings, interface: str) -> int:
-    from innclient.agent.control import ask_agent
-    from innclient.agent.views import status_from_files
-    from innclient.core.status import StatusView
+    from innclient.agent.asking import ask_agent
+    from innclient.core.views import StatusView
     from innclient.verbs import show as rendering
 
     paths = paths_of(settings, interface)
     found: StatusView | None = ask_agent(paths, "status", StatusView)
     if found is None:
+        from innclient import config
+        from innclient.agent.views import status_from_files
+
         require_root("inn status without a running agent")
         loaded = config.load(paths)
         names = names_of(loaded.config.agent, {})
@@ -111,7 +114,9 @@ def _status(settings: Settings, interface: str) -> int:
 
 def _overlaps(settings: Settings, found: "StatusView") -> list[str]:
     """What else of this host lies in the network's range, so far as that can be told."""
+    from innerd.domain.values import parse_address, parse_range
     from innerd.host.overlap import of_host, overlaps_of
+    from innerd.wireguard.device import DeviceError
 
     if not found.range:
         return []
@@ -140,6 +145,8 @@ def _of_network(settings: Settings, found: "StatusView") -> "Status | Failure | 
     """How the network is, where this machine is an administrator's and the agent is connected."""
     if not (found.is_admin and found.is_connected and os.geteuid() == 0):
         return None
+    from innerd.admin import inspect
+
     context: Any = click.get_current_context()
     return inspect.status_or_failure(context.meta[CONNECT], settings, found.interface)
 
@@ -159,8 +166,9 @@ def way(one: str, other: str) -> "inspect.Way | None":
     """How the peer that is not this machine is reached, for the command at hand."""
     import msgspec
 
-    from innclient.agent.control import ask_agent
-    from innclient.core.status import NetworkView
+    from innclient.agent.asking import ask_agent
+    from innclient.core.views import NetworkView
+    from innerd.admin import inspect
 
     context: Any = click.get_current_context()
     paths = paths_of(settings_of(context), context.params["network"])
@@ -172,4 +180,4 @@ def way(one: str, other: str) -> "inspect.Way | None":
     return msgspec.convert(next(peer for peer in pair if not peer.is_me), inspect.Way, from_attributes=True)
 
 
-VERBS = (show, status, doctor)
+VERBS = [show, alias(show, "list"), status, doctor]

@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from innclient.core.status import CidrView, NetworkView, PeerView, StatusView, refused_domain
+from innclient.core.views import CidrView, NetworkView, PeerView, StatusView, refused_domain
 from innerd.command.output import Part, Styled, ago, document, item, line, moment, size, table
 from innerd.failure import Failure
-from innerd.wire.ours import Status
+
+if TYPE_CHECKING:
+    from innerd.wire.ours import Status
 
 
 def as_json(views: list[NetworkView]) -> None:
     """`networks` has all; where there is one, as there mostly is, its keys stand at the top too."""
+    import msgspec
+
     top = msgspec.to_builtins(views[0]) if len(views) == 1 else {}
     document(top | {"networks": views})
 
@@ -90,15 +92,17 @@ def _short(peer: PeerView, whole_keys: bool) -> str:
 
 def _tree(view: NetworkView, whole_keys: bool) -> Iterator[tuple[Part, ...]]:
     """Lines, in parts."""
+    below: dict[str, list[PeerView]] = {}
+    for peer in view.peers:
+        below.setdefault(peer.cidr, []).append(peer)
 
     def walk(cidr: CidrView, depth: int) -> Iterator[tuple[Part, ...]]:
         yield "  " * depth, Styled(f"{cidr.cidr} {cidr.name}", "34")
         for child in view.cidrs:
             if child.parent == cidr.id:
                 yield from walk(child, depth + 1)
-        for peer in view.peers:
-            if peer.cidr == cidr.name:
-                yield ("  " * (depth + 1) + f"| {_short(peer, whole_keys)}",)
+        for peer in below.get(cidr.name, ()):
+            yield ("  " * (depth + 1) + f"| {_short(peer, whole_keys)}",)
 
     for cidr in view.cidrs:
         if cidr.parent is None:
@@ -106,11 +110,15 @@ def _tree(view: NetworkView, whole_keys: bool) -> Iterator[tuple[Part, ...]]:
 
 
 def merged(
-    view: StatusView, network: Status | Failure | None, names_work: bool | None, overlaps: list[str]
+    view: StatusView, network: "Status | Failure | None", names_work: bool | None, overlaps: list[str]
 ) -> dict[str, Any]:
     """The status as one document, with the network's under `network_status` (null: this is no administrator's),
     whether names resolve under `names_work` (null: not tried), and what else of this host lies in the network's range
     under `overlaps`."""
+    import msgspec
+
+    from innerd.wire.ours import Status
+
     shown = msgspec.to_builtins(network) if isinstance(network, Status) else None
     if isinstance(network, Failure):
         shown = {"error": {"code": network.code, "message": network.message}}
@@ -118,7 +126,7 @@ def merged(
     return document | {"network_status": shown, "names_work": names_work, "overlaps": overlaps}
 
 
-def network_status(found: Status | Failure) -> None:
+def network_status(found: "Status | Failure") -> None:
     """What the coordinator says of the whole network."""
     if isinstance(found, Failure):
         line(f"  network: not known ({found.message})")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from innclient import config
-from innclient.verbs.flags import paths_of
+from innclient.paths import paths_of
 from innerd.command import output
 from innerd.command.notes import notes_of
 from innerd.command.options import Command, json_flag, require_root
@@ -60,7 +60,7 @@ def verify(context: click.Context, interface: str, files: tuple[str, ...], expor
 def _view(settings: Settings, interface: str) -> "CheckpointsView":
     """From the agent, else from the files, for which one must be root."""
     from innclient.agent import store
-    from innclient.agent.control import ask_agent
+    from innclient.agent.asking import ask_agent
     from innclient.core.status import CheckpointsView, checkpoints_view
 
     paths = paths_of(settings, interface)
@@ -151,3 +151,6 @@ def _show(view: "CheckpointsView", by: "Verifier", files: tuple[str, ...], found
     if files and found.same:
         last = f"the last at revision {found.same[-1][1]} (generation {found.same[-1][0]})"
         output.line(f"  the same as {', '.join(files)}: at {len(found.same)} revisions, {last}")
+
+
+VERBS = [verify]

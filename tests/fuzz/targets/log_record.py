@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 from innerd.coordinator.replay import load, replayed_rows
-from innerd.domain.errors import UNREADABLE
+from innerd.domain.unreadable import UNREADABLE
 from innerd.log import chain, codec
 from innerd.log.codec import Who
 from innerd.log.memory import MemoryStore

@@ -1,0 +1,60 @@
+"""The verbs of `innerd` about the network as a whole: all of it, how its coordinator is, where that is reached."""
+
+import time
+
+import click
+
+from innerd.admin import inspect, lists
+from innerd.admin.verb import Call, verb
+from innerd.command import listing, output
+from innerd.wire.ours import NetworkJson, Status
+
+
+@verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."), lists=lists.PEERS)
+async def show(call: Call, at: str | None) -> None:
+    """The whole network: CIDRs, peers, associations; now, or as it was."""
+    when = inspect.moment_of(at)
+    network = await call.network() if when is None else (await call.api.get("/v1/network", at=when)).read(NetworkJson)
+    if call.as_json:
+        output.document(network)
+        return
+    output.line(f"network: {network.name} (revision {network.revision}, {output.count(len(network.peers), 'peer')})")
+    if listing.has_columns():
+        lists.table(output.by_address(network.peers), time.time())
+        return
+    output.tree(network)
+    for association in network.associations:
+        output.item(f"association: {association.cidr1} <=> {association.cidr2}")
+    for record in network.records:
+        output.item(f"record: {record.name} {record.type} {record.value}")
+
+
+@verb("status", lists=())
+async def status(call: Call) -> None:
+    """How the coordinator is."""
+    found = (await call.api.get("/v1/admin/status")).read(Status)
+    if call.as_json:
+        output.document(found)
+        return
+    output.line(f"network: {found.network} ({found.id})")
+    output.line(f"  serving: {'yes, since ' + output.moment(found.started) if found.is_serving else 'no'}")
+    output.line(f"  endpoint: {found.endpoint}")
+    output.line(f"  revision: {found.revision} (generation {found.generation}, head {found.head[:16]}…)")
+    for trouble in found.troubles:
+        output.line(f"  {trouble.kind.upper()}: {trouble.text} [{trouble.code}]")
+        if trouble.hint:
+            output.line(f"    hint: {trouble.hint}")
+    if not found.is_serving:
+        return
+    output.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
+    output.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
+    if found.software:
+        output.line(f"  they run: {', '.join(f'{what} ({count})' for what, count in found.software.items())}")
+    if found.device_errors:
+        output.line(f"  device errors since start: {found.device_errors} (see the log)")
+    for name, count in found.follower_errors.items():
+        if count:
+            output.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
+
+
+VERBS = [show, status, inspect.set_endpoint]

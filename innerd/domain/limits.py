@@ -1,0 +1,3 @@
+"""Bounds of values that are checked where nothing else of a room is needed."""
+
+MIN_MTU, MAX_MTU = 576, 65_535  # bytes in a packet, of an interface
