@@ -1,4 +1,4 @@
-"""The start of commands, and of a coordinator with a long log: seconds and memory, in a process of its own.
+"""The start of commands, also in a large network, and of a coordinator with a long log: time and memory.
 
 `python -m benchmarks.start FILE` is that process: it opens and replays a log, and prints seconds and MiB.
 """
@@ -7,13 +7,16 @@ import asyncio
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
+from benchmarks import members
 from benchmarks.figures import figure, say, title
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
@@ -44,29 +47,58 @@ async def start(path: Path) -> None:
     await store.close()
 
 
-_COMMANDS = {"inn --help": 150, "inn show": 150, "innerd --help": 150}
-_COMPLETIONS = {"inn": 100, "innerd": 100}
+BIN = Path(sys.executable).parent
+_COMMANDS = {"inn --help": 100, "inn add-peer --help": 100, "innerd --help": 100, "inn show": 80}
+_COMPLETIONS = {"inn add-": 50, "inn show --": 50, "inn show k": 50, "innerd add-": 50}
+_OTHERS = {"wg": ["show"], "innernet": ["show"]}  # who does the like, where they are here
+_RUNS = 9
 
 
-def quickest(*command: str | Path, **env: str) -> float:
-    """Milliseconds that a command takes: the best of ten, which is the machine's least disturbed."""
+def usual(command: Sequence[str | Path], env: dict[str, str]) -> float:
+    """Milliseconds that a command takes: the median of some runs."""
     spans = []
-    for _ in range(10):
+    for _ in range(_RUNS):
         began = time.perf_counter()
         subprocess.run(command, env=os.environ | env, capture_output=True, check=True)
         spans.append(time.perf_counter() - began)
-    return min(spans) * 1000
+    return statistics.median(spans) * 1000
 
 
-def commands() -> None:
-    title("Start of commands (best of ten)")
-    folder = Path(sys.executable).parent
-    for text, limit in _COMMANDS.items():
+def commands(folder: Path) -> None:
+    title(f"Start of commands (medians of {_RUNS}; load {os.getloadavg()[0]:.1f})")
+    bare = usual([sys.executable, "-c", "pass"], {})
+    figure("python, which does nothing", f"{bare:.0f} ms")
+    for name, words in _OTHERS.items():
+        if shutil.which(name):
+            figure(f"{name} {' '.join(words)}", f"{usual([name, *words], {}):.0f} ms")
+    members.settled(folder, peers=10)
+    env = members.places(folder)
+    with members.serving(folder):
+        for text, limit in _COMMANDS.items():
+            program, *rest = text.split()
+            row(text, usual([BIN / program, *rest], env), bare, limit)
+    for text, limit in _COMPLETIONS.items():
         program, *rest = text.split()
-        figure(text, f"{quickest(folder / program, *rest):.0f} ms", f"<= {limit} ms")
-    for program, limit in _COMPLETIONS.items():
-        words = {f"_{program.upper()}_COMPLETE": "bash_complete", "COMP_WORDS": f"{program} add-", "COMP_CWORD": "1"}
-        figure(f"a completion of {program}", f"{quickest(folder / program, **words):.0f} ms", f"<= {limit} ms")
+        asked = {"COMP_WORDS": text, "COMP_CWORD": str(len(rest)), f"_{program.upper()}_COMPLETE": "bash_complete"}
+        row(f"completion of: {text}", usual([BIN / program], env | asked), bare, limit)
+
+
+def row(what: str, milliseconds: float, bare: float, limit: int) -> None:
+    figure(what, f"{milliseconds:.0f} ms, {milliseconds / bare:.1f} x python", f"<= {limit} ms")
+
+
+def looks(folder: Path) -> None:
+    """`inn show` and `inn status` in a large network, with an agent and from the files."""
+    title(f"inn in a network of {members.PEERS:,} peers (medians of {_RUNS}; load {os.getloadavg()[0]:.1f})")
+    bare = usual([sys.executable, "-c", "pass"], {})
+    members.settled(folder)
+    env = members.places(folder)
+    verbs = (["show"], ["show", "--short"], ["show", "--json"], ["status", members.INTERFACE])
+    for verb in verbs:
+        row(f"inn {' '.join(verb)}, from the files", usual([BIN / "inn", *verb], env), bare, 200)
+    with members.serving(folder):
+        for verb in verbs:
+            row(f"inn {' '.join(verb)}, of an agent", usual([BIN / "inn", *verb], env), bare, 200)
 
 
 async def people(path: Path) -> None:
@@ -102,7 +134,9 @@ def serving() -> None:
 
 
 def run() -> None:
-    commands()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        commands(Path(folder) / "small")
+        looks(Path(folder) / "large")
     serving()
     title(f"Start ({EVENTS:,} events, a third of them peers)")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
