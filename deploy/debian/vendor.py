@@ -24,9 +24,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 RANGE = f"python3 (>= {PYTHONS[0]}), python3 (<< 3.{int(PYTHONS[-1].partition('.')[2]) + 1})"
 GLIBC = 36  # 2.36, of Debian 12: wheels for that and for older ones are taken, wherever they are packed
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-# Made for litestar's tests and examples only; never imported by us, and a quarter of the whole.
-UNUSED = ("faker", "polyfactory")
-JUNK = ("bin", "**/__pycache__", "**/tests", "litestar/testing", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/*.h")
+JUNK = ("bin", "**/__pycache__", "**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/*.h")
 
 
 def vendored(architecture: str, own: str) -> Path:
@@ -64,9 +62,6 @@ def fetched(python: str, architecture: str) -> Path:
     flags = ["--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile", "--target", folder]
     target = ["--implementation", "cp", "--python-version", python, *platforms(MACHINES[architecture])]
     subprocess.run([pip_, "install", *flags, *target, "-r", pins], check=True)
-    for name in UNUSED:
-        for unused in folder.glob(f"{name}*"):
-            shutil.rmtree(unused)
     prune(folder)
     return folder
 

@@ -8,10 +8,10 @@ import structlog
 
 from innclient.agent import store
 from innclient.agent.ledger import Ledger
-from innclient.config import Paths
 from innclient.core.netmap import Netmap
 from innclient.core.pins import Pins
 from innclient.core.witness import Witnessed
+from innclient.paths import Paths
 from innerd.host import files
 
 _log = structlog.get_logger("agent")

@@ -16,7 +16,8 @@ import msgspec
 from innclient.agent.ledger import Ledger, lines
 from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import KnownCidr, KnownPeer, KnownRecord, Netmap, owned
-from innclient.core.pins import Broken, Pins
+from innclient.core.pins import Pins
+from innclient.core.views import Broken
 from innclient.core.witness import Seen, Witnessed, remembered
 from innclient.paths import Paths
 from innerd.admin.invitation import Parsed
