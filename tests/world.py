@@ -143,6 +143,7 @@ class World:
         self._nonces = 0
         self._holders: dict[str, str] = {}  # public key -> whose private key it belongs to
         self.backend = MemoryBackend()
+        self.knocked: list[Any] = []  # the addresses of peers to whom it was knocked
         self.presence = Presence(lambda: self.now)
         self.looks = Looks()
         self.timings = Timings()
@@ -202,6 +203,7 @@ class World:
             private_key=private_key("coordinator"),
             port=PORT,
             bring_up=bring_up,
+            knock=self.knocked.extend,
         )
         said = farewells or self.hub.farewells
         return DeviceSync(own, lambda: self.writer.network, self.presence, self.looks, said, remade)

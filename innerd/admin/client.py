@@ -157,10 +157,10 @@ def client_of(
     *,
     timeout: httpx2.Timeout,
     options: Iterable[tuple[int, int, int]] = (),
-) -> httpx2.AsyncClient:
+) -> "TunnelClient":
     """Requests to the coordinator over a link (the interface), never through a proxy. `options` are of its sockets."""
-    return httpx2.AsyncClient(
-        transport=_Tunnelled(_Bound(link, str(values.address.ip), tuple(options))),
+    return TunnelClient(
+        _Tunnelled(_Bound(link, str(values.address.ip), tuple(options))),
         base_url=f"http://{endpoint_of(str(values.internal_address), values.internal_port)}",
         headers={
             SERVER_KEY: values.server_key,
@@ -171,6 +171,18 @@ def client_of(
         timeout=timeout,
         trust_env=False,
     )
+
+
+class TunnelClient(httpx2.AsyncClient):
+    """Requests through the tunnel."""
+
+    def __init__(self, tunnelled: "_Tunnelled", **settings: Any) -> None:
+        super().__init__(transport=tunnelled, **settings)
+        self._tunnelled = tunnelled
+
+    async def begin_anew(self) -> None:
+        """Give up all connections: what is asked from now on takes new ones."""
+        await self._tunnelled.begin_anew()
 
 
 class _Tunnelled(httpx2.AsyncHTTPTransport):
@@ -188,6 +200,9 @@ class _Tunnelled(httpx2.AsyncHTTPTransport):
         if not request.extensions.get("endless"):
             response.stream = _Ending(response.stream)
         return response
+
+    async def begin_anew(self) -> None:
+        await self._pool.aclose()
 
 
 class _Ending(httpx2.AsyncByteStream):

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from ipaddress import ip_interface
 
 import structlog
 from msgspec import Struct
@@ -26,7 +27,7 @@ from innerd.domain.values import COORDINATOR, KEEPALIVE, Address, Endpoint, Publ
 from innerd.domain.visibility import touched
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer, only
-from innerd.wireguard.plan import Change, RemovePeer, edits, plan, plan_some
+from innerd.wireguard.plan import Change, RemovePeer, SetPeer, edits, plan, plan_some
 
 _log = structlog.get_logger("device")
 
@@ -55,15 +56,18 @@ def wanted_device(
     port: int,
     now: float,
     learned: Callable[[int], Endpoint | None] = _unseen,
+    transits: Callable[[Peer], bool] | None = None,
 ) -> Wanted:
     """What the coordinator's interface should be at this moment. `learned` is where a peer was seen last: a peer that
-    comes back (enabled, or after the interface was made anew) is greeted there at once."""
-    peers = wanted_peers(network.peers.values(), device, now, learned)
+    comes back (enabled, or after the interface was made anew) is greeted there at once. `transits` says whose redeem is
+    under way, where more is known of that than the device shows."""
+    transits = transits or (lambda peer: in_transition(peer, device, now))
+    peers = wanted_peers(network.peers.values(), now, learned, transits)
     return Wanted(private_key=private_key, listen_port=port, peers=peers)
 
 
 def wanted_peers(
-    peers: Iterable[Peer], device: Device, now: float, learned: Callable[[int], Endpoint | None]
+    peers: Iterable[Peer], now: float, learned: Callable[[int], Endpoint | None], transits: Callable[[Peer], bool]
 ) -> dict[PublicKey, WantedPeer]:
     """The entries of some peers, by key."""
     entries: dict[PublicKey, WantedPeer] = {}
@@ -78,7 +82,7 @@ def wanted_peers(
         if not peer.is_redeemed:
             if is_open(peer, now):
                 add(peer.public_key, own_address)
-        elif peer.invitation_key is not None and in_transition(peer, device, now):
+        elif peer.invitation_key is not None and transits(peer):
             add(peer.public_key, frozenset())
             add(peer.invitation_key, own_address)
         else:
@@ -88,13 +92,14 @@ def wanted_peers(
 
 class OwnInterface(Struct, frozen=True, kw_only=True):
     """The coordinator's interface. `bring_up` makes it where it is missing, and puts right what others did to its link;
-    it gives what it did in words, blocks, and raises DeviceError."""
+    it gives what it did in words, blocks, and raises DeviceError. `knock` sends peers a packet through it."""
 
     backend: Backend
     name: str
     private_key: str
     port: int
     bring_up: Callable[[], list[str]]
+    knock: Callable[[Iterable[Address]], None]
 
 
 class DeviceSync:
@@ -218,7 +223,7 @@ class DeviceSync:
         network, dirty = self._network(), self._dirty
         self._dirty = {}
         peers = [network.peers[number] for number in dirty if number in network.peers]
-        wanted = wanted_peers(peers, self.device, self._clock(), self._presence.learned)
+        wanted = wanted_peers(peers, self._clock(), self._presence.learned, self.is_redeeming)
         keys = {*wanted, *(key for keys in dirty.values() for key in keys)}
         own = self._interface
         entries = Wanted(private_key=own.private_key, listen_port=own.port, peers=wanted)
@@ -232,11 +237,19 @@ class DeviceSync:
         if any(isinstance(change, RemovePeer) for change in changes):
             await self._farewells()
         await asyncio.to_thread(self._backend.apply, self._interface.name, changes)
+        new = {
+            ip_interface(ip).ip
+            for change in changes
+            if isinstance(change, SetPeer) and change.is_new and change.endpoint is not None
+            for ip in change.allowed_ips or ()
+        }
+        if new:  # they may wait for a sign that they are let in again, and can't know when it is time to ask
+            await asyncio.to_thread(self._interface.knock, new)
 
     def _wanted(self, network: Network) -> Wanted:
         learned = self._presence.learned
         own = self._interface
-        return wanted_device(network, self.device, own.private_key, own.port, self._clock(), learned)
+        return wanted_device(network, self.device, own.private_key, own.port, self._clock(), learned, self.is_redeeming)
 
     def _transits(self, network: Network, number: int) -> bool:
         peer = network.peers.get(number)

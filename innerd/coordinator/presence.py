@@ -55,6 +55,7 @@ class Presence:
         self._clock = clock
         self._twins = Twins()
         self._learned: dict[int, deque[Endpoint]] = {}
+        self._left: dict[int, float] = {}  # when peers were let go of
         self._online: set[int] = set()  # as it was told last
         self._changed: set[int] = set()
 
@@ -108,8 +109,11 @@ class Presence:
             self.proven.add(peer)
             self.worth_keeping.add(peer)
 
-    def doubt(self, peer: int) -> None:
-        """It must show a proof no more: whoever lets it in again may let it in with innernet's client."""
+    def let_go(self, peer: int) -> None:
+        """It is no peer at this time: it is not here, however lately it shook hands, and must show a proof no more, as
+        whoever lets it in again may let it in with innernet's client."""
+        self._left[peer] = self._clock()
+        self._note_online(peer)
         if peer in self.proven:
             self.proven.discard(peer)
             self.worth_keeping.add(peer)
@@ -182,6 +186,7 @@ class Presence:
             self.told,
             self.shown,
             self._learned,
+            self._left,
             self.versions,
         ):
             known.pop(peer, None)
@@ -228,9 +233,12 @@ class Presence:
 
     def is_online(self, peer: int, now: float) -> bool:
         """It holds a stream, or (a polling client) has shaken hands within three minutes."""
-        seen = self.observed.get(peer)
+        seen, left = self.observed.get(peer), self._left.get(peer, 0.0)
         return peer in self.streaming or (
-            seen is not None and seen.handshake is not None and now - seen.handshake < _RECENT_HANDSHAKE
+            seen is not None
+            and seen.handshake is not None
+            and now - seen.handshake < _RECENT_HANDSHAKE
+            and seen.handshake > left
         )
 
     def shown_endpoint(self, peer: int, override: Endpoint | None) -> Endpoint | None:

@@ -6,7 +6,9 @@ import gc
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -37,11 +39,12 @@ from innerd.wire.ours import Trouble
 from innerd.wireguard import ownership, watch
 from innerd.wireguard.backend import Backend, choose
 from innerd.wireguard.device import DeviceError
-from innerd.wireguard.sockets import bound
+from innerd.wireguard.sockets import bound, knock
 
 _log = structlog.get_logger("innerd")
 
 _QUERIES = 1000.0  # answers a second to one peer
+_AT_ONCE, _APART = 50, 0.1  # peers that are told that it is there again, and seconds between so many
 
 
 class Coordinator:
@@ -59,6 +62,7 @@ class Coordinator:
             private_key=config.private_key,
             port=config.listen_port,
             bring_up=self._bring_up,
+            knock=partial(knock, backend.link(paths.network)),
         )
         self._sync = DeviceSync(
             own, lambda: writer.network, opened.presence, opened.looks, opened.hub.farewells, self._bind
@@ -181,7 +185,7 @@ class Coordinator:
         await self._bind()
         if self._opened.config.metrics.listen is not None:
             await self._listen_for_metrics(self._opened.config.metrics.listen)
-        for run in (self._sync.run, self._watch, self._opened.hub.sender.run):
+        for run in (self._sync.run, self._watch, self._opened.hub.sender.run, self._come_back):
             self._tasks.append(asyncio.create_task(run()))
         opened, writer = self._opened, self._opened.writer
         for beside in (
@@ -197,6 +201,23 @@ class Coordinator:
             self._tasks.append(asyncio.create_task(beside))
         spare_the_collector()
         share_the_interpreter()
+
+    async def _come_back(self) -> None:
+        """Agents ask less and less often for a coordinator that is away: it is there again. Not all at once, as each of
+        them comes by a connection of its own."""
+        network, presence, link = (
+            self._opened.writer.network,
+            self._opened.presence,
+            self._backend.link(self._interface),
+        )
+        away = deque(
+            peer for peer in network.peers.values() if peer.is_active and presence.learned(peer.id) is not None
+        )
+        while away:
+            some = [away.popleft() for _ in range(min(_AT_ONCE, len(away)))]
+            addresses = [peer.ip for peer in some if peer.id not in presence.streaming]
+            await asyncio.to_thread(knock, link, addresses)
+            await asyncio.sleep(_APART)
 
     async def _bind(self) -> None:
         """The sockets on the WireGuard address, bound to the device: anew when the device is another one."""

@@ -69,7 +69,7 @@ class Hub:
                 self.frames.forget(number)
             if peer is None or not peer.is_active:
                 self.ahead.forget(number)
-                self._presence.doubt(number)
+                self._presence.let_go(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
         self.sender.note(change)

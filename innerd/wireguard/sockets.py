@@ -1,12 +1,15 @@
 """Sockets that only hear what came through a WireGuard interface: identity is a source address, so it must."""
 
+import contextlib
 import errno
 import socket
+from collections.abc import Iterable
 
 from innerd.domain.values import Address
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.holders import holder
 
+KNOCK = 9  # the UDP port to which a coordinator knocks: discard (RFC 863)
 _USER_TIMEOUT = 20_000  # milliseconds until a peer that acknowledges nothing is gone
 _SEND_BUFFER = 131_072
 
@@ -44,6 +47,19 @@ def bound(interface: str, address: Address, port: int, kind: socket.SocketKind) 
             _FIXES.get(error.errno or 0),
         ) from error
     return bound_socket
+
+
+def knock(interface: str, addresses: Iterable[Address]) -> None:
+    """Send each of some peers an empty datagram through the interface, which nobody answers: WireGuard shakes hands
+    with whom it has no session with, and an agent that waits hears it. What can't leave is lost."""
+    for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+        there = [str(address) for address in addresses if address.version == version]
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as knocking:
+            knocking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+            knocking.setblocking(False)
+            for address in there:
+                with contextlib.suppress(OSError):
+                    knocking.sendto(b"", (address, KNOCK))
 
 
 def port_is_free(port: int) -> None:

@@ -340,6 +340,33 @@ def test_a_path_that_was_found_is_set_on_the_device_if_its_peer_is_still_one(sta
     assert stage.happens(found) == []
 
 
+def there(number: int, *, online: bool) -> PresenceJson:
+    told = PeerPresence(peer=number, endpoint="198.51.100.4:4", candidates=["198.51.100.4:4"], online=online)
+    return PresenceJson(peers=[told], whole=False)
+
+
+def test_the_entry_of_a_peer_that_comes_is_made_anew_as_it_was_sent_to_in_vain() -> None:
+    stage = Stage()
+    stage.connects(hello(), snapshot(COORDINATOR, ME, MARI), whole())
+    stage.hears(there(4, online=False))
+    stage.now += 1
+    stage.happens(e.Ticked())
+    stage.hears(there(4, online=True))
+    stage.now += 1
+    anew = "apply +mari at 198.51.100.4:4 -mari"
+    assert anew in stage.happens(e.Ticked())
+    assert anew not in stage.happens(e.Ticked())
+
+
+def test_a_peer_that_answers_a_probe_is_greeted_at_once_though_it_was_sent_to_in_vain() -> None:
+    stage = Stage()
+    stage.connects(hello(), snapshot(COORDINATOR, ME, MARI), whole(4))
+    stage.now += 1
+    stage.happens(e.Ticked())
+    found = e.PathFound(4, key("mari"), Endpoint("198.51.100.4:4"))
+    assert "apply +mari at 198.51.100.4:4 -mari" in stage.happens(found)
+
+
 # -- what it begins with ----------------------------------------------------------------------------------------------
 
 

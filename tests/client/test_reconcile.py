@@ -216,7 +216,20 @@ def test_a_peer_that_falls_silent_again_begins_with_its_first_endpoint() -> None
     heard = next_trials(begun, HIGH, [MARI], TWO, entry("mari", NOW + 8), NOW + 9)
     assert heard == {}
     again = next_trials(heard, HIGH, [MARI], TWO, entry("mari", NOW + 8), NOW + 200)
-    assert again[4] == Trial(NOW + 200, 0, ONE)
+    assert again[4] == Trial(NOW + 200, 0, ONE, online=True)
+
+
+def test_a_peer_that_comes_is_begun_with_anew() -> None:
+    """What it was sent before went nowhere, and both begin when both are there."""
+    away = {4: Whereabouts((ONE,), online=False)}
+    begun = next_trials({}, HIGH, [MARI], away, NOTHING, NOW)
+    assert begun[4] == Trial(NOW, 0, ONE)
+    came = next_trials(begun, HIGH, [MARI], TWO, NOTHING, NOW + 2, Turns(moment=0.05))
+    assert came[4] == Trial(NOW + 2.05, -1, None, online=True, came=True)
+    came = next_trials(came, HIGH, [MARI], TWO, NOTHING, NOW + 2.1, Turns(moment=0.05))
+    assert came[4] == Trial(NOW + 2.05, 0, ONE, online=True, came=True)
+    went = next_trials(came, HIGH, [MARI], away, NOTHING, NOW + 3, Turns(moment=0.05))
+    assert not went[4].is_turn_after(came[4]), "who goes away is no reason to do anything"
 
 
 def test_a_peer_of_which_no_endpoint_is_known_is_not_tried() -> None:
@@ -233,7 +246,7 @@ def test_a_clock_that_goes_back_does_not_stop_the_trials(me: PublicKey) -> None:
 def test_the_peer_that_begins_leaves_the_other_a_moment_to_hear_of_it() -> None:
     """A handshake that comes before its peer is on the device is dropped, and WireGuard tries again after 5 s."""
     trials = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, Turns(moment=0.05))
-    assert trials[4] == Trial(NOW + 0.05, -1, None)
+    assert trials[4] == Trial(NOW + 0.05, -1, None, online=True)
     assert next_trials(trials, HIGH, [MARI], TWO, NOTHING, NOW + 0.06, Turns(moment=0.05))[4].endpoint == ONE
 
 

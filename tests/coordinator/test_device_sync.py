@@ -183,6 +183,20 @@ async def test_a_peer_that_is_enabled_again_is_greeted_where_it_was_seen() -> No
     assert world.backend.get(INTERFACE).peers[key("mari")].endpoint == SEEN
 
 
+async def test_it_is_knocked_at_a_peer_that_is_enabled_again_and_at_no_other() -> None:
+    world = await here()
+    sync = sync_of(world)
+    await sync.sync()
+    for name in ("ryo", "mari"):
+        world.backend.hear(INTERFACE, key(name), 1000.0, SEEN)
+    async with running(sync):
+        await sync.sync()
+        for command in (c.DisablePeer, c.EnablePeer):
+            await world.do(command(world.peer("mari").id))
+            await sync.settle(world.writer.network.revision)
+    assert world.knocked == [world.peer("mari").ip]
+
+
 async def test_settled_means_the_device_is_there() -> None:
     world = await here()
     sync = sync_of(world)

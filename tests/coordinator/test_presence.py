@@ -99,6 +99,18 @@ def test_a_closed_stream_is_a_peer_offline() -> None:
     assert not p.is_online(7, 1000.0)
 
 
+def test_who_was_let_go_of_is_not_here_until_it_shakes_hands_again() -> None:
+    now = 1000.0
+    p = Presence(lambda: now)
+    p.observe(7, seen_at(SEEN, 999.0))
+    assert p.is_online(7, now)
+    p.let_go(7)
+    assert not p.is_online(7, now)
+    assert (p.handshake(7), p.learned(7)) == (999.0, SEEN), "it was seen all the same"
+    p.observe(7, seen_at(SEEN, 1001.0))
+    assert p.is_online(7, now)
+
+
 def test_endpoints_learned_lately_are_known_again() -> None:
     """innernet's clients put an endpoint back that was injected into what they read: that is no override."""
     p = Presence()

@@ -6,7 +6,7 @@ from innerd.coordinator.device_sync import DeviceSync
 from innerd.coordinator.names import NetworkNames
 from innerd.domain import commands as c
 from innerd.domain.network import Peer
-from tests.coordinator.test_device_sync import here, ips, running, sync_of
+from tests.coordinator.test_device_sync import SEEN, here, ips, running, sync_of
 from tests.world import INTERFACE, World, key
 
 TEMPORARY, OWN = key("yuki invitation"), key("yuki")
@@ -105,3 +105,18 @@ async def test_a_redeem_during_a_look_at_the_device_is_not_missed() -> None:
     assert sync.is_redeeming(peer)
     await sync.sync()
     assert sync.is_redeeming(peer)
+
+
+async def test_who_has_shown_its_key_and_is_enabled_again_is_there_with_its_address_at_once() -> None:
+    """A new entry has shaken no hands: that is no redeem."""
+    world, sync, peer = await redeemed()
+    await sync.sync()
+    world.backend.hear(INTERFACE, OWN, 1000.0, SEEN)
+    await sync.sync()
+    async with running(sync):
+        for command in (c.DisablePeer, c.EnablePeer):
+            await world.do(command(peer.id))
+            await sync.settle(world.writer.network.revision)
+        assert entries(world) == {"own": True}
+        assert world.backend.get(INTERFACE).peers[OWN].endpoint == SEEN
+        assert not sync.is_redeeming(peer)

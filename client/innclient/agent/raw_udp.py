@@ -4,20 +4,27 @@ WireGuard's data never comes here."""
 
 import asyncio
 import contextlib
-import ctypes
 import socket
 import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from innclient.agent.filters import (
+    IP_HEADER_TO_X,
+    LOAD_HALF,
+    LOAD_HALF_X,
+    LOAD_WORD,
+    LOAD_WORD_X,
+    Program,
+    attach,
+    equal,
+    only_where,
+)
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
 from innerd.wire.probe import MAGIC, SIZE
 
 _UDP = struct.Struct(">HHHH")
-_SO_ATTACH_FILTER = 26
 _IPV6_CHECKSUM = 7
-_LOAD_HALF_X, _LOAD_WORD_X, _LOAD_HALF, _LOAD_WORD = 0x48, 0x40, 0x28, 0x20  # relative to X, absolute
-_IP_HEADER_TO_X, _JUMP_EQUAL, _RETURN = 0xB1, 0x15, 0x06
 
 _TTL = {4: (socket.IPPROTO_IP, socket.IP_TTL), 6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
 Heard = Callable[[bytes, Endpoint], None]
@@ -77,26 +84,14 @@ def _opened(family: socket.AddressFamily, version: int, port: int) -> socket.soc
     raw.setblocking(False)
     if version == 6:
         raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_CHECKSUM, 6)
-    _attach(raw, _filter(version, port))
+    attach(raw, _filter(version, port))
     return raw
 
 
-def _filter(version: int, port: int) -> list[tuple[int, int, int, int]]:
+def _filter(version: int, port: int) -> Program:
     """Accept what goes to our port and begins with the magic. IPv4's raw sockets see the IP header too, IPv6's
     don't."""
     magic = int.from_bytes(MAGIC, "big")
-    load = [(_IP_HEADER_TO_X, 0, 0, 0), (_LOAD_HALF_X, 0, 0, 2)] if version == 4 else [(_LOAD_HALF, 0, 0, 2)]
-    return [
-        *load,
-        (_JUMP_EQUAL, 0, 3, port),
-        (_LOAD_WORD_X if version == 4 else _LOAD_WORD, 0, 0, 8),
-        (_JUMP_EQUAL, 0, 1, magic),
-        (_RETURN, 0, 0, 0xFFFF),
-        (_RETURN, 0, 0, 0),
-    ]
-
-
-def _attach(raw: socket.socket, program: list[tuple[int, int, int, int]]) -> None:
-    instructions = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-    kept = ctypes.create_string_buffer(instructions)
-    raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(kept)))
+    if version == 6:
+        return only_where(equal(LOAD_HALF, 2, port), equal(LOAD_WORD, 8, magic))
+    return only_where([(IP_HEADER_TO_X, 0, 0, 0)], equal(LOAD_HALF_X, 2, port), equal(LOAD_WORD_X, 8, magic))

@@ -19,6 +19,7 @@ from innclient.agent.endpoints import Finder
 from innclient.agent.errands import Errands
 from innclient.agent.executor import Executor, Means
 from innclient.agent.journal import Journal
+from innclient.agent.knocks import Knocks
 from innclient.agent.paths import PathFinder, now
 from innclient.agent.shelf import Shelf
 from innclient.agent.tunnel import Making, Tunnel
@@ -92,6 +93,7 @@ class Session:
         self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
         self._hurry = asyncio.Event()  # connect now
         self._look_took = 0.0  # seconds, of the last tick
+        self._knocks = Knocks(tunnel.link, values.internal_address, self._knocked)
         self._pause = 0.0  # seconds until the next connection
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
         self._follower: asyncio.Task[None] | None = None  # who reads it
@@ -239,6 +241,13 @@ class Session:
         if self._patience is not None and asyncio.current_task() is not self._follower:
             self._patience.reschedule(asyncio.get_running_loop().time())
 
+    def _knocked(self) -> None:
+        """The coordinator is there. What is under way may have gone by a session that it let go of."""
+        self._hurry.set()
+        if self._patience is not None:
+            self._ending = Lost("the coordinator knocked")
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
     async def _ask_coordinator(self, command: c.AskCoordinator) -> None:
         async def ask() -> None:
             await self._feed(e.Answered(await stream.answers(self.http, _PROBE)))
@@ -280,10 +289,12 @@ class Session:
         beside = [asyncio.create_task(self._for_ever(work)) for work in works]
         try:
             while True:
+                self._knocks.listen()
                 await self._follow_once()
                 if await self._hurried(self._pause * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter is no secret
                     await self._feed(e.Hurried())
         finally:
+            self._knocks.leave()
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -301,6 +312,7 @@ class Session:
         try:
             await self.follow()
         except Exception as error:
+            await self.http.begin_anew()  # where the stream led nowhere the other connections do too
             with contextlib.suppress(DeviceError):
                 await self._feed(e.Parted(error, time.monotonic() - began))
 
@@ -310,6 +322,7 @@ class Session:
         try:
             async with asyncio.timeout(None) as self._patience:
                 async with resuming.resumed(self.http, self.netmap) as chunks:
+                    self._knocks.leave()
                     await self._feed(e.Opened())
                     async for frames in chunks:
                         await self._feed(e.Told(frames))

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from innclient.core.connection import Denied, Lost
-from innerd.admin.client import ENDLESS, Proof, client_of, problem_of, unheard
+from innerd.admin.client import ENDLESS, Proof, TunnelClient, client_of, problem_of, unheard
 from innerd.admin.invitation import Parsed
 from innerd.domain.errors import CODES
 from innerd.domain.unreadable import UNREADABLE
@@ -31,7 +31,7 @@ _SOCKET = [
 ]
 
 
-def client(values: Parsed, link: str, auth: Proof | None = None) -> httpx2.AsyncClient:
+def client(values: Parsed, link: str, auth: Proof | None = None) -> TunnelClient:
     """Requests of the agent, which all tell this run of it from others; with `auth`, proved."""
     made = client_of(values, link, auth, timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ), options=_SOCKET)
     made.headers[RUN] = secrets.token_hex(8)

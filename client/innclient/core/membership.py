@@ -225,30 +225,25 @@ class Membership:
         addresses; `turns` who may be, and who begins; `unsure` who is not tried now, as it may answer since the device
         was looked at."""
         numbers = None if touched is None else touched.peers
+        peers = self.believed(numbers)
+        due = self._due(peers, device, presence, now, numbers, turns, unsure)
+        want = self._wanted(peers, due, device, server, now)
+        device = _as_if_untried(device, self._came(due))
         if numbers is None or touched is None:
-            want = self._wanted(device, server, presence, now, None, turns, unsure)
             changes = plan(device, want)
             return changes, applied(device, changes)
         keys = {*touched.keys, *(p.public_key for p in self._told(numbers)), server.public_key}
-        return plan_some(device, self._wanted(device, server, presence, now, numbers, turns, unsure), keys)
+        return plan_some(device, want, keys)
 
     def _wanted(
-        self,
-        device: Device,
-        server: Server,
-        presence: dict[int, Whereabouts],
-        now: float,
-        numbers: set[int] | None,
-        turns: Turns,
-        unsure: Collection[int],
+        self, peers: list[KnownPeer], due: dict[int, Trial], device: Device, server: Server, now: float
     ) -> Wanted:
-        peers = self.believed(numbers)
         return wanted(
             private_key=self.me.private_key,
             me=self.netmap.me,
             server=server,
             peers=peers,
-            trials=self._due(peers, device, presence, now, numbers, turns, unsure),
+            trials=due,
             overrides=self.overrides,
             presence=self.presence,
             device=device,
@@ -274,18 +269,23 @@ class Membership:
         trials = next_trials(tried, me, free, presence, device, now, turns)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers or n in unsure}
         self.trials = kept | trials
-        due = {number: trial for number, trial in trials.items() if trial != tried.get(number)}
+        due = {number: trial for number, trial in trials.items() if trial.is_turn_after(tried.get(number))}
         misled, self._misled = self._misled, set()
         for peer in known if misled else ():  # even if it answers where it was
             if peer.id in misled and presence[peer.id].endpoints and not turns.holds(peer.id):
                 due[peer.id] = Trial(now, 0, presence[peer.id].endpoints[0])
         return due
 
+    def _came(self, due: dict[int, Trial]) -> list[KnownPeer]:
+        """Those whose first turn begins, and who were tried before they were there."""
+        begun = [self.netmap.peers[number] for number, trial in due.items() if trial.came and trial.turn == 0]
+        return [peer for peer in begun if peer.ip not in self.overrides]
+
     def placed(self, peer: KnownPeer, endpoint: Endpoint | None, device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for a peer to be reached at an endpoint, and the device after that."""
         key = peer.public_key
         entries = Wanted(private_key=self.me.private_key, peers={key: entry_of(peer, endpoint)})
-        return plan_some(device, entries, (key,))
+        return plan_some(_as_if_untried(device, [peer]), entries, (key,))
 
     def silenced(self, peers: Iterable[KnownPeer], device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for WireGuard to send some peers nothing by itself, and the device after that. Only an entry
@@ -316,6 +316,18 @@ class Membership:
             return None
         self.applied = self.matched.revision
         return Applied(revision=self.applied, refused=self.refused(self.matched))
+
+
+def _as_if_untried(device: Device, peers: Iterable[KnownPeer]) -> Device:
+    """A device that has sent nothing to those of some peers who never answered: so their entries are made anew where
+    they are to be sent to. WireGuard begins one handshake in five seconds, and may have done so before they were
+    there."""
+    sent_to = {
+        peer.public_key: replace(entry, endpoint=None)
+        for peer in peers
+        if (entry := device.peers.get(peer.public_key)) is not None and entry.last_handshake is None
+    }
+    return replace(device, peers=device.peers | sent_to) if sent_to else device
 
 
 def _named(peer: KnownPeer | None) -> tuple[object, ...]:

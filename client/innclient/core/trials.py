@@ -38,11 +38,18 @@ def is_silent(entry: DevicePeer | None, now: float) -> bool:
 
 class Trial(Struct, frozen=True):
     """An endpoint that a silent peer is tried at; `turn` counts the endpoints tried so far. Before our first turn
-    (-1) there is none: the peer begins."""
+    (-1) there is none: the peer begins. `online`: whether it was said to be there; `came`: it was tried while it was
+    not."""
 
     since: float
     turn: int
     endpoint: Endpoint | None
+    online: bool = False
+    came: bool = False
+
+    def is_turn_after(self, before: "Trial | None") -> bool:
+        """Whether it is another turn than that one."""
+        return before is None or (self.since, self.turn) != (before.since, before.turn)
 
 
 class Turns(Struct, frozen=True):
@@ -90,14 +97,19 @@ def next_trials(
             continue
         if before is not None and now < before.since - turns.head_start:
             before = None  # the clock went back: begin anew
+        came = before is not None and (before.came or (known.online and not before.online))
+        if before is not None and came and not before.came:
+            before = None  # both begin now
         first = me > peer.public_key if (said := turns.begins(peer.id)) is None else said
         since = before.since if before is not None else now + (turns.moment if first else turns.head_start)
         turn = max(-1, int((now - since) // TRY))
         if before is None or turn != before.turn:
             endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None
-            after[peer.id] = Trial(since, turn, endpoint)
+            after[peer.id] = Trial(since, turn, endpoint, known.online, came)
         else:
-            after[peer.id] = before
+            after[peer.id] = (
+                before if known.online == before.online else replace(before, online=known.online, came=False)
+            )
     return after
 
 
