@@ -18,10 +18,12 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from daemon import daemon, licences
 from vendor import BUILD, HERE, MACHINES, PYTHON, RANGE, ROOT, pip, prune, vendored
 
 PROGRAMS = {"innerd": "innerd.start", "inn": "innclient.start"}
 SCRIPTS = ("postinst", "prerm", "postrm")
+DAEMON = Path("usr/lib/innerd/wireguard-go")
 EXAMPLES = ("verify-log.py", "litestream", "prometheus", "grafana/dashboards", "grafana/provisioning")
 
 
@@ -47,11 +49,12 @@ def main() -> None:
         shutil.rmtree(runnable, ignore_errors=True)
         place_packages(runnable, own)
     place_programs(stage)
+    has_daemon = place_daemon(stage, target)
     place_units(stage)
     place_pages(stage, runnable, version, moment)
     place_completions(stage, runnable)
-    place_documents(stage, site, version, moment)
-    place_control(stage, version, target)
+    place_documents(stage, site, version, moment, has_daemon=has_daemon)
+    place_control(stage, version, target, has_daemon=has_daemon)
     settle(stage, moment)
     sys.stdout.write(f"{packed(stage, given.out, version, target, given.compression)}\n")
 
@@ -93,6 +96,16 @@ def place_programs(stage: Path) -> None:
         write(stage / "usr/bin" / program, template.replace("@PROGRAM@", program).replace("@MODULE@", module), 0o755)
 
 
+def place_daemon(stage: Path, target: str) -> bool:
+    """wireguard-go, where it could be built."""
+    built = daemon(target)
+    if built is not None:
+        shutil.copy(built, make(stage / DAEMON.parent) / DAEMON.name)
+        texts = [f"{name}\n\n{text}" for name, text in licences(target).items()]
+        write(stage / "usr/share/doc/innerd/wireguard-go.licences", "\n\n".join(texts))
+    return built is not None
+
+
 def place_units(stage: Path) -> None:
     for unit in (ROOT / "deploy/systemd").glob("*.service"):
         write(stage / "lib/systemd/system" / unit.name, unit.read_text(encoding="utf-8"))
@@ -125,7 +138,7 @@ def place_completions(stage: Path, site: Path) -> None:
             write(stage / place.format(program), staged_python(site, "-B", "-c", code).lstrip("\n"))
 
 
-def place_documents(stage: Path, site: Path, version: str, moment: int) -> None:
+def place_documents(stage: Path, site: Path, version: str, moment: int, *, has_daemon: bool) -> None:
     documents = stage / "usr/share/doc/innerd"
     for page in [*(ROOT / "docs").glob("*.md"), ROOT / "docs/openapi.json", ROOT / "README.md"]:
         write(documents / page.name, page.read_text(encoding="utf-8"))
@@ -136,7 +149,10 @@ def place_documents(stage: Path, site: Path, version: str, moment: int) -> None:
         make(there.parent)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, there)
     write(documents / "copyright", copyright_of(site))
-    write(stage / "usr/share/lintian/overrides/innerd", (HERE / "lintian-overrides").read_text(encoding="utf-8"))
+    overrides = (HERE / "lintian-overrides").read_text(encoding="utf-8")
+    if not has_daemon:
+        overrides = "".join(line for line in overrides.splitlines(keepends=True) if DAEMON.name not in line)
+    write(stage / "usr/share/lintian/overrides/innerd", overrides)
 
 
 def changelog(version: str, moment: int) -> str:
@@ -191,17 +207,19 @@ def settle(stage: Path, moment: int) -> None:
     for path in [stage, *stage.rglob("*")]:
         if path.is_symlink():
             continue
-        is_program = path.is_dir() or path.parent == stage / "usr/bin" or path in scripts
+        is_program = path.is_dir() or path.parent == stage / "usr/bin" or path in {*scripts, stage / DAEMON}
         path.chmod(0o755 if is_program else 0o644)
         os.utime(path, (moment, moment))
 
 
-def place_control(stage: Path, version: str, target: str) -> None:
+def place_control(stage: Path, version: str, target: str, *, has_daemon: bool) -> None:
     control = make(stage / "DEBIAN")
     files = [path for path in stage.rglob("*") if path.is_file() and control not in path.parents]
     sums = sorted(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(stage)}" for path in files)  # noqa: S324 - dpkg's format
     size = str(sum(-(-path.stat().st_size // 1024) for path in files))
     text = (HERE / "control.in").read_text(encoding="utf-8")
+    if has_daemon:  # then nothing is missing where the kernel has no WireGuard
+        text = text.replace("Recommends: wireguard-go | wireguard-modules\n", "")
     for key, value in {"VERSION": version, "ARCHITECTURE": target, "SIZE": size, "PYTHON": RANGE}.items():
         text = text.replace(f"@{key}@", value)
     write(control / "control", text)

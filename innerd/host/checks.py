@@ -18,7 +18,7 @@ from innerd.domain.values import Address, Range
 from innerd.failure import SYSTEM
 from innerd.host import firewall, lookup, overlap
 from innerd.wire import proof
-from innerd.wireguard import links, ownership
+from innerd.wireguard import daemon, links, ownership
 from innerd.wireguard.backend import CAP_NET_ADMIN, CAP_NET_RAW, Backend, has_capability
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.holders import holder
@@ -75,7 +75,7 @@ def wireguard(interface: str, wanted: str) -> Iterator[Finding]:
     if not has_capability(CAP_NET_ADMIN):
         yield unknown("wireguard", "without CAP_NET_ADMIN it can't be tried")
         return
-    has_kernel, program, tun = kernel.works(), shutil.which("wireguard-go"), _tun()
+    has_kernel, program, tun = kernel.works(), daemon.program(), _tun()
     has_userspace = program is not None and tun is None
     used = "kernel" if kernel.exists(interface) else "userspace" if userspace.exists(interface) else None
     chosen = used or (wanted if wanted != "auto" else "kernel" if has_kernel else "userspace")
@@ -97,9 +97,26 @@ def wireguard(interface: str, wanted: str) -> Iterator[Finding]:
             faster = "apt install wireguard (a kernel from 5.6 on has it), if it should be faster"
             yield warning("wireguard", f"{missing}: wireguard-go is slower", faster)
     if chosen == "userspace" and program is None:
-        yield failed("wireguard", "there is no wireguard-go", "apt install wireguard-go")
+        yield failed("wireguard", f"there is no {daemon.wanted()}", "apt install wireguard-go")
+    elif chosen == "userspace":
+        yield from _age(interface, Path(program or ""), is_up=used == "userspace")
     if chosen == "userspace" and tun is not None:
         yield failed("wireguard", f"/dev/net/tun {tun}", "modprobe tun; in a container: --device /dev/net/tun")
+
+
+def _age(interface: str, program: Path, *, is_up: bool) -> Iterator[Finding]:
+    """Whether the wireguard-go that carries an interface, or would, is an old one."""
+    running = daemon.running(interface) if is_up else None
+    found = daemon.release(running or program)
+    if found is None or found >= daemon.NEWEST:
+        return
+    old, new = (".".join(map(str, one)) for one in (found, daemon.NEWEST))
+    text = f"wireguard-go {old} is an old one: {new} has five times the throughput, at a third of the CPU"
+    fix = f"the Debian package of innerd brings one; or name one in {daemon.CHOSEN_BY[0]}"
+    if running is not None and (daemon.release(program) or ()) >= daemon.NEWEST:
+        text = f"wireguard-go {old} still carries {interface}, and {program} is newer and faster"
+        fix = f"ip link delete {interface}: it is made anew at once, with a pause in its tunnels"
+    yield warning("wireguard", text, fix)
 
 
 def _tun() -> str | None:

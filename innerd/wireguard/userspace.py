@@ -7,7 +7,6 @@ daemonises; it outlives us, and we find it again by its socket.
 import contextlib
 import errno
 import os
-import shutil
 import socket
 import subprocess
 from base64 import b64decode, b64encode
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from innerd.domain.errors import plainly
 from innerd.domain.values import Endpoint, PublicKey, shown, whole_number
-from innerd.wireguard import links
+from innerd.wireguard import daemon, links
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, handshake_of
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
 
@@ -65,11 +64,11 @@ class UserspaceBackend(links.OnLinks):
             raise DeviceError(
                 "no_tun", "there is no /dev/net/tun, which userspace WireGuard needs", "load the module: modprobe tun"
             )
-        program = shutil.which("wireguard-go")
+        program = daemon.program()
         if program is None:
             raise DeviceError(
                 "no_wireguard",
-                "this kernel has no WireGuard and there is no wireguard-go",
+                f"this kernel has no WireGuard and there is no {daemon.wanted()}",
                 "install one: apt install wireguard (kernel module) or wireguard-go (userspace)",
             )
         self.await_end(interface)
@@ -92,7 +91,7 @@ class UserspaceBackend(links.OnLinks):
             raise DeviceError(
                 "device_failed",
                 f"wireguard-go could not make {interface} (status {done.returncode})",
-                f"try it by hand: LOG_LEVEL=verbose wireguard-go -f {interface}",
+                f"try it by hand: LOG_LEVEL=verbose {program} -f {interface}",
             )
 
     def get(self, interface: str) -> Device:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from innerd.wireguard import daemon
 from tests.packaging.built import CLEAN, deb, run
 
 pytestmark = pytest.mark.slow
@@ -40,6 +41,19 @@ def test_all_that_an_administrator_looks_for_is_in_its_place() -> None:
         "/usr/share/doc/innerd/examples/grafana/provisioning/datasources/innerd.yaml",
     ):
         assert re.search(rf"^-\S+ root/root .* \.{re.escape(path)}$", listed, re.M), path
+
+
+@pytest.mark.parametrize(("architecture", "machine"), [("", 62), ("arm64", 183)], ids=["this machine's", "arm64"])
+def test_it_brings_the_newest_wireguard_go(architecture: str, machine: int, tmp_path: Path) -> None:
+    if shutil.which("go") is None:
+        pytest.skip("there is no Go here")
+    run("dpkg-deb", "--extract", deb(architecture=architecture), tmp_path)
+    program = tmp_path / daemon.OURS.relative_to("/")
+    elf = program.read_bytes()[:20]
+    assert (elf[:4], int.from_bytes(elf[18:20], "little")) == (b"\x7fELF", machine)  # e_machine
+    if not architecture:
+        assert daemon.release(program) == daemon.NEWEST
+    assert "Recommends" not in run("dpkg-deb", "--field", deb(architecture=architecture))
 
 
 # The Python and the C library of each, as apt-cache policy has them there.
