@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from innerd.wireguard.daemon import CHOSEN_BY
 from tests.netns.loaded import BEGINNINGS, Begun, Loaded
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ _UNSHARE = (
 )
 BIN = Path(sys.executable).parent
 HOME = "/run/.lab"
+_KEPT = ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START")  # of our environment, for commands on hosts
 PATIENCE = 4  # A limit is for what hangs. It is said in seconds of an idle machine; on a busy one all takes longer.
 
 
@@ -144,7 +146,7 @@ class Host:
 
 def _environment() -> dict[str, str]:
     """Of every command on a host."""
-    kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH", "COVERAGE_PROCESS_START") if name in os.environ}
+    kept = {name: os.environ[name] for name in (*_KEPT, *CHOSEN_BY) if name in os.environ}
     return {**kept, "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": HOME, "TERM": "dumb"}
 
 
