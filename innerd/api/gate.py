@@ -41,8 +41,8 @@ _STREAM = "/v1/user/events"
 
 OPEN = {"metrics", "healthz", "openapi.json"}
 _WITH_BODY = {"POST", "PUT", "PATCH"}
-_FOR_USERS = {"state", "endpoint", "candidates", "applied", "connect", "events"}
-_PROVEN = {"applied", "connect", "events"}  # they act for the peer, and are ours alone
+_FOR_USERS = {"state", "endpoint", "candidates", "applied", "connect", "router", "events"}
+_PROVEN = {"applied", "connect", "router", "events"}  # they act for the peer, and are ours alone
 _INNERNETS = {"endpoint", "candidates"}  # they act for the peer too, but innernet's clients have no proof
 _TELLING = (("user", "events"), ("user", "state"))  # what keeps a peer, `inn` or innernet's client, asks for these
 _PROOF = HEADER.lower().encode()

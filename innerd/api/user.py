@@ -96,6 +96,22 @@ async def applied(request: Request, services: Services) -> Answer:
 
 @route(
     "POST",
+    "/v1/user/router",
+    "TestRouter",
+    "Have it found out whether the router in front of this peer minds strangers",
+    body=ours.RouterTest,
+    answer=ours.RouterTested,
+)
+async def router(request: Request, services: Services) -> Answer:
+    """A packet goes there from a socket of the coordinator that the peer does not know; then the peer sends its nonce
+    from there to that socket's port."""
+    test = request.read(ours.RouterTest)
+    port = await services.hub.strangers.ask(peer_of(request), test.port, test.nonce.encode())
+    return json(ours.RouterTested(port=port))
+
+
+@route(
+    "POST",
     "/v1/user/connect",
     "Connect",
     "Ask for a moment at which both begin to look for a way to each other",
@@ -108,4 +124,4 @@ async def connect(request: Request, services: Services) -> Answer:
     return Answer(204)
 
 
-ROUTES = [connect, state, capabilities, redeem, endpoint, candidates, applied]
+ROUTES = [connect, router, state, capabilities, redeem, endpoint, candidates, applied]

@@ -17,6 +17,7 @@ from innerd.streaming.limits import Buckets
 from innerd.streaming.registry import Pipe, Stream, Streams
 from innerd.streaming.rendezvous import Rendezvous
 from innerd.streaming.sender import Sender
+from innerd.streaming.strangers import Strangers
 from innerd.wire import PROTOCOL
 from innerd.wire.note import Signer
 from innerd.wire.stream import KEEPALIVE_INTERVAL, Cursor, Hello, frame
@@ -44,7 +45,8 @@ class Hub:
         self.frames = Frames(writer.feed, presence, clock)
         self.checkpoints = Checkpoints(writer, signer, clock)
         self.sender = Sender(self.streams, self.frames, writer, presence, self.checkpoints)
-        self.rendezvous = Rendezvous(writer, self.streams, self.frames, self._looks, clock)
+        self.strangers = Strangers(presence, clock)
+        self.rendezvous = Rendezvous(writer, self.streams, self.frames, self._looks, presence, self.strangers, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
         self._answering: set[asyncio.Event] = set()
         self._writer = writer
@@ -69,6 +71,7 @@ class Hub:
                 self.frames.forget(number)
             if peer is None or not peer.is_active:
                 self.ahead.forget(number)
+                self.strangers.forget(number)
                 self._presence.let_go(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
@@ -181,6 +184,7 @@ class Hub:
         """End all streams, and open no more."""
         self.stopping.set()
         self.end_all("shutting_down")
+        self.strangers.close()
         await self.farewells()
 
     def is_behind(self, peer: int, revision: int) -> bool:

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from innerd.coordinator.looks import Looks
+from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
 from innerd.domain.network import Peer
-from innerd.domain.values import COORDINATOR
+from innerd.domain.values import COORDINATOR, split_endpoint
 from innerd.streaming.frames import Frames
 from innerd.streaming.limits import Buckets
 from innerd.streaming.registry import Streams
-from innerd.wire.stream import Connect, frame, presence_frame
+from innerd.streaming.strangers import Strangers
+from innerd.wire.stream import LEAD, Connect, frame, presence_frame
 
-_LEAD = 0.25  # seconds until they begin: both must have heard by then
 _AGAIN = 3.0  # seconds in which a pair is not told the same a second time
 _AT_MOST = 0.5  # seconds in which it is not told anything
 _ASKS, _ASKS_RATE = 100, 5.0  # a peer's, at once, and a second after that
@@ -36,8 +37,17 @@ class _Told(Struct):
 
 class Rendezvous:
     def __init__(
-        self, writer: Writer, streams: Streams, frames: Frames, looks: Looks, clock: Callable[[], float]
+        self,
+        writer: Writer,
+        streams: Streams,
+        frames: Frames,
+        looks: Looks,
+        presence: Presence,
+        strangers: Strangers,
+        clock: Callable[[], float],
     ) -> None:
+        self._presence = presence
+        self._strangers = strangers
         self._looks = looks
         self._writer = writer
         self._streams = streams
@@ -89,10 +99,18 @@ class Rendezvous:
 
     def _tell(self, one: int, other: int) -> None:
         self._epoch = (self._epoch + 1) & 0xFFFFFFFF
-        go_at, peers = self._clock() + _LEAD, self._writer.network.peers
+        peers, minds = self._writer.network.peers, self._who_minds(one, other)
+        go_at = self._clock() + (
+            LEAD if minds else 0.0
+        )  # both must have heard by then, where one minds who comes too early
         for number, peer in ((one, other), (other, one)):
             known = presence_frame([self._frames.presence(peers[peer])], whole=False)
-            self._streams.write(
-                self._streams.by_peer[number],
-                known + frame("connect", Connect(peer=peer, epoch=self._epoch, go_at=go_at)),
-            )
+            told = Connect(peer=peer, epoch=self._epoch, go_at=go_at, prime=peer in minds)
+            self._streams.write(self._streams.by_peer[number], known + frame("connect", told))
+
+    def _who_minds(self, *pair: int) -> set[int]:
+        """Of two peers those whose routers may mind the other's packets. Where both are seen at one address, there are
+        routers behind it that no stranger of ours has come to."""
+        seen = [self._presence.learned(number) for number in pair]
+        are_together = len({split_endpoint(endpoint)[0] for endpoint in seen if endpoint is not None}) < len(pair)
+        return {number for number in pair if are_together or not self._strangers.is_at_ease(number)}

@@ -63,6 +63,20 @@ class ConnectTo(Struct, kw_only=True):
     peer: Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
+class RouterTest(Struct, kw_only=True):
+    """`POST /v1/user/router`: a UDP port of this host from which nothing was sent yet, and what is going to be sent
+    from there, as 32 hexadecimal digits."""
+
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    nonce: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+
+
+class RouterTested(Struct, kw_only=True):
+    """The coordinator's UDP port that the nonce is to be sent to; null where there is nothing to be found out."""
+
+    port: Annotated[int, Meta(ge=1, le=65535)] | None
+
+
 class RefusedPeer(Struct, kw_only=True):
     peer: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     reason: Annotated[str, Meta(pattern="^[a-z0-9_]{1,40}$")]  # "pin", or the code of an error

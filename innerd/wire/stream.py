@@ -89,13 +89,17 @@ class PresenceJson(Struct, Generic[S], kw_only=True):
     peers: list[S]
 
 
+LEAD = 0.25  # seconds from when two peers are told of their moment to the moment, at most
+
+
 class Connect(Struct, kw_only=True):
     """Look for a way to a peer, from `go_at` on (the coordinator's time, seconds since 1970); it does the same. `epoch`
-    names the attempt."""
+    names the attempt. Without `prime` the router in front of that peer is known not to mind strangers."""
 
     peer: int
     epoch: Annotated[int, Meta(ge=0, le=2**32 - 1)]
     go_at: float
+    prime: bool = True
 
 
 SHUT_OUT = ("disabled", "retired")  # the reasons of a `bye` that mean: you are no peer any more

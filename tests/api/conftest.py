@@ -1,6 +1,7 @@
 """What tests here begin with: the populated world, or the network of innernet's own tests."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,8 +10,10 @@ from tests.world import World, populated
 
 
 @pytest.fixture
-async def w() -> World:
-    return await populated()
+async def w() -> AsyncIterator[World]:
+    made = await populated()
+    yield made
+    made.hub.strangers.close()
 
 
 @pytest.fixture(scope="session")

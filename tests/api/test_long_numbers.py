@@ -63,6 +63,7 @@ async def test_in_a_header(w: World, method: str, target: str, name: str, value:
         ("ryo", "POST", "/v1/admin/associations", b'{"cidr_id_1":%s,"cidr_id_2":2}'),
         ("mari", "PUT", "/v1/user/applied", b'{"revision":%s,"refused":[]}'),
         ("mari", "POST", "/v1/user/connect", b'{"peer":%s}'),
+        ("mari", "POST", "/v1/user/router", b'{"port":%s,"nonce":"00000000000000000000000000000000"}'),
         ("mari", "PUT", "/v1/user/endpoint", b'{"option":"Unset","more":%s}'),
     ],
 )

@@ -56,6 +56,7 @@ ROUTES = {
     ("PUT", "/v1/user/endpoint"): Route("innernet", 204, lambda w, name: {"option": "Set", "content": "192.0.2.9:9"}),
     ("PUT", "/v1/user/candidates"): Route("innernet", 204, lambda w, name: ["192.0.2.9:9"]),
     ("PUT", "/v1/user/applied"): Route("ours", 204, lambda w, name: {"revision": 0}),
+    ("POST", "/v1/user/router"): Route("ours", 200, lambda w, name: {"port": 9, "nonce": "0" * 32}),
     ("POST", "/v1/user/connect"): Route("ours", 204, lambda w, name: {"peer": w.peer(_beside(name)).id}),
     ("GET", "/v1/user/events"): Route("ours", 400),  # let in; that no tunnel carries it here is said after that
     ("GET", "/v1/why"): Route("why", 200, query="?a=mari&b=ryo"),

@@ -22,13 +22,13 @@ class Pair:
         self.looks += 1
 
     async def open(self) -> None:
-        self._streams = [await self.w.open(name) for name in ("ryo", "mari")]
+        self.streams = [await self.w.open(name) for name in ("ryo", "mari")]
         self.told()
         self.w.looks.now = self._look  # type: ignore[method-assign]  # to open a stream is a reason to look, too
 
     def told(self) -> list[list[str]]:
         """What each was told since it was asked last."""
-        return [[frame.event for frame in frames_of(drained(stream))] for stream in self._streams]
+        return [[frame.event for frame in frames_of(drained(stream))] for stream in self.streams]
 
     async def ask(self, asker: str = "ryo", other: str = "mari") -> list[list[str]]:
         await self.w.hub.rendezvous.ask(self.w.peer(asker), self.w.peer(other).id)
@@ -78,6 +78,29 @@ async def test_who_moves_all_the_time_is_not_told_of_more_than_twice_a_second(pa
     pair.sees("ryo", "198.51.100.8:1")
     assert await pair.ask() == NOBODY
     assert pair.looks == 1, "and costs no look at the device"
+
+
+@pytest.mark.parametrize(
+    ("at_ease", "where", "primes"),
+    [
+        ((), ("198.51.100.7:1", "198.51.100.8:1"), (True, True)),
+        (("mari",), ("198.51.100.7:1", "198.51.100.8:1"), (False, True)),
+        (("ryo", "mari"), ("198.51.100.7:1", "198.51.100.8:1"), (False, False)),
+        (("ryo", "mari"), ("198.51.100.7:1", "198.51.100.7:2"), (True, True)),
+    ],
+    ids=["nothing is known", "one minds nobody", "nor does the other", "behind the same one"],
+)
+async def test_a_way_is_opened_first_where_the_others_router_may_mind_strangers(
+    pair: Pair, w: World, at_ease: tuple[str, ...], where: tuple[str, str], primes: tuple[bool, bool]
+) -> None:
+    for name, endpoint in zip(("ryo", "mari"), where, strict=True):
+        pair.sees(name, endpoint)
+        if name in at_ease:
+            w.hub.strangers.note(w.peer(name).id, endpoint.partition(":")[0])
+    await w.hub.rendezvous.ask(w.peer("ryo"), w.peer("mari").id)
+    told = [frames_of(drained(stream))[-1].data for stream in pair.streams]
+    assert tuple(one["prime"] for one in told) == primes
+    assert (told[0]["go_at"] > w.now) is any(primes)
 
 
 async def test_of_who_holds_no_stream_nobody_is_told(pair: Pair, w: World) -> None:

@@ -165,6 +165,32 @@ def test_where_the_way_is_short_one_may_still_begin_a_quarter_of_a_second_after_
     assert (one.found, other.found) == ("198.51.100.2:51820", "198.51.100.1:51820")
 
 
+def met_at_ease(one: Machine, other: Machine, late: float, hops: int = NEARBY) -> None:
+    """The same where it is known which router minds no stranger; the other begins so much later."""
+    wires = Wires(one, other, hops=hops)
+    for machine_, peer, after in ((one, other, 0.0), (other, one, late)):
+        prime = peer.router is None or peer.router.tracks
+        candidates = candidates_of(told_of(peer), [])
+        assert machine_.traversal.meet(peer.number, 7, 0.25 + after, candidates, 0.0, prime=prime)
+    wires.run(8)
+    assert (one.found, other.found) == ("198.51.100.2:51820", "198.51.100.1:51820")
+
+
+@pytest.mark.parametrize("late", [0.0, 0.04, 0.3, 2.0])
+def test_between_two_routers_that_mind_no_stranger_nothing_is_waited_for(late: float) -> None:
+    one, other = machine(1, "easy"), machine(2, "easy")
+    met_at_ease(one, other, late)
+    assert max(one.found_at, other.found_at) < 0.25 + late + (0.1 if late < 0.1 else 0.6)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.25, -0.2])
+def test_towards_a_router_that_minds_a_way_is_opened_first_whatever_the_other_is_like(late: float) -> None:
+    """Who is behind it need not wait, as the other's router does not mind; and is answered at once."""
+    one, other = machine(1, "easy", tracks=True), machine(2, "easy")
+    met_at_ease(one, other, late)
+    assert max(one.found_at, other.found_at) < 0.25 + abs(late) + 0.6
+
+
 @pytest.mark.parametrize("swept", range(0, 60, 10))
 def test_a_router_that_knows_a_stranger_forgets_it_between_two_attempts(swept: int) -> None:
     """One packet that came too early: the peer's own packets get another port, and each attempt keeps it so. Whenever

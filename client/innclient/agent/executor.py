@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innclient.agent import stream
+from innclient.agent import router, stream
 from innclient.agent.endpoints import Finder
 from innclient.agent.errands import Errands
 from innclient.agent.journal import Journal
@@ -139,8 +139,12 @@ class Executor:
         self.means.errands.send(self._told_candidates())
 
     async def _told_candidates(self) -> None:
-        excluded = [parse_range(text) for text in self.means.loaded.config.agent.exclude_nat_candidates]
-        device = await asyncio.to_thread(self.means.tunnel.get)
+        means = self.means
+        excluded = [parse_range(text) for text in means.loaded.config.agent.exclude_nat_candidates]
+        device = await asyncio.to_thread(means.tunnel.get)
+        coordinator = device.peers.get(means.membership.me.server_key)
+        if means.making.try_endpoints and coordinator is not None and coordinator.endpoint is not None:
+            means.errands.send(router.tell(means.http, coordinator.endpoint))
         await self._put("/v1/user/candidates", await asyncio.to_thread(candidates, device.listen_port, excluded))
 
     async def _put(self, path: str, body: object) -> bool:

@@ -21,7 +21,7 @@ from innerd.domain.values import (
     split_endpoint,
     version_of,
 )
-from innerd.wire.stream import Connect, Hello
+from innerd.wire.stream import LEAD, Connect, Hello
 from innerd.wireguard.device import Device, DevicePeer
 
 ALONE = HEAD_START + 0.2  # seconds in which a device mostly finds a peer by itself
@@ -261,8 +261,12 @@ class PeerPaths:
         """The coordinator names a moment. Whether there is something to send for it."""
         if not self._is_probing or not self._membership.believed({told.peer}):
             return False
-        go_at = now.steady + (told.go_at - self.ahead - now.wall)
-        return self.traversal.meet(told.peer, told.epoch, go_at, self._candidates(told.peer, device), now.steady)
+        # What is known of the coordinator's clock is as late as its hello came; and it tells a moment shortly before.
+        go_at = now.steady + min(told.go_at - self.ahead - now.wall, LEAD)
+        path = self.known.get(told.peer)
+        prime = told.prime or (path is not None and path.failures > 0)  # what is known of its router did not help
+        candidates = self._candidates(told.peer, device)
+        return self.traversal.meet(told.peer, told.epoch, go_at, candidates, now.steady, prime=prime)
 
     def consider(self, device: Device, now: Instant, numbers: set[int] | None) -> list[int]:
         """Look at peers (None: at all), and for paths to those that are there but silent, or stuck. For whom the

@@ -19,6 +19,13 @@ from innerd.wire.probe import PING, PONG, Probe
 
 PRIME = ((0.0, 2), (0.3, 3), (0.45, 4))  # seconds after go_at, and the TTL
 PROBE = (0.6, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.0)  # seconds after go_at, at full TTL
+AT_EASE = (
+    0.0,
+    0.05,
+    0.15,
+    0.3,
+    *PROBE,
+)  # the same where the other's router minds no stranger, and nothing comes before
 NEAR = (0.0, 0.05, 0.15, 0.4, 1.0)  # seconds after the beginning, to neighbours
 BETTER = 0.05  # seconds in which a better way may still be found
 OVER = 6.0  # seconds after go_at
@@ -76,6 +83,7 @@ class _Session(Struct):
     candidates: list[Candidate]
     begun: float
     go_at: float | None  # None: only neighbours, until a common moment is known
+    probes: tuple[float, ...] = PROBE
     near: int = 0  # how much of each schedule is done
     primed: int = 0
     probed: int = 0
@@ -129,8 +137,17 @@ class Traversal:
         room = MOST + MOST_REFLEXIVE - len(session.candidates)
         session.candidates += [c for c in candidates if c.endpoint not in known][: max(0, room)]
 
-    def meet(self, peer: int, epoch: int, go_at: float, candidates: tuple[Candidate, ...], now: float) -> bool:
-        """The coordinator named the moment."""
+    def meet(
+        self,
+        peer: int,
+        epoch: int,
+        go_at: float,
+        candidates: tuple[Candidate, ...],
+        now: float,
+        *,
+        prime: bool = True,
+    ) -> bool:
+        """The coordinator named the moment, and whether the router of the peer may mind what comes too early."""
         known = self._sessions.get(peer)
         if known is None and len(self._sessions) >= MOST_SESSIONS:
             return False
@@ -140,7 +157,8 @@ class Traversal:
             return False  # its handshake is under way
         go_at = min(max(go_at, now), now + OVER)  # nonsense is not waited for
         begun, near = (known.begun, known.near) if known else (now, 0)
-        self._sessions[peer] = _Session(epoch, list(candidates), begun, go_at, near)
+        probes, primed = (PROBE, 0) if prime else (AT_EASE, len(PRIME))
+        self._sessions[peer] = _Session(epoch, list(candidates), begun, go_at, probes, near, primed)
         return True
 
     def hear(self, probe: Probe, source: Endpoint, now: float) -> list[Action]:
@@ -154,13 +172,17 @@ class Traversal:
         rank = next((c.rank for c in session.candidates if c.endpoint == source), 3)
         session.answered.append((rank, source))
         if session.decide_at is None:
-            session.decide_at = now + (0.0 if rank == 0 else BETTER)
+            is_best = rank <= min(candidate.rank for candidate in session.candidates)
+            session.decide_at = now + (0.0 if is_best else BETTER)
         return self.tick(now)
 
     def _reflexive(self, peer: int, session: _Session, source: Endpoint) -> list[Action]:
-        """Its probe came from where nobody told us to look: that is tried at once."""
+        """Its probe came from where nobody told us to look: that is tried at once. So is where we were told of, if its
+        turn has not come: its router has let the probe out, and expects us."""
         known = [candidate.endpoint for candidate in session.candidates]
         reflexive = sum(candidate.rank == 3 for candidate in session.candidates)
+        if session.found is None and source in known and not session.probed:
+            return [self._ping(peer, session, source, None)]
         if session.found is not None or source in known or reflexive >= MOST_REFLEXIVE:
             return []
         session.candidates.append(Candidate(source, 3))
@@ -199,7 +221,7 @@ class Traversal:
             if session.probed == 0:
                 actions += [self._ping(peer, session, c.endpoint, ttl) for c in far]
             session.primed += 1
-        while session.probed < len(PROBE) and now >= go_at + PROBE[session.probed]:
+        while session.probed < len(session.probes) and now >= go_at + session.probes[session.probed]:
             actions += [self._ping(peer, session, c.endpoint, None) for c in session.candidates]
             session.probed += 1
         return actions
@@ -222,8 +244,8 @@ class Traversal:
                 times.append(session.begun + NEAR[session.near])
             if session.go_at is not None and session.primed < len(PRIME):
                 times.append(session.go_at + PRIME[session.primed][0])
-            if session.go_at is not None and session.probed < len(PROBE):
-                times.append(session.go_at + PROBE[session.probed])
+            if session.go_at is not None and session.probed < len(session.probes):
+                times.append(session.go_at + session.probes[session.probed])
         return min(times)
 
 
