@@ -1,8 +1,8 @@
 """The wireguard-go that the Debian package brings, for kernels without WireGuard: the newest, by hash
 (`deploy/wireguard-go`).
 
-Debian's own is of 2022, and has a fifth of its throughput at three times the CPU. Where there is no Go to build it
-with, the package is made without it, and says so; it works with the one on PATH then.
+Debian's own is of 2022, and has a quarter of its throughput at three times the CPU or more. Where there is no Go to
+build it with, the package is made without it, and says so; it works with the one on PATH then.
 """
 
 import hashlib

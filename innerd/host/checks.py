@@ -111,7 +111,7 @@ def _age(interface: str, program: Path, *, is_up: bool) -> Iterator[Finding]:
     if found is None or found >= daemon.NEWEST:
         return
     old, new = (".".join(map(str, one)) for one in (found, daemon.NEWEST))
-    text = f"wireguard-go {old} is an old one: {new} has five times the throughput, at a third of the CPU"
+    text = f"wireguard-go {old} is an old one: {new} has four to five times the throughput, at a third of the CPU"
     fix = f"the Debian package of innerd brings one; or name one in {daemon.CHOSEN_BY[0]}"
     if running is not None and (daemon.release(program) or ()) >= daemon.NEWEST:
         text = f"wireguard-go {old} still carries {interface}, and {program} is newer and faster"
