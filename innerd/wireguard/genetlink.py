@@ -44,6 +44,10 @@ class Line:
                 return list(self._said(kind, body, _DUMP))
         raise garbled("a dump was changed while it was read, again and again")
 
+    def ask(self, kind: int, body: bytes, flags: int = 0) -> list[bytes]:
+        """Ask for one thing, or do it, and wait until it is done: what is answered."""
+        return list(self._said(kind, body, _ACK | flags))
+
     def _said(self, kind: int, body: bytes, flags: int) -> Iterator[bytes]:
         self._sequence += 1
         self._socket.sendto(
@@ -90,7 +94,7 @@ class Conversation(Line):
 
     def _family_of(self, name: str) -> int:
         body = attribute(_FAMILY_NAME, name.encode() + b"\0")
-        for answer in self._said(_CONTROL, _generic(_GET_FAMILY, body), _ACK):
+        for answer in self.ask(_CONTROL, _generic(_GET_FAMILY, body)):
             for kind, value in attributes(answer[4:]):
                 if kind == _FAMILY_ID and len(value) == 2:
                     return int(struct.unpack("=H", value)[0])
@@ -98,8 +102,7 @@ class Conversation(Line):
 
     def request(self, command: int, body: bytes) -> None:
         """Do something, and wait until it is done."""
-        for _ in self._said(self._family, _generic(command, body), _ACK):
-            pass
+        self.ask(self._family, _generic(command, body))
 
     def dump(self, command: int, body: bytes) -> list[bytes]:
         """All messages of an answer that has many."""

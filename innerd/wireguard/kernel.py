@@ -10,6 +10,7 @@ from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.genetlink import Conversation
 from innerd.wireguard.netlink import GET_DEVICE, SET_DEVICE, asking, device_of, emptying, setting
 from innerd.wireguard.plan import Change
+from innerd.wireguard.rtnetlink import refusal, route_socket
 
 
 class KernelBackend(links.OnLinks):
@@ -19,9 +20,9 @@ class KernelBackend(links.OnLinks):
         """Whether this kernel can make WireGuard links: tried, as module autoload is the only honest answer."""
         name = f"innp{os.getpid()}"  # of this process alone: others may try at the same moment
         try:
-            with links.route_socket() as ip:
-                ip.link("add", ifname=name, kind="wireguard")
-                ip.link("del", ifname=name)
+            with route_socket() as ip:
+                ip.add_link(name, "wireguard")
+                ip.delete_link(links.index_of(name))
         except DeviceError as error:
             if error.code == "not_root":
                 raise
@@ -40,8 +41,8 @@ class KernelBackend(links.OnLinks):
                 "interface_taken", f"another interface is named {interface}", "choose another name, or remove that one"
             )
         try:
-            with links.route_socket() as ip:
-                ip.link("add", ifname=interface, kind="wireguard")
+            with route_socket() as ip:
+                ip.add_link(interface, "wireguard")
         except DeviceError as error:
             if error.code == "not_root":
                 raise
@@ -83,4 +84,4 @@ def _talking(interface: str) -> Iterator[Conversation]:
     except OSError as error:
         if error.errno == errno.ENODEV:
             raise NoSuchDevice(interface) from error
-        raise links.refusal(error.errno or 0, f"WireGuard netlink on {interface}: {error.strerror or error}") from error
+        raise refusal(error.errno or 0, f"WireGuard netlink on {interface}: {error.strerror or error}") from error

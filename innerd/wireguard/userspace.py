@@ -18,6 +18,7 @@ from innerd.domain.values import Endpoint, PublicKey, shown, whole_number
 from innerd.wireguard import daemon, links
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, handshake_of
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
+from innerd.wireguard.rtnetlink import refusal
 
 _MOST_ERRNO = 4095
 _TIMEOUT = 10.0  # seconds for one operation
@@ -148,7 +149,7 @@ def answered(interface: str, answer: str) -> str:
     body, _, status = answer.rpartition("errno=")
     if status.strip() != "0":
         number = whole_number(status.strip().removeprefix("-"), _MOST_ERRNO) or errno.EIO
-        raise links.refusal(number, f"wireguard-go of {interface}: {os.strerror(number)}")
+        raise refusal(number, f"wireguard-go of {interface}: {os.strerror(number)}")
     return body
 
 

@@ -1,12 +1,15 @@
-"""Links, routes and addresses of a host, read off rtnetlink's messages; those of this host as a library has them."""
+"""Links, routes and addresses of a host, read off rtnetlink's messages; those of this host as `ip` has them."""
 
+import json
 import socket
 import struct
+import subprocess
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
-from innerd.wireguard import beside
+from innerd.wireguard import beside, rtnetlink
 from innerd.wireguard.beside import Route
 from innerd.wireguard.netlink import attribute
 
@@ -16,7 +19,8 @@ DST, OIF, MULTIPATH, TABLE = 1, 4, 9, 15
 
 def route(length: int, *parts: bytes, table: int = 254, kind: int = 1, family: int = socket.AF_INET) -> list[Route]:
     header = struct.pack("=8BI", family, length, 0, 0, table, 0, 0, kind, 0)
-    return list(beside._route(header + b"".join(parts), NAMES))
+    told = rtnetlink._route(header + b"".join(parts))
+    return [beside._named(one, NAMES) for one in told if beside._is_a_range(one)]
 
 
 def to(text: str) -> bytes:
@@ -44,26 +48,35 @@ def test_a_route_by_several_links_names_them() -> None:
         route(0, by(3)),
         route(1, to("128.0.0.0"), by(3)),
         route(24, to("10.42.7.0"), by(3), kind=2),
+        route(24, to("10.42.7.0"), kind=6),
         route(32, to("10.42.7.1"), by(3), table=255),
         route(32, to("10.42.7.1"), by(3), attribute(TABLE, struct.pack("=I", 255)), table=0),
         route(24, to("10.42.7.0"), by(3), family=28),
     ],
-    ids=["everywhere", "half of it", "an address of this host", "table local", "table local by its number", "labels"],
+    ids=[
+        "everywhere",
+        "half of it",
+        "an address of this host",
+        "a blackhole",
+        "table local",
+        "table local by its number",
+        "labels",
+    ],
 )
 def test_what_is_nobodys_range_is_left_out(found: list[Route]) -> None:
     assert found == []
 
 
-def test_it_says_of_this_host_what_a_library_says() -> None:
-    from pyroute2 import IPRoute
+def test_it_says_of_this_host_what_iproute2_says() -> None:
+    def ip(*words: str) -> Any:
+        return json.loads(subprocess.check_output(["ip", "-details", "-json", *words], text=True))
 
-    with IPRoute() as ip:
-        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in ip.get_links()}
-        kinds = {link.get_attr("IFLA_IFNAME"): link.get_attr("IFLA_LINKINFO") for link in ip.get_links()}
-        told = [(names[one["index"]], one.get_attr("IFA_ADDRESS")) for one in ip.get_addr() if one["scope"] == 0]
+    links = {link["ifname"]: link for link in ip("link")}
+    told = [(link["ifname"], a["local"]) for link in ip("address") for a in link["addr_info"] if a["scope"] == "global"]
     routes, addresses = beside.routes_and_addresses("nosuch")
     assert sorted((link, str(ip)) for link, ip in addresses) == sorted(told)
-    assert {link for _, link in routes} <= set(names.values())
-    assert beside.kinds() == {
-        name: (info.get_attr("IFLA_INFO_KIND") if info else None) or "" for name, info in kinds.items()
-    }
+    assert {link for _, link in routes} <= set(links)
+    assert beside.kinds() == {name: link.get("linkinfo", {}).get("info_kind", "") for name, link in links.items()}
+    with rtnetlink.route_socket() as line:
+        seen = {(link.name, link.number, link.mtu) for link in line.links()}
+    assert seen == {(name, link["ifindex"], link["mtu"]) for name, link in links.items()}
