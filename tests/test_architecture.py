@@ -38,9 +38,9 @@ def attributes_of(node: ast.ClassDef) -> set[str]:
     return {name for name in own if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("heavy", ["uvicorn", "aiosqlite", "sqlite3", "prometheus_client", "pyroute2"])
+@pytest.mark.parametrize("heavy", ["uvicorn", "aiosqlite", "sqlite3", "prometheus_client"])
 def test_the_client_starts_without_what_only_the_coordinator_needs(heavy: str) -> None:
-    """Every command of `inn` would pay for it; pyroute2 alone takes a quarter of a second."""
+    """Every command of `inn` would pay for it."""
     check = f"import innclient.cli, sys; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0
 

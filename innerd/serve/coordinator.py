@@ -287,7 +287,7 @@ async def serve(paths: Paths, config: Config, options: Options, ready: Callable[
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with opened(paths, config, fatal, await holding.lock(paths, serves=True)) as network:
-        # Netlink never on this loop: pyroute2 would take the running one for its own.
+        # It asks the kernel, which may take a while.
         backend = await asyncio.to_thread(choose, options.backend, paths.network)
         coordinator = Coordinator(network, paths, options, backend)
         await coordinator.start()

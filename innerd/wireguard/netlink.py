@@ -1,6 +1,6 @@
 """WireGuard's generic netlink messages (linux/uapi/linux/wireguard.h), as bytes in and out. Pure.
 
-Our own codec, as pyroute2's costs 0.17 ms a peer, writes no flags of the device and garbles IPv6 scope ids. An
+Our own codec: that of libraries costs 0.17 ms a peer, writes no flags of the device and garbles IPv6 scope ids. An
 attribute is a length (its header included), a type, a value, padded to four bytes. One attribute holds 64 KiB at most,
 so many peers, and many allowed IPs of one, go out in several messages; a dump comes in several too, and a peer of it
 may be cut in two: the second part has the same key and only more allowed IPs.

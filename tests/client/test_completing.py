@@ -104,7 +104,6 @@ BIN = Path(sys.executable).parent
 HEAVY = {
     "rich",
     "rich_click",
-    "pyroute2",
     "asyncio",
     "ssl",
     "httpx2",

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 BEGINNINGS = {"inn": "innclient.start", "innerd": "innerd.start"}
 _PACKAGES = ("inndns", "innerd", "innclient")
-_LATER = ("ada_url.ada_adapter", "anyio._backends._asyncio", "encodings.idna", "pyroute2", "uvicorn.lifespan.off")
+_LATER = ("ada_url.ada_adapter", "anyio._backends._asyncio", "encodings.idna", "uvicorn.lifespan.off")
 _NAMESPACES = ("net", "uts", "ipc", "pid", "mnt")
 _MOST = 64 * 1024  # bytes of a request
 _ROOM = " " * 4096  # for the words of a command, in the place of our own
