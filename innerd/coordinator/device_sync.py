@@ -1,7 +1,10 @@
 """The coordinator's own interface: it holds exactly the enabled peers and the open invitations, always.
 
 `wanted_device` says what should be there; the loop compares and applies after every change, every few seconds
-(somebody may have edited the device by hand), and more often while a redeem is under way.
+(somebody may have edited the device by hand; less often where looking takes long), and more often while a redeem is
+under way.
+
+Nobody is sent keepalives: peers keep their own ways open, and for 10,000 who are not there they cost a core.
 
 The redeem transition. The answer to a redeem travels through the temporary key, and an address belongs to one key
 on a device. So after a redeem the new key is there at once, without the address, and its handshake succeeds; the
@@ -23,10 +26,10 @@ from innerd.coordinator.presence import Observed, Presence
 from innerd.domain.events import KeyPinned
 from innerd.domain.invitations import is_open
 from innerd.domain.network import Network, Peer
-from innerd.domain.values import COORDINATOR, KEEPALIVE, Address, Endpoint, PublicKey
+from innerd.domain.values import COORDINATOR, Address, Endpoint, PublicKey
 from innerd.domain.visibility import touched
 from innerd.wireguard.backend import Backend
-from innerd.wireguard.device import Device, DeviceError, Wanted, WantedPeer, only
+from innerd.wireguard.device import Device, DeviceError, NoSuchDevice, Wanted, WantedPeer, only
 from innerd.wireguard.plan import Change, RemovePeer, SetPeer, edits, plan, plan_some
 
 _log = structlog.get_logger("device")
@@ -34,6 +37,12 @@ _log = structlog.get_logger("device")
 TRANSITION = 60.0  # seconds a temporary key may keep the address
 _POLL = 2.0
 _POLL_TRANSITION = 0.02
+_REST, _REST_TRANSITION, _LONGEST = (
+    100.0,
+    20.0,
+    60.0,
+)  # times as long as a look took until the next; s
+_MANY = 500  # peers, whose entries are compared aside
 _SETTLE = 3.0  # seconds a request waits for the device at most
 
 
@@ -49,6 +58,26 @@ def _unseen(peer: int) -> Endpoint | None:
     return None
 
 
+class Entries:
+    """Peers as they should be on the device, kept from one look to the next: most are what they were."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Peer, WantedPeer]] = {}
+
+    def of(self, peer: Peer, endpoint: Endpoint | None) -> WantedPeer:
+        made = self._made.get(peer.id)
+        if made is None or made[0] is not peer or made[1].endpoint != endpoint:
+            made = self._made[peer.id] = peer, _entry(peer.public_key, only(peer.ip), endpoint)
+        return made[1]
+
+    def forget(self, number: int) -> None:
+        self._made.pop(number, None)
+
+
+def _entry(key: PublicKey, ips: frozenset[str], endpoint: Endpoint | None = None) -> WantedPeer:
+    return WantedPeer(public_key=key, allowed_ips=ips, keepalive=0, endpoint=endpoint)
+
+
 def wanted_device(
     network: Network,
     device: Device,
@@ -57,37 +86,37 @@ def wanted_device(
     now: float,
     learned: Callable[[int], Endpoint | None] = _unseen,
     transits: Callable[[Peer], bool] | None = None,
+    entries: Entries | None = None,
 ) -> Wanted:
     """What the coordinator's interface should be at this moment. `learned` is where a peer was seen last: a peer that
     comes back (enabled, or after the interface was made anew) is greeted there at once. `transits` says whose redeem is
     under way, where more is known of that than the device shows."""
     transits = transits or (lambda peer: in_transition(peer, device, now))
-    peers = wanted_peers(network.peers.values(), now, learned, transits)
+    peers = wanted_peers(network.peers.values(), now, learned, transits, entries or Entries())
     return Wanted(private_key=private_key, listen_port=port, peers=peers)
 
 
 def wanted_peers(
-    peers: Iterable[Peer], now: float, learned: Callable[[int], Endpoint | None], transits: Callable[[Peer], bool]
+    peers: Iterable[Peer],
+    now: float,
+    learned: Callable[[int], Endpoint | None],
+    transits: Callable[[Peer], bool],
+    entries: Entries,
 ) -> dict[PublicKey, WantedPeer]:
     """The entries of some peers, by key."""
-    entries: dict[PublicKey, WantedPeer] = {}
-
-    def add(key: PublicKey, ips: frozenset[str], endpoint: Endpoint | None = None) -> None:
-        entries[key] = WantedPeer(public_key=key, allowed_ips=ips, keepalive=KEEPALIVE, endpoint=endpoint)
-
+    found: dict[PublicKey, WantedPeer] = {}
     for peer in peers:
         if peer.id == COORDINATOR or peer.is_disabled:
             continue
-        own_address = only(peer.ip)
         if not peer.is_redeemed:
             if is_open(peer, now):
-                add(peer.public_key, own_address)
+                found[peer.public_key] = entries.of(peer, None)
         elif peer.invitation_key is not None and transits(peer):
-            add(peer.public_key, frozenset())
-            add(peer.invitation_key, own_address)
+            found[peer.public_key] = _entry(peer.public_key, frozenset())
+            found[peer.invitation_key] = _entry(peer.invitation_key, only(peer.ip))
         else:
-            add(peer.public_key, own_address, learned(peer.id))
-    return entries
+            found[peer.public_key] = entries.of(peer, learned(peer.id))
+    return found
 
 
 class OwnInterface(Struct, frozen=True, kw_only=True):
@@ -130,6 +159,8 @@ class DeviceSync:
         self._farewells, self._remade = farewells, remade
         self._clock = clock
         self._index = 0
+        self._entries = Entries()
+        self._took = 0.0  # seconds, of the last look
         self._is_disturbed = False
         self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -144,6 +175,8 @@ class DeviceSync:
     def follow(self, change: Committed) -> None:
         """A follower of the feed."""
         for number in touched(change.events):
+            if number not in change.after.network.peers:
+                self._entries.forget(number)
             keys = self._dirty.setdefault(number, set())
             for view in (change.before, change.after):
                 peer = view.network.peers.get(number)
@@ -194,12 +227,13 @@ class DeviceSync:
 
     def _until_look(self) -> float:
         """Seconds until the whole device should be looked at again."""
-        return self._looks.at + (_POLL_TRANSITION if self._watch else _POLL) - time.monotonic()
+        pause, rest = (_POLL_TRANSITION, _REST_TRANSITION) if self._watch else (_POLL, _REST)
+        return self._looks.at + max(pause, min(_LONGEST, rest * self._took)) - time.monotonic()
 
     async def sync(self) -> None:
         """One look at everything and, if need be, one change."""
         self._dirty = {}
-        before = self.device
+        before, began = self.device, time.monotonic()
         self.device, index = await asyncio.to_thread(self._look)
         if index == self._index and (found := edits(before, self.device)):
             _log.warning("the device was changed by somebody else: put right", what=found)
@@ -207,23 +241,32 @@ class DeviceSync:
         was_remade = self._index not in (0, index)
         self._looks.looking()
         self._watch = {n for n in self._watch if self._transits(network, n)}
-        changes = plan(self.device, self._wanted(network))
+        changes = await self._compared(network)
         if changes:
             await self._apply(changes)
             self.device = await asyncio.to_thread(self._backend.get, self._interface.name)
-        self._observe(network)
+        self._observe(network, before)
+        self._took = time.monotonic() - began
+        self._looks.rest = _REST_TRANSITION * self._took
         self._looks.looked()
         self._release(network.revision)
         if was_remade:
             await self._remade()
         self._index = index  # last: what failed is done again
 
+    async def _compared(self, network: Network) -> tuple[Change, ...]:
+        """What must be changed; of many peers compared aside, and the loop goes on meanwhile."""
+        if len(network.peers) <= _MANY:
+            return plan(self.device, self._wanted(network))
+        return await asyncio.to_thread(lambda: plan(self.device, self._wanted(network)))
+
     async def catch_up(self) -> None:
         """Bring the entries of changed peers in step, believing the rest of the device to be as it was."""
         network, dirty = self._network(), self._dirty
         self._dirty = {}
         peers = [network.peers[number] for number in dirty if number in network.peers]
-        wanted = wanted_peers(peers, self._clock(), self._presence.learned, self.is_redeeming)
+        learned = self._presence.learned
+        wanted = wanted_peers(peers, self._clock(), learned, self.is_redeeming, self._entries)
         keys = {*wanted, *(key for keys in dirty.values() for key in keys)}
         own = self._interface
         entries = Wanted(private_key=own.private_key, listen_port=own.port, peers=wanted)
@@ -247,9 +290,8 @@ class DeviceSync:
             await asyncio.to_thread(self._interface.knock, new)
 
     def _wanted(self, network: Network) -> Wanted:
-        learned = self._presence.learned
-        own = self._interface
-        return wanted_device(network, self.device, own.private_key, own.port, self._clock(), learned, self.is_redeeming)
+        own, known = self._interface, (self._presence.learned, self.is_redeeming, self._entries)
+        return wanted_device(network, self.device, own.private_key, own.port, self._clock(), *known)
 
     def _transits(self, network: Network, number: int) -> bool:
         peer = network.peers.get(number)
@@ -257,9 +299,8 @@ class DeviceSync:
 
     def _look(self) -> tuple[Device, int]:
         """The device and its index, which tells whether it was made anew (by us or by somebody)."""
-        is_there = self._backend.exists(self._interface.name)
-        is_same = is_there and self._backend.index(self._interface.name) == self._index
-        if not is_there:
+        is_same = self._is_same()
+        if not is_same and not self._backend.exists(self._interface.name):
             _log.warning("the interface is gone: making it anew", interface=self._interface.name)
         if self._is_disturbed or not is_same:
             self._is_disturbed = False
@@ -268,11 +309,22 @@ class DeviceSync:
                 _log.warning("the interface was changed by somebody else: put right", what=done)
         return self._backend.get(self._interface.name), self._backend.index(self._interface.name)
 
-    def _observe(self, network: Network) -> None:
-        for peer in network.peers.values():
-            entry = self.device.peers.get(peer.public_key)
+    def _is_same(self) -> bool:
+        """Whether the link is the one that was seen last."""
+        try:
+            return self._backend.index(self._interface.name) == self._index
+        except NoSuchDevice:
+            return False
+
+    def _observe(self, network: Network, before: Device) -> None:
+        """Note what the device says of those of whom it says something else."""
+        for key, entry in self.device.peers.items():
+            if before.peers.get(key) is entry:
+                continue
+            peer = network.peers.get(network.keys.get(key, 0))
+            is_own = peer is not None and peer.is_active and peer.public_key == key
             # Only who shook hands was seen: an endpoint without a handshake is somebody's claim.
-            if entry is not None and entry.last_handshake is not None and peer.is_active:
+            if peer is not None and is_own and entry.last_handshake is not None:
                 seen = Observed(entry.endpoint, entry.last_handshake, entry.rx_bytes, entry.tx_bytes)
                 self._presence.observe(peer.id, seen)
 

@@ -15,6 +15,7 @@ class Looks:
     that nobody sets)."""
 
     def __init__(self) -> None:
+        self.rest = 0.0  # seconds between two that somebody asked for, where a look takes long
         self.stirred = asyncio.Event()
         self.at = float("-inf")
         self._looked = asyncio.Event()  # set, and another one made, at each look
@@ -29,7 +30,7 @@ class Looks:
         waited until it may be read again: what was seen before may be where a peer was. At once, where nobody looks."""
         if not self._is_served:
             return
-        await asyncio.sleep(max(0.0, self.at + AGAIN - time.monotonic()))
+        await asyncio.sleep(max(0.0, self.at + max(AGAIN, self.rest) - time.monotonic()))
         looked = self._looked
         self.want()
         with contextlib.suppress(TimeoutError):

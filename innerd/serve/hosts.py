@@ -21,8 +21,7 @@ from innerd.host import hostsfile
 from innerd.wire.ours import Trouble
 
 _LOOK_AGAIN = 5.0  # seconds
-_REST, _QUICK = 20.0, 0.02  # how many times as long the file is left alone as writing it took, if that was longer (s)
-_LONGEST = 1.0  # seconds
+_MANY, _REST, _LONGEST = 500, 20.0, 1.0  # names, from which on it is left alone so many times as long as it took; s
 
 _log = structlog.get_logger("innerd")
 
@@ -53,8 +52,8 @@ class HostsBlock:
         while True:
             began = time.monotonic()
             await self.look()
-            took = time.monotonic() - began
-            await asyncio.sleep(min(_LONGEST, _REST * took) if took > _QUICK else 0.0)
+            if len(self._block.lines()) > _MANY:
+                await asyncio.sleep(min(_LONGEST, _REST * (time.monotonic() - began)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN):
                     await self._stirred.wait()

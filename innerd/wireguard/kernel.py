@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from innerd.wireguard import links
 from innerd.wireguard.device import Device, DeviceError, NoSuchDevice
 from innerd.wireguard.genetlink import Conversation
-from innerd.wireguard.netlink import GET_DEVICE, SET_DEVICE, asking, device_of, emptying, setting
+from innerd.wireguard.netlink import GET_DEVICE, SET_DEVICE, DeviceReader, asking, emptying, setting
 from innerd.wireguard.plan import Change
 from innerd.wireguard.rtnetlink import refusal, route_socket
 
 
 class KernelBackend(links.OnLinks):
     name = "kernel"
+
+    def __init__(self) -> None:
+        self._reader = DeviceReader()
 
     def works(self) -> bool:
         """Whether this kernel can make WireGuard links: tried, as module autoload is the only honest answer."""
@@ -56,7 +59,7 @@ class KernelBackend(links.OnLinks):
         if not self.exists(interface):
             raise NoSuchDevice(interface)
         with _talking(interface) as kernel:
-            return device_of(kernel.dump(GET_DEVICE, asking(interface)))
+            return self._reader.read(kernel.dump(GET_DEVICE, asking(interface)))
 
     def apply(self, interface: str, changes: Sequence[Change]) -> None:
         if not changes:

@@ -144,31 +144,43 @@ def _sockaddr(endpoint: Endpoint) -> bytes:
 # -- in -------------------------------------------------------------------------------------------------------------
 
 
+class DeviceReader:
+    """Reads dumps. Of peers that are as they were in the one before the value is the same object: most are, so that a
+    look at thousands of them costs little."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, DevicePeer] = {}  # by the bytes of each
+
+    def read(self, messages: Iterable[bytes]) -> Device:
+        """The device of the messages of a dump. Raises DeviceError."""
+        private_key, port = "", 0
+        peers: dict[PublicKey, DevicePeer] = {}
+        before, self._known = self._known, {}
+        try:
+            for message in messages:
+                for kind, value in attributes(message):
+                    if kind == _PRIVATE_KEY:
+                        private_key = b64encode(value).decode() if any(value) else ""
+                    elif kind == _LISTEN_PORT:
+                        (port,) = struct.unpack("=H", value)
+                    elif kind == _PEERS:
+                        self._take(peers, value, before)
+        except (struct.error, ValueError, LookupError) as error:
+            raise garbled(str(error)) from error
+        return Device(private_key=private_key, listen_port=port, peers=peers)
+
+    def _take(self, peers: dict[PublicKey, DevicePeer], value: bytes, before: dict[bytes, DevicePeer]) -> None:
+        for _, entry in attributes(value):
+            peer = self._known[entry] = before.get(entry) or _peer(dict(attributes(entry)))
+            known = peers.get(peer.public_key)
+            peers[peer.public_key] = (
+                peer if known is None else replace(known, allowed_ips=known.allowed_ips | peer.allowed_ips)
+            )
+
+
 def device_of(messages: Iterable[bytes]) -> Device:
-    """The device of the messages of a dump. Raises DeviceError."""
-    private_key, port = "", 0
-    peers: dict[PublicKey, DevicePeer] = {}
-    try:
-        for message in messages:
-            for kind, value in attributes(message):
-                if kind == _PRIVATE_KEY:
-                    private_key = b64encode(value).decode() if any(value) else ""
-                elif kind == _LISTEN_PORT:
-                    (port,) = struct.unpack("=H", value)
-                elif kind == _PEERS:
-                    _take(peers, value)
-    except (struct.error, ValueError, LookupError) as error:
-        raise garbled(str(error)) from error
-    return Device(private_key=private_key, listen_port=port, peers=peers)
-
-
-def _take(peers: dict[PublicKey, DevicePeer], value: bytes) -> None:
-    for _, entry in attributes(value):
-        peer = _peer(dict(attributes(entry)))
-        known = peers.get(peer.public_key)
-        peers[peer.public_key] = (
-            peer if known is None else replace(known, allowed_ips=known.allowed_ips | peer.allowed_ips)
-        )
+    """The device of the messages of one dump. Raises DeviceError."""
+    return DeviceReader().read(messages)
 
 
 def _peer(entry: dict[int, bytes]) -> DevicePeer:

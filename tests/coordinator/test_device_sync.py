@@ -31,13 +31,13 @@ class GatedBackend(MemoryBackend):
         self.gate.set()
         self._loop = asyncio.get_running_loop()
 
-    def exists(self, interface: str) -> bool:
+    def index(self, interface: str) -> int:
         self._loop.call_soon_threadsafe(self.looked.set)
         assert self.gate.wait(5)
         if self.failures:
             self.failures -= 1
             raise DeviceError("device_failed", "netlink: out of memory")
-        return super().exists(interface)
+        return super().index(interface)
 
 
 async def here() -> World:

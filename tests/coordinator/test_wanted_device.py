@@ -90,7 +90,7 @@ def test_the_address_of_an_ipv6_network_is_a_128() -> None:
 def test_key_port_and_keepalive_are_the_coordinators() -> None:
     wanted = wanted_device(network_of(REDEEM), device(OWN), private_key("coordinator"), 51820, REDEEMED + 1)
     assert (wanted.private_key, wanted.listen_port) == (private_key("coordinator"), 51820)
-    assert wanted.peers[OWN].keepalive == 25
+    assert wanted.peers[OWN].keepalive == 0, "peers keep their own ways open"
 
 
 def test_a_peer_is_greeted_where_it_was_seen_last_and_never_pushed_there() -> None:

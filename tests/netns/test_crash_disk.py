@@ -209,7 +209,8 @@ async def test_a_disk_that_became_read_only_refuses_changes_and_serves_on(bad: K
 def test_a_start_on_a_read_only_disk_says_so_and_touches_nothing(bad: Kermpany, ended: str) -> None:
     coordinator = bad.coordinator
     steps.kill(coordinator, "innerd serve", steps.signal.Signals[ended])
-    coordinator.run("mount", "-o", "remount,ro", FOLDER)
+    remounted = ("mount", "-o", "remount,ro", FOLDER)  # as soon as Linux has let go of the files of who was killed
+    wait_for(lambda: coordinator.ask(*remounted).returncode == 0, "a read-only disk")
     before = {file.name: file.read_bytes() for file in coordinator.path(FOLDER).iterdir() if file.is_file()}
     done = coordinator.ask(*SERVE)
     assert done.returncode == 6, done.stderr

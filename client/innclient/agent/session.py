@@ -45,7 +45,7 @@ from innerd.wireguard.device import DeviceError
 
 _MANY = 500  # peers on a device
 _AGAIN = 1.0  # seconds until what went wrong is tried again
-_REST, _LONGEST_TICK = 200.0, 60.0  # how many times as long as a look took the next one waits; and seconds at most
+_REST, _LONGEST_TICK = 100.0, 10.0  # how many times as long as a look took the next one waits; and seconds at most
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
 

@@ -27,7 +27,7 @@ from innerd.wireguard.device import NoSuchDevice
 from innerd.wireguard.links import index_of
 
 _LOOK_AGAIN = 30.0  # seconds until it is looked whether the host resolves by something else now
-_REST, _QUICK = 20.0, 0.02  # how many times as long the hosts file is left alone as it took, if that was longer (s)
+_MANY, _REST = 500, 20.0  # names in the hosts file, from which on it is left alone so many times as long as it took
 _NO_STAMP = (0, 0, 0)
 
 Believed = Callable[[set[int] | None], list[KnownPeer]]  # the peers that are believed: some, or all
@@ -197,7 +197,7 @@ class Publisher:
             else:
                 self._unwritten, self._stamp = None, _stamp_of(self._names.path)
             took = time.monotonic() - began
-            self._rests_until = began + (_REST * took if took > _QUICK else 0.0)
+            self._rests_until = began + (_REST * took if len(lines) > _MANY else 0.0)
 
     async def settle(self) -> None:
         """What is put off is written now."""

@@ -6,14 +6,12 @@ from typing import Any
 
 import msgspec
 
-from innerd.api import admin, inspect, user
+from innerd.api.app import ROUTES
 from innerd.domain.errors import Refused
 from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.wire.innernet import EndpointContents, PeerContents, candidates_of, decode
 
-_SHAPES: list[Any] = [
-    handler.opt["body"] for handler in (*admin.ROUTES, *inspect.ROUTES, *user.ROUTES) if "body" in handler.opt
-]
+_SHAPES: list[Any] = [route.body for route in ROUTES if route.body is not None]
 _PEER = (
     b'{"name":"ryo","ip":"10.42.128.1","cidr_id":3,"public_key":"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",'
     b'"endpoint":"192.0.2.1:51820","persistent_keepalive_interval":25,"is_admin":false,"is_disabled":false,'
