@@ -48,19 +48,23 @@ async def _replay(store: Store) -> Replayed:
     network, link, at = EMPTY, b"", 0.0
     pages = deque[tuple[Network, list[AnyEvent]]](maxlen=2)  # the last two, each with the network before it
     async for page in store.read(limit=_PAGE):
-        events: list[AnyEvent] = []
-        for stored in page:
-            expected = network.revision + len(events) + 1
-            link = chain.link(link or _genesis(stored), stored.salt, stored.record)
-            if stored.seq != expected or link != stored.chain or len(stored.salt) != 16:
-                raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")
-            events.append(_decoded(stored))
+        link = _checked(page, network.revision, link or _genesis(page[0]))
+        events = _decoded(page)
         pages.append((network, events))
         network = _folded(network, events)
         at = _time_of(page[-1])
     recent = [event for _, events in pages for event in events]
     cut = _first_kept(recent)
     return Replayed(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at)
+
+
+def _checked(page: list[Stored], seq: int, link: bytes) -> bytes:
+    """The chain behind a page that goes on where it was: behind `seq`, at `link`. Raises StoreCorrupt."""
+    for seq, stored in enumerate(page, seq + 1):
+        link = chain.link(link, stored.salt, stored.record)
+        if link != stored.chain or stored.seq != seq or len(stored.salt) != 16:
+            raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")
+    return link
 
 
 def _first_kept(events: list[AnyEvent]) -> int:
@@ -103,11 +107,14 @@ def _time_of(stored: Stored) -> float:
         raise StoreCorrupt(f"event {stored.seq} can't be read: {error}") from error
 
 
-def _decoded(stored: Stored) -> AnyEvent:
+def _decoded(page: list[Stored]) -> list[AnyEvent]:
+    events: list[AnyEvent] = []
     try:
-        return codec.decode(stored.record)
+        for stored in page:
+            events.append(codec.decode(stored.record))
     except UNREADABLE as error:
         raise StoreCorrupt(f"event {stored.seq} can't be read: {error}") from error
+    return events
 
 
 async def replayed_rows(store: Store) -> Tables:

@@ -5,12 +5,12 @@ never changes; its maps are persistent, so a changed one costs microseconds and 
 as long as they like. The revision of a network is the number of events in it: event n makes revision n.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_network
-from typing import Generic, TypeVar, assert_never
+from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from innerd.domain import events as e
 from innerd.domain.maps import Map, MapMutation
@@ -140,208 +140,222 @@ class Network(Struct, frozen=True, kw_only=True):
 EMPTY = Network()
 
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-
-
-class _Part(Generic[_K, _V]):
-    """A map under way: mutable from the first change on. What nothing changed stays the very map that it was, so that
-    `is` tells whether anything did."""
-
-    __slots__ = ("_base", "_mutation")
-
-    def __init__(self, base: Map[_K, _V]) -> None:
-        self._base = base
-        self._mutation: MapMutation[_K, _V] | None = None
-
-    def _changing(self) -> MapMutation[_K, _V]:
-        mutation = self._mutation
-        if mutation is None:
-            mutation = self._mutation = self._base.mutate()
-        return mutation
-
-    def __getitem__(self, key: _K) -> _V:
-        return self._base[key] if self._mutation is None else self._mutation[key]
-
-    def __setitem__(self, key: _K, value: _V) -> None:
-        mutation = self._mutation  # as _changing does, without the call: a replay passes here most
-        if mutation is None:
-            mutation = self._mutation = self._base.mutate()
-        mutation[key] = value
-
-    def __delitem__(self, key: _K) -> None:
-        del self._changing()[key]
-
-    def pop(self, key: _K) -> _V:
-        return self._changing().pop(key)
-
-    def finish(self) -> Map[_K, _V]:
-        return self._base if self._mutation is None else self._mutation.finish()
-
-
 class _Draft:
-    """A network under way, so that a long run of events costs no copies."""
+    """A network under way, field by field, so that a long run of events costs no copies. A map can be changed once an
+    event of a kind that changes it has come; until then it stays the very map that it was, so that `is` tells whether
+    anything did."""
+
+    revision: int
+    generation: int
+    id: str
+    name: str
+    peers: MapMutation[int, Peer]
+    retired: MapMutation[int, Peer]
+    cidrs: MapMutation[int, Cidr]
+    associations: MapMutation[int, Association]
+    names: MapMutation[str, int]
+    addresses: MapMutation[int, int]
+    keys: MapMutation[str, int]
+    aliases: MapMutation[str, int]
+    last_peer: int
+    last_cidr: int
+    last_association: int
+    last_record: int
 
     def __init__(self, network: Network) -> None:
-        self.generation = network.generation
-        self.id, self.name = network.id, network.name
-        self.peers = _Part(network.peers)
-        self.retired = _Part(network.retired)
-        self.cidrs = _Part(network.cidrs)
-        self.associations = _Part(network.associations)
-        self.names = _Part(network.names)
-        self.addresses = _Part(network.addresses)
-        self.keys = _Part(network.keys)
-        self.last_peer = network.last_peer
-        self.last_cidr = network.last_cidr
-        self.last_association = network.last_association
-        self.last_record = network.last_record
-        self.aliases = _Part(network.aliases)
+        vars(self).update(asdict(network))
 
-    def finish(self, revision: int) -> Network:
-        return Network(
-            revision=revision,
-            generation=self.generation,
-            id=self.id,
-            name=self.name,
-            peers=self.peers.finish(),
-            retired=self.retired.finish(),
-            cidrs=self.cidrs.finish(),
-            associations=self.associations.finish(),
-            names=self.names.finish(),
-            addresses=self.addresses.finish(),
-            keys=self.keys.finish(),
-            last_peer=self.last_peer,
-            last_cidr=self.last_cidr,
-            last_association=self.last_association,
-            last_record=self.last_record,
-            aliases=self.aliases.finish(),
-        )
-
-    def add(self, peer: Peer) -> None:
-        self.peers[peer.id] = peer
-        self.names[peer.name] = peer.id
-        self.addresses[int(peer.ip)] = peer.id
-        self.keys[peer.public_key] = peer.id
-        self.last_peer = max(self.last_peer, peer.id)
-
-    def drop(self, number: int, *, burn_address: bool) -> None:
+    def drop(self, number: int) -> Peer:
+        """A peer goes, with its name and records; its address is still nobody else's."""
         peer = self.peers.pop(number)
         del self.names[peer.name]
         for alias in {record.owner for record in peer.records if "@" not in record.owner}:
             del self.aliases[alias]
-        peer = replace(peer, records=())
-        if burn_address:
-            self.retired[number] = peer
-        else:
-            del self.addresses[int(peer.ip)]
-
-    def add_record(self, event: e.RecordAdded) -> None:
-        record = Record(event.id, event.owner, event.rrtype, event.value)
-        self.change(event.peer, records=(*self.peers[event.peer].records, record))
-        if "@" not in event.owner:
-            self.aliases[event.owner] = event.peer
-        self.last_record = max(self.last_record, event.id)
-
-    def delete_record(self, event: e.RecordDeleted) -> None:
-        records = tuple(record for record in self.peers[event.peer].records if record.id != event.id)
-        self.change(event.peer, records=records)
-        if "@" not in event.owner and all(record.owner != event.owner for record in records):
-            del self.aliases[event.owner]
-
-    def change(self, number: int, **changes: object) -> None:
-        self.peers[number] = replace(self.peers[number], **changes)
+        return peer
 
 
-def _cidr(event: e.CidrCreated) -> Cidr:
+_Deed = Callable[[_Draft, Any], None]
+_DEEDS: dict[type[e.Event], tuple[_Deed, tuple[str, ...]]] = {}  # what an event does, and the maps that it changes
+
+
+def _on(*kinds: type[e.Event], changes: str = "") -> Callable[[_Deed], _Deed]:
+    def noted(deed: _Deed) -> _Deed:
+        _DEEDS.update(dict.fromkeys(kinds, (deed, tuple(changes.split()))))
+        return deed
+
+    return noted
+
+
+@_on(e.NetworkCreated)
+def _network_created(draft: _Draft, event: e.NetworkCreated) -> None:
+    draft.id, draft.name = event.id, event.name
+
+
+@_on(e.LogRestored)
+def _restored(draft: _Draft, event: e.LogRestored) -> None:
+    draft.generation = event.generation
+
+
+@_on(e.CidrCreated, changes="cidrs")
+def _cidr_created(draft: _Draft, event: e.CidrCreated) -> None:
     block = ip_network(event.range)
-    return Cidr(event.id, event.name, block, event.parent, int(block.network_address), int(block.broadcast_address))
+    first, last = int(block.network_address), int(block.broadcast_address)
+    draft.cidrs[event.id] = Cidr(event.id, event.name, block, event.parent, first, last)
+    draft.last_cidr = max(draft.last_cidr, event.id)
 
 
-def _peer(event: e.PeerAdded) -> Peer:
-    return Peer(
-        id=event.id,
+@_on(e.CidrRenamed, changes="cidrs")
+def _cidr_renamed(draft: _Draft, event: e.CidrRenamed) -> None:
+    draft.cidrs[event.id] = replace(draft.cidrs[event.id], name=event.name)
+
+
+@_on(e.CidrDeleted, changes="cidrs")
+def _cidr_deleted(draft: _Draft, event: e.CidrDeleted) -> None:
+    del draft.cidrs[event.id]
+
+
+@_on(e.AssociationAdded, changes="associations")
+def _association_added(draft: _Draft, event: e.AssociationAdded) -> None:
+    draft.associations[event.id] = Association(event.id, event.cidr_id_1, event.cidr_id_2)
+    draft.last_association = max(draft.last_association, event.id)
+
+
+@_on(e.AssociationDeleted, changes="associations")
+def _association_deleted(draft: _Draft, event: e.AssociationDeleted) -> None:
+    del draft.associations[event.id]
+
+
+@_on(e.PeerAdded, changes="peers names addresses keys")
+def _peer_added(draft: _Draft, event: e.PeerAdded) -> None:
+    number, ip = event.id, stored_address(event.ip)
+    draft.peers[number] = Peer(
+        id=number,
         name=Name(event.name),
-        ip=stored_address(event.ip),
+        ip=ip,
         public_key=PublicKey(event.public_key),
         is_admin=event.is_admin,
         is_redeemed=event.is_redeemed,
         invite_expires=event.invite_expires,
         endpoint=None if event.endpoint is None else Endpoint(event.endpoint),
     )
+    draft.names[event.name] = number
+    draft.addresses[int(ip)] = number
+    draft.keys[event.public_key] = number
+    draft.last_peer = max(draft.last_peer, number)
 
 
-def _apply(draft: _Draft, event: e.AnyEvent) -> None:  # noqa: C901 - one case an event, read downwards
-    match event:
-        case e.NetworkCreated():
-            draft.id, draft.name = event.id, event.name
-        case e.CidrCreated():
-            draft.cidrs[event.id] = _cidr(event)
-            draft.last_cidr = max(draft.last_cidr, event.id)
-        case e.CidrRenamed():
-            draft.cidrs[event.id] = replace(draft.cidrs[event.id], name=event.name)
-        case e.CidrDeleted():
-            del draft.cidrs[event.id]
-        case e.PeerAdded():
-            draft.add(_peer(event))
-        case e.PeerRenamed():
-            del draft.names[event.was]
-            draft.names[event.name] = event.id
-            draft.change(event.id, name=Name(event.name))
-        case e.PeerEnabled():
-            draft.change(event.id, is_disabled=False)
-        case e.PeerDisabled():
-            draft.change(event.id, is_disabled=True)
-        case e.PeerDeleted():
-            draft.drop(event.id, burn_address=False)
-        case e.InvitationExpired():
-            draft.drop(event.peer, burn_address=False)
-        case e.PeerRetired():
-            draft.drop(event.id, burn_address=True)
-        case e.PeerAdminGranted():
-            draft.change(event.id, is_admin=True)
-        case e.PeerAdminRevoked():
-            draft.change(event.id, is_admin=False)
-        case e.InvitationReissued():
-            draft.keys[event.public_key] = event.peer
-            draft.change(event.peer, public_key=PublicKey(event.public_key), invite_expires=event.invite_expires)
-        case e.KeyPinned():
-            draft.keys[event.public_key] = event.peer
-            draft.change(
-                event.peer,
-                invitation_key=draft.peers[event.peer].public_key,
-                public_key=PublicKey(event.public_key),
-                is_redeemed=True,
-                invite_expires=None,
-                redeemed_at=event.redeemed_at,
-            )
-        case e.AssociationAdded():
-            draft.associations[event.id] = Association(event.id, event.cidr_id_1, event.cidr_id_2)
-            draft.last_association = max(draft.last_association, event.id)
-        case e.AssociationDeleted():
-            del draft.associations[event.id]
-        case e.EndpointOverridden() | e.NetworkEndpointChanged():
-            draft.change(event.peer, endpoint=Endpoint(event.endpoint))
-        case e.EndpointOverrideCleared():
-            draft.change(event.peer, endpoint=None)
-        case e.RecordAdded():
-            draft.add_record(event)
-        case e.RecordDeleted():
-            draft.delete_record(event)
-        case e.LogRestored():
-            draft.generation = event.generation
-        case _:
-            assert_never(event)
+@_on(e.PeerRenamed, changes="peers names")
+def _peer_renamed(draft: _Draft, event: e.PeerRenamed) -> None:
+    del draft.names[event.was]
+    draft.names[event.name] = event.id
+    draft.peers[event.id] = replace(draft.peers[event.id], name=Name(event.name))
+
+
+@_on(e.PeerEnabled, e.PeerDisabled, changes="peers")
+def _peer_switched(draft: _Draft, event: e.PeerEnabled | e.PeerDisabled) -> None:
+    draft.peers[event.id] = replace(draft.peers[event.id], is_disabled=type(event) is e.PeerDisabled)
+
+
+@_on(e.PeerAdminGranted, e.PeerAdminRevoked, changes="peers")
+def _rights_changed(draft: _Draft, event: e.PeerAdminGranted | e.PeerAdminRevoked) -> None:
+    draft.peers[event.id] = replace(draft.peers[event.id], is_admin=type(event) is e.PeerAdminGranted)
+
+
+@_on(e.PeerDeleted, changes="peers names aliases addresses")
+def _peer_deleted(draft: _Draft, event: e.PeerDeleted) -> None:
+    del draft.addresses[int(draft.drop(event.id).ip)]
+
+
+@_on(e.InvitationExpired, changes="peers names aliases addresses")
+def _invitation_expired(draft: _Draft, event: e.InvitationExpired) -> None:
+    del draft.addresses[int(draft.drop(event.peer).ip)]
+
+
+@_on(e.PeerRetired, changes="peers names aliases retired")
+def _peer_retired(draft: _Draft, event: e.PeerRetired) -> None:
+    draft.retired[event.id] = replace(draft.drop(event.id), records=())
+
+
+@_on(e.InvitationReissued, changes="peers keys")
+def _invitation_reissued(draft: _Draft, event: e.InvitationReissued) -> None:
+    draft.keys[event.public_key] = event.peer
+    key, expires = PublicKey(event.public_key), event.invite_expires
+    draft.peers[event.peer] = replace(draft.peers[event.peer], public_key=key, invite_expires=expires)
+
+
+@_on(e.KeyPinned, changes="peers keys")
+def _key_pinned(draft: _Draft, event: e.KeyPinned) -> None:
+    peer = draft.peers[event.peer]
+    draft.keys[event.public_key] = event.peer
+    draft.peers[event.peer] = replace(
+        peer,
+        invitation_key=peer.public_key,
+        public_key=PublicKey(event.public_key),
+        is_redeemed=True,
+        invite_expires=None,
+        redeemed_at=event.redeemed_at,
+    )
+
+
+@_on(e.EndpointOverridden, e.NetworkEndpointChanged, changes="peers")
+def _endpoint_set(draft: _Draft, event: e.EndpointOverridden | e.NetworkEndpointChanged) -> None:
+    draft.peers[event.peer] = replace(draft.peers[event.peer], endpoint=Endpoint(event.endpoint))
+
+
+@_on(e.EndpointOverrideCleared, changes="peers")
+def _endpoint_cleared(draft: _Draft, event: e.EndpointOverrideCleared) -> None:
+    draft.peers[event.peer] = replace(draft.peers[event.peer], endpoint=None)
+
+
+@_on(e.RecordAdded, changes="peers aliases")
+def _record_added(draft: _Draft, event: e.RecordAdded) -> None:
+    peer = draft.peers[event.peer]
+    record = Record(event.id, event.owner, event.rrtype, event.value)
+    draft.peers[event.peer] = replace(peer, records=(*peer.records, record))
+    if "@" not in event.owner:
+        draft.aliases[event.owner] = event.peer
+    draft.last_record = max(draft.last_record, event.id)
+
+
+@_on(e.RecordDeleted, changes="peers aliases")
+def _record_deleted(draft: _Draft, event: e.RecordDeleted) -> None:
+    peer = draft.peers[event.peer]
+    records = tuple(record for record in peer.records if record.id != event.id)
+    draft.peers[event.peer] = replace(peer, records=records)
+    if "@" not in event.owner and all(record.owner != event.owner for record in records):
+        del draft.aliases[event.owner]
+
+
+class _Deeds(dict[type[e.Event], _Deed]):
+    """What events do to a draft, by their kinds: the first of a kind makes the maps mutable that it changes."""
+
+    def __init__(self, draft: _Draft) -> None:
+        super().__init__()
+        self._fields = vars(draft)
+        self._opened: set[str] = set()
+
+    def __missing__(self, kind: type[e.Event]) -> _Deed:
+        deed, maps = _DEEDS[kind]
+        for name in maps:
+            if name not in self._opened:
+                self._opened.add(name)
+                self._fields[name] = self._fields[name].mutate()
+        self[kind] = deed
+        return deed
+
+    def finish(self, revision: int) -> Network:
+        finished = {name: self._fields[name].finish() for name in self._opened}
+        return Network(**self._fields | finished | {"revision": revision})
 
 
 def fold(network: Network, events: Iterable[e.AnyEvent]) -> Network:
     """The network after a run of events."""
-    draft = _Draft(network)
-    revision = network.revision
+    draft, revision = _Draft(network), network.revision
+    deeds = _Deeds(draft)
     for event in events:
-        _apply(draft, event)
+        deeds[type(event)](draft, event)
         revision += 1
-    return network if revision == network.revision else draft.finish(revision)
+    return network if revision == network.revision else deeds.finish(revision)
 
 
 def evolve(network: Network, event: e.AnyEvent) -> Network:

@@ -7,6 +7,7 @@ point; an `Endpoint` is canonical text. All parsers raise `Refused` with a code 
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NewType
 
@@ -89,8 +90,15 @@ def stored_address(text: str) -> Address:
     """An address as we wrote it ourselves, canonical: IPv4 is read without the checks, which are most of a replay."""
     if ":" in text:
         return ip_address(text)
-    a, b, c, d = text.split(".")
-    return IPv4Address(int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d))
+    before, _, last = text.rpartition(".")
+    return IPv4Address(_three_octets(before) | int(last))
+
+
+@lru_cache(4096)
+def _three_octets(text: str) -> int:
+    """What an IPv4 address begins with: neighbours share it."""
+    a, b, c = text.split(".")
+    return int(a) << 24 | int(b) << 16 | int(c) << 8
 
 
 _RANGE_V4 = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})/(0|[1-9][0-9]?)")

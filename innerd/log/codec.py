@@ -10,6 +10,8 @@ Upcasters (version n -> n+1, pure, on the data as JSON) go into UPCASTERS; store
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from typing import Any, get_args
 
 import msgspec
@@ -51,7 +53,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class _Content(msgspec.Struct, frozen=True, gc=False):
-    """What of a record makes its event: a replay reads nothing else."""
+    """What of a record makes its event, whichever release wrote it."""
 
     type: str
     version: int
@@ -63,22 +65,39 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 _CONTENT = msgspec.json.Decoder(_Content)
 
 
+def _record_of(cls: type[e.Event]) -> type[msgspec.Struct]:
+    """A record of one type of event, read whole at once."""
+    fields = [("version", int), ("data", cls)]
+    tag = cls.__struct_config__.tag
+    return msgspec.defstruct(f"{cls.__name__}Record", fields, tag_field="type", tag=tag, frozen=True, gc=False)
+
+
 class Codec:
     """Which types there are, in which version, and how older versions become it. `CODEC` is the log's; another one is
     for showing how a second version of an event is read."""
 
     def __init__(self, types: Iterable[type[e.Event]], upcasters: Mapping[tuple[str, int], Upcaster]) -> None:
         self._types = {str(cls.__struct_config__.tag): cls for cls in types}
-        self._decoders = {name: msgspec.json.Decoder(cls) for name, cls in self._types.items()}
+        self._present = msgspec.json.Decoder(reduce(or_, map(_record_of, self._types.values())))
         self._upcasters = upcasters
 
     def decode(self, record: bytes | str) -> Any:
         """The event of a record. Raises UnknownEvent for what a newer release wrote, one of UNREADABLE for what is
         no record."""
+        try:
+            read = self._present.decode(record)
+            event = read.data
+            if read.version == event.version:
+                return event
+        except msgspec.ValidationError:
+            pass  # of another release, or none: which of both is told with care
+        return self._decode_other(record)
+
+    def _decode_other(self, record: bytes | str) -> Any:
         content = _CONTENT.decode(record)
         cls = self._types.get(content.type)
         if cls is not None and content.version == cls.version:
-            return self._decoders[content.type].decode(content.data)
+            return msgspec.json.decode(content.data, type=cls)  # raises: it is not of that shape
         if cls is None or not 0 < content.version < cls.version:
             raise UnknownEvent(
                 f"event {envelope(record).seq} is a {content.type} of version {content.version},"

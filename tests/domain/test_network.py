@@ -6,7 +6,8 @@ import pytest
 
 from innerd.domain import events as e
 from innerd.domain.errors import CODES, Refused
-from innerd.domain.network import EMPTY, Network, evolve, fold
+from innerd.domain.maps import Map
+from innerd.domain.network import _DEEDS, EMPTY, Network, evolve, fold
 from tests.domain.lands import HOME, LANDS, Land, key
 
 RYO = 2
@@ -33,6 +34,17 @@ def test_a_restored_log_begins_a_generation_and_changes_nothing_else(town: Netwo
     restored = evolve(town, e.LogRestored(generation=2, from_revision=6))
     assert (town.generation, restored.generation, restored.revision) == (1, 2, 7)
     assert restored.peers is town.peers
+
+
+def test_the_maps_that_nothing_changed_are_the_very_same(town: Network):
+    after = evolve(town, e.PeerDisabled(id=RYO, name="ryo"))
+    maps = [name for name in town.__struct_fields__ if isinstance(getattr(town, name), Map)]
+    assert [name for name in maps if getattr(after, name) is not getattr(town, name)] == ["peers"]
+
+
+def test_every_event_does_something():
+    """What an event does is looked up by its kind: none may be forgotten there."""
+    assert set(_DEEDS) == set(get_args(e.AnyEvent))
 
 
 CHANGES = {
