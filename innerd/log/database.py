@@ -58,9 +58,9 @@ def failed(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     return kind(f"{path}: {FAULTS[fault][0]} ({error})", fault)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode."""
-    database = sqlite3.connect(path, isolation_level=None)
+def connect(path: Path, *, is_shared: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode; `is_shared`: for more than the thread that makes it."""
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=not is_shared)
     for pragma in PRAGMAS:
         database.execute(pragma)
     return database

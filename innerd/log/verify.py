@@ -3,8 +3,10 @@
 Reads the file as it is, beside whoever serves it, and believes nothing but the network's id in the first record.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import closing
+import itertools
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -65,17 +67,32 @@ def verify_file(
     if not path.is_file():
         raise FileNotFoundError(path)
     try:
-        with closing(connect(path)) as database:
+        with closing(connect(path)) as database, _looked_at(path, whole=whole) as look:
             database.execute("PRAGMA query_only = ON")
             if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise NoLog(f"{path} is no log of innerd")
             found = walk(iter(database.execute(SELECT)), remembered, asked)
-            broken = damage_in(database) if whole else None
+            broken = look()
     except DAMAGED as error:
         raise NoLog(f"{path}: {error}") from error
     if broken is not None:
         raise Damaged(f"{path}: its {found.events} events are whole, but the file is damaged beside them: {broken}")
     return found
+
+
+@contextmanager
+def _looked_at(path: Path, *, whole: bool) -> Iterator[Callable[[], str | None]]:
+    """Look at every page of a file while something else is done: what is wrong with it, once that is asked. SQLite looks
+    at all of it in one call, and keeps nobody from the interpreter while it does."""
+    if not whole:
+        yield lambda: None
+        return
+    with closing(connect(path, is_shared=True)) as database, ThreadPoolExecutor(1) as beside:
+        look = beside.submit(damage_in, database)
+        try:
+            yield look.result
+        finally:
+            database.interrupt()  # where nobody waits for it any more
 
 
 def walk(
@@ -86,31 +103,21 @@ def walk(
     if first is None:
         raise NoLog("the log holds no events")
     network_id = _network_id(first)
-    link, last, row = chain.genesis(network_id), 0, first
+    link, last = chain.genesis(network_id), 0
     hashes, restores = dict[int, str](), dict[int, int]()
     noted = {*asked, remembered[0]} if remembered is not None else {*asked}
-    while True:
+    for row in itertools.chain((first,), rows):
         seq, record, salt, stored = row
-        if seq != last + 1:
-            raise Tampered(last + 1, f"it is missing; the next record is {seq}")
-        if not all(isinstance(part, bytes) for part in row[1:]):
-            raise Tampered(seq, "its record, salt or chain hash is not what those are made of")
-        computed = chain.link(link, salt, record)
-        following = next(rows, None)
-        if computed != stored:
-            raise Tampered(seq, _diagnosis(row, computed, following))
-        if len(salt) != 16:
-            raise Tampered(seq, "its record or salt was changed: the salt is not 16 bytes long")
-        if (says := _seq_of(record)) != seq:
-            raise Tampered(seq, f"its record says that it is event {says}")
-        link, last = stored, seq
+        last += 1
+        if not (seq == last and bytes is type(record) is type(salt) is type(stored)):
+            raise _out_of_place(row, last)
+        before, link = link, chain.link(link, salt, record)
+        if link != stored or len(salt) != 16 or _seq_of(record) != seq:
+            raise _wrong(row, before, next(rows, None))
         if seq in noted:
-            hashes[seq] = stored.hex()
+            hashes[seq] = link.hex()
         if _RESTORED in record:
             restores |= _restore(record)
-        if following is None:
-            break
-        row = following
     if remembered is not None and hashes.get(remembered[0]) != remembered[1].lower():
         if remembered[0] > last:
             raise Tampered(
@@ -118,6 +125,23 @@ def walk(
             )
         raise Tampered(remembered[0], "its hash is not the remembered one: the log was forked before it")
     return Verified(events=last, head=link.hex(), network_id=network_id, hashes=hashes, restores=restores)
+
+
+def _out_of_place(row: Row, expected: int) -> Tampered:
+    if row[0] != expected:
+        return Tampered(expected, f"it is missing; the next record is {row[0]}")
+    return Tampered(expected, "its record, salt or chain hash is not what those are made of")
+
+
+def _wrong(row: Row, before: bytes, following: Row | None) -> Tampered:
+    """What is wrong with a record that does not fit to the chain before it, or to its own number."""
+    seq, record, salt, stored = row
+    computed = chain.link(before, salt, record)
+    if computed != stored:
+        return Tampered(seq, _diagnosis(row, computed, following))
+    if len(salt) != 16:
+        return Tampered(seq, "its record or salt was changed: the salt is not 16 bytes long")
+    return Tampered(seq, f"its record says that it is event {_seq_of(record)}")
 
 
 def hold(found: Verified, checkpoint: Checkpoint, *, is_whole: bool) -> None:
