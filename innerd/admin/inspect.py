@@ -70,7 +70,7 @@ async def audit(
     if call.as_json:
         output.document({"events": events, "revision": revision})
     elif events:
-        names = await _named(call)
+        names = await _named(call) if any(map(_speaks_of_others, events)) else {}
         for event in events:
             _learn(names, event)
             output.line(audit_line(event, names))
@@ -107,6 +107,17 @@ async def _named(call: Call) -> dict[str, str]:
     return peers | {f"cidr:{cidr.id}": cidr.name for cidr in network.cidrs}
 
 
+def _speaks_of_others(event: AuditRecord) -> bool:
+    """Whether its line has names that it does not bring itself: then the network is asked for them."""
+    data = msgspec.json.decode(event.data, type=_Named)
+    return bool(data.parent) or not data.name or event.type.startswith(("association.", "record."))
+
+
+class _Named(msgspec.Struct):
+    name: str | None = None
+    parent: int | None = None
+
+
 def _learn(names: dict[str, str], event: AuditRecord) -> None:
     """What something was called that is there no more, or came after we asked."""
     kind, told = event.subject.partition(":")[0], msgspec.json.decode(event.data).get("name")
@@ -129,9 +140,8 @@ def _say_what_never_matches(type_: str | None) -> None:
 
 async def _events(call: Call, asked: dict[str, str], limit: int | None) -> tuple[list[AuditRecord], int]:
     """All that match, or the newest `limit`."""
-    if limit is not None and limit <= _PAGE:
-        page = (await call.api.get("/v1/admin/events", limit=limit, newest="true", **asked)).read(Audit)
-        return page.events, page.revision
+    if limit is not None:
+        return await _newest(call, asked, limit)
     events: list[AuditRecord] = []
     after: int | None = 0
     revision = 0
@@ -139,7 +149,23 @@ async def _events(call: Call, asked: dict[str, str], limit: int | None) -> tuple
         page = (await call.api.get("/v1/admin/events", after=after, limit=_PAGE, **asked)).read(Audit)
         events += page.events
         after, revision = page.next, page.revision
-    return (events[-limit:] if limit else events), revision
+    return events, revision
+
+
+async def _newest(call: Call, asked: dict[str, str], limit: int) -> tuple[list[AuditRecord], int]:
+    """Pages from the end of the log backwards, until there are enough: each ends before the oldest that is known."""
+    pages: list[list[AuditRecord]] = []
+    wanted, revision = limit, 0
+    while wanted:
+        most = min(wanted, _PAGE)
+        page = (await call.api.get("/v1/admin/events", limit=most, newest="true", **asked)).read(Audit)
+        revision = revision or page.revision
+        pages.append(page.events)
+        if len(page.events) < most or page.events[0].seq == 1:
+            break
+        wanted -= most
+        asked = asked | {"until": str(page.events[0].seq - 1)}
+    return [event for page in reversed(pages) for event in page], revision
 
 
 async def _follow(call: Call, asked: dict[str, str]) -> None:

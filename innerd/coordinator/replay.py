@@ -58,9 +58,9 @@ async def _replay(store: Store) -> Replayed:
     return Replayed(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at)
 
 
-def _checked(page: list[Stored], seq: int, link: bytes) -> bytes:
-    """The chain behind a page that goes on where it was: behind `seq`, at `link`. Raises StoreCorrupt."""
-    for seq, stored in enumerate(page, seq + 1):
+def _checked(page: list[Stored], revision: int, link: bytes) -> bytes:
+    """The chain behind a page that goes on where it was: at a revision, with this hash. Raises StoreCorrupt."""
+    for seq, stored in enumerate(page, revision + 1):
         link = chain.link(link, stored.salt, stored.record)
         if link != stored.chain or stored.seq != seq or len(stored.salt) != 16:
             raise StoreCorrupt(f"the hash chain breaks at event {stored.seq}: it is not what was written")

@@ -85,7 +85,7 @@ class Codec:
         """The event of a record. Raises UnknownEvent for what a newer release wrote, one of UNREADABLE for what is
         no record."""
         try:
-            read = self._present.decode(record)
+            read: Any = self._present.decode(record)
             event = read.data
             if read.version == event.version:
                 return event

@@ -82,8 +82,8 @@ def verify_file(
 
 @contextmanager
 def _looked_at(path: Path, *, whole: bool) -> Iterator[Callable[[], str | None]]:
-    """Look at every page of a file while something else is done: what is wrong with it, once that is asked. SQLite looks
-    at all of it in one call, and keeps nobody from the interpreter while it does."""
+    """Look at every page of a file while something else is done: what is wrong with it, once that is asked. SQLite
+    looks at all of it in one call, and keeps nobody from the interpreter while it does."""
     if not whole:
         yield lambda: None
         return
