@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from innerd.coordinator.history import network_at
+from innerd.coordinator.milestones import Milestones
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
@@ -90,7 +91,7 @@ async def _write(path: Path) -> list[Network]:
             before = writer.network.revision
             await writer.submit(command, who)
             assert writer.network.revision == before + 1, command
-        return [await network_at(store, revision) for revision in range(1, writer.network.revision + 1)]
+        return [await network_at(store, revision, Milestones()) for revision in range(1, writer.network.revision + 1)]
     finally:
         await store.close()
 

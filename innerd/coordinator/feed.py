@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from msgspec import Struct
 
+from innerd.coordinator.milestones import Milestones
 from innerd.domain.concern import Concern, Concerned, concerned
 from innerd.domain.events import AnyEvent
 from innerd.domain.network import evolve
@@ -78,8 +79,9 @@ class History:
 
 
 class Feed:
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, milestones: Milestones | None = None) -> None:
         self.history = History(view)
+        self.milestones = Milestones() if milestones is None else milestones
         self.concern = Concern(view.network.revision)
         self.errors: dict[str, int] = {}
         self._followers: dict[str, Follower] = {}
@@ -105,6 +107,7 @@ class Feed:
 
     def publish(self, change: Committed) -> None:
         self._remember(change.after, touched(change.events), change.concerned)
+        self.milestones.note(change.after.network, bytes.fromhex(change.head_hash))
         for name, follower in list(self._followers.items()):
             try:
                 follower(change)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from innerd.coordinator.milestones import Milestone, Milestones
 from innerd.coordinator.places import Places
 from innerd.coordinator.writer import Writer
 from innerd.domain.errors import Refused
@@ -20,6 +21,7 @@ from innerd.log.codec import Envelope
 from innerd.log.store import Query, Store
 
 _PAGE = 200  # events folded between two turns of the loop
+_READ = 2_000  # records that are read at once for them
 _STRETCH = 5_000  # revisions that are searched at once for what decides who sees whom
 
 _REVISION = re.compile(r"[0-9]{1,18}")
@@ -60,16 +62,27 @@ async def revision_at(store: Store, head: int, now: float, text: str) -> int:
     return found[0].seq
 
 
-async def network_at(store: Store, revision: int) -> Network:
-    """The network at a revision."""
-    network = EMPTY
-    async for page in store.read(limit=_PAGE):
-        events = [codec.decode(stored.record) for stored in page if stored.seq <= revision]
-        network = fold(network, events)
-        if page[-1].seq >= revision:
-            break
-        await asyncio.sleep(0)
+async def network_at(store: Store, revision: int, milestones: Milestones) -> Network:
+    """The network at a revision: a fold of the log, from the last milestone on that the log still proves."""
+    while (kept := milestones.before(revision)) is not None and not await _is_of(store, kept):
+        milestones.forget(kept)
+    network = EMPTY if kept is None else kept.network
+    if network.revision == revision:
+        return network
+    async for read in store.read(network.revision, _READ):
+        for at in range(0, len(read), _PAGE):
+            page = read[at : at + _PAGE]
+            network = fold(network, [codec.decode(stored.record) for stored in page if stored.seq <= revision])
+            if network.revision == revision:
+                return network
+            await asyncio.sleep(0)
     return network
+
+
+async def _is_of(store: Store, kept: Milestone) -> bool:
+    """Whether the log still has the very chain that a milestone came of."""
+    last = kept.network.revision
+    return [stored.chain for stored in await store.find(Query(after=last - 1, upto=last), 1)] == [kept.chain]
 
 
 class Sight(Struct, frozen=True, kw_only=True):
@@ -101,7 +114,7 @@ class History:
         if lately is not None:
             return lately.network
         async with self._folds.take():
-            return await network_at(self._store, revision)
+            return await network_at(self._store, revision, self._writer.feed.milestones)
 
     async def sight(self, network: Network, a: int, b: int) -> Sight:
         """Whether two peers (by id) of a network of the log see each other, why, and since which event."""

@@ -6,6 +6,7 @@ from collections import deque
 
 from msgspec import Struct
 
+from innerd.coordinator.milestones import Milestones
 from innerd.domain.events import AnyEvent, NetworkCreated, type_of
 from innerd.domain.network import EMPTY, Network, evolve, fold
 from innerd.domain.unreadable import UNREADABLE
@@ -20,12 +21,14 @@ _RECENT, _RECENT_TREES = 1000, 8  # events that are remembered one by one, and c
 
 class Replayed(Struct, frozen=True):
     """A log that was read and verified: the chain's head, the time of the last event, and the network as it was before
-    the last few events and those: who comes back after a restart is told just what it missed."""
+    the last few events and those: who comes back after a restart is told just what it missed. `milestones`: what the
+    network was on the way."""
 
     base: Network
     recent: tuple[AnyEvent, ...]
     chain: bytes
     at: float
+    milestones: Milestones
 
     @property
     def network(self) -> Network:
@@ -45,17 +48,18 @@ async def load(store: Store) -> Replayed:
 
 
 async def _replay(store: Store) -> Replayed:
-    network, link, at = EMPTY, b"", 0.0
+    network, link, at, milestones = EMPTY, b"", 0.0, Milestones()
     pages = deque[tuple[Network, list[AnyEvent]]](maxlen=2)  # the last two, each with the network before it
     async for page in store.read(limit=_PAGE):
         link = _checked(page, network.revision, link or _genesis(page[0]))
         events = _decoded(page)
         pages.append((network, events))
         network = _folded(network, events)
+        milestones.note(network, link)
         at = _time_of(page[-1])
     recent = [event for _, events in pages for event in events]
     cut = _first_kept(recent)
-    return Replayed(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at)
+    return Replayed(fold(pages[0][0] if pages else EMPTY, recent[:cut]), tuple(recent[cut:]), link, at, milestones)
 
 
 def _checked(page: list[Stored], revision: int, link: bytes) -> bytes:

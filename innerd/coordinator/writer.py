@@ -89,7 +89,7 @@ class Writer:
         base = View.of(loaded.base)
         self.store = store
         self.upkeep = Upkeep(store, fatal)
-        self.feed = Feed(base)
+        self.feed = Feed(base, loaded.milestones)
         self._allowance = Allowance(store, clock)
         view = self.feed.recall(base, loaded.recent)
         self.committer = Committer(

@@ -9,6 +9,7 @@ import pytest
 
 from innerd.api.sources import Source
 from innerd.coordinator.history import network_at
+from innerd.coordinator.milestones import Milestones
 from innerd.domain import commands as c
 from innerd.log.memory import MemoryStore
 from innerd.log.store import Query, Stored
@@ -167,7 +168,7 @@ async def test_others_have_their_turns_while_the_past_is_folded(long: World) -> 
 
     task = asyncio.create_task(other())
     revision = long.writer.network.revision
-    assert (await network_at(long.store, revision)).revision == revision
+    assert (await network_at(long.store, revision, Milestones())).revision == revision
     task.cancel()
     assert turns >= revision // 200
 
