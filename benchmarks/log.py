@@ -2,19 +2,23 @@
 the reference, with one transaction a command."""
 
 import asyncio
+import itertools
 import os
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import closing
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 
-from benchmarks.figures import figure, quantile, title
+from benchmarks.figures import figure, quantile, say, title
+from innerd.admin.transport import in_process
 from innerd.coordinator.replay import load
 from innerd.coordinator.writer import Writer
 from innerd.domain import commands as c
@@ -22,12 +26,16 @@ from innerd.domain import events as e
 from innerd.domain.values import Name, PublicKey, parse_endpoint
 from innerd.log import chain, codec
 from innerd.log.codec import Who
+from innerd.log.database import SELECT, connect
 from innerd.log.projection import Rows
 from innerd.log.sqlite import SqliteStore
 from innerd.log.store import Query, Stored
 from innerd.log.verify import verify_file
+from innerd.wire.ours import Audit
+from tests.world import World
 
 CLIENTS = 64
+LONG = 1_000_000  # events
 WHO = Who("local:root", "socket")
 
 
@@ -121,18 +129,36 @@ KINDS = (
 )
 
 
-async def filled(path: Path, count: int) -> SqliteStore:
-    """A log of so many events of peers that come, are disabled and enabled again, written without deciding."""
+def growing() -> Iterator[e.AnyEvent]:
+    """Peers that come, are disabled and enabled again: a third of the events are peers."""
+    for seq in itertools.count(3):
+        yield KINDS[seq % 3](seq)
+
+
+def lived(peers: int = 10_000) -> Iterator[e.AnyEvent]:
+    """So many peers that come, and then change for years."""
+    yield from (KINDS[0](number) for number in range(1, peers + 1))
+    for number in itertools.cycle(range(2, peers + 1)):
+        name, other = f"p{number}", f"q{number}"
+        yield e.PeerDisabled(id=number, name=name)
+        yield e.PeerEnabled(id=number, name=name)
+        yield e.EndpointOverridden(peer=number, name=name, endpoint=f"192.0.2.{number % 250}:51820", was=None)
+        yield e.PeerRenamed(id=number, name=other, was=name)
+        yield e.PeerRenamed(id=number, name=name, was=other)
+
+
+FOUNDING: list[e.AnyEvent] = [
+    e.NetworkCreated(id="00" * 16, name="bench", range="10.0.0.0/8"),
+    e.CidrCreated(id=1, name="bench", range="10.0.0.0/8", parent=None),
+]
+
+
+async def filled(path: Path, happened: Iterable[e.AnyEvent], count: int) -> SqliteStore:
+    """A log of so many events, written without deciding."""
     store = await SqliteStore.open(path, create=True)
     link, batch = chain.genesis("00" * 16), []
-    founding = [
-        e.NetworkCreated(id="00" * 16, name="bench", range="10.0.0.0/8"),
-        e.CidrCreated(id=1, name="bench", range="10.0.0.0/8", parent=None),
-    ]
-    for seq in range(1, count + 1):
-        happened = founding[seq - 1] if seq <= len(founding) else KINDS[seq % 3](seq)
-        who = Who(f"peer:{seq % 7}", "10.0.0.2")
-        record, salt = codec.encode(happened, seq, 1.7e9 + seq, who), b"s" * 16
+    for seq, each in enumerate(itertools.islice(itertools.chain(FOUNDING, happened), count), 1):
+        record, salt = codec.encode(each, seq, 1.7e9 + seq, Who(f"peer:{seq % 7}", "10.0.0.2")), b"s" * 16
         link = chain.link(link, salt, record)
         batch.append(Stored(seq, record, salt, link))
         if len(batch) == 10_000 or seq == count:
@@ -141,11 +167,65 @@ async def filled(path: Path, count: int) -> SqliteStore:
     return store
 
 
+def bare(path: Path) -> float:
+    """Seconds to read all records and hash each once: what no replay can do without."""
+    with closing(connect(path)) as database:
+        began = time.perf_counter()
+        for _, record, _, _ in database.execute(SELECT):
+            sha256(record).digest()
+        return time.perf_counter() - began
+
+
+ROUNDS = 5
+
+
+async def beside(path: Path, act: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """The medians of seconds of something, and of reading and hashing bare beside it, in turns."""
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        await act()
+        ours.append(time.perf_counter() - began)
+        theirs.append(bare(path))
+    return quantile(ours, 0.5), quantile(theirs, 0.5)
+
+
+async def long_log(count: int) -> None:
+    """What a log costs that ten thousand peers wrote over years."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        path = Path(folder) / "bench.db"
+        store = await filled(path, lived(), count)
+        say(f"  {count:,} events of 10,000 peers; load {os.getloadavg()[0]:.1f}")
+        world = World(store)  # type: ignore[arg-type]
+        await world.start()
+        api = in_process(world.app, 0)
+
+        async def audited(limit: int) -> None:
+            asked: dict[str, str | int] = {}
+            while limit:
+                page = (await api.get("/v1/admin/events", limit=1000, newest="true", **asked)).read(Audit)
+                asked, limit = {"until": page.events[0].seq - 1}, limit - 1000
+
+        rows: list[tuple[str, str, Callable[[], Awaitable[object]]]] = [
+            ("replay, the chain checked", ">= 150,000/s", lambda: load(store)),
+            ("verify, the records", ">= 300,000/s", lambda: asyncio.to_thread(verify_file, path, whole=False)),
+            ("verify, every page", ">= 300,000/s", lambda: asyncio.to_thread(verify_file, path)),
+            (f"pages of the newest {min(count, 100_000):,}", "<= 1 s", lambda: audited(min(count, 100_000))),
+            ("the network as it was in the middle", "<= 1 s", lambda: api.get("/v1/network", at=str(count // 2))),
+        ]
+        for what, goal, act in rows:
+            seconds, reference = await beside(path, act)
+            shown = f"{seconds:.2f} s, {count / seconds:,.0f}/s"
+            figure(what, shown, goal, f"bare read and hash {reference:.2f} s", reference / seconds)
+        figure("memory of this process, at the most", f"{getrusage(RUSAGE_SELF).ru_maxrss >> 10} MiB", "<= 200 MiB")
+        await store.close()
+
+
 async def reading(count: int) -> None:
     """Replay, verification and audit of one log."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         path = Path(folder) / "bench.db"
-        store = await filled(path, count)
+        store = await filled(path, growing(), count)
         began = time.perf_counter()
         await load(store)
         ours, theirs = count / (time.perf_counter() - began), reference_replay(30_000)
@@ -225,3 +305,4 @@ def run() -> None:
         f"fsync p99 {1000 * quantile(disk, 0.99):.2f} ms",
     )
     asyncio.run(reading(200_000))
+    asyncio.run(long_log(LONG))

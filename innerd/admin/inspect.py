@@ -109,19 +109,26 @@ async def _named(call: Call) -> dict[str, str]:
 
 def _speaks_of_others(event: AuditRecord) -> bool:
     """Whether its line has names that it does not bring itself: then the network is asked for them."""
-    data = msgspec.json.decode(event.data, type=_Named)
+    data = _NAMED.decode(event.data)
     return bool(data.parent) or not data.name or event.type.startswith(("association.", "record."))
 
 
-class _Named(msgspec.Struct):
-    name: str | None = None
-    parent: int | None = None
+class _Named(msgspec.Struct, gc=False):
+    """What an event says that may be a name: a newer coordinator's may say anything."""
+
+    name: object = None
+    parent: object = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 def _learn(names: dict[str, str], event: AuditRecord) -> None:
     """What something was called that is there no more, or came after we asked."""
-    kind, told = event.subject.partition(":")[0], msgspec.json.decode(event.data).get("name")
-    if told and (event.subject not in names or event.type.endswith(".renamed")) and kind in ("peer", "cidr"):
+    if event.subject in names and not event.type.endswith(".renamed"):
+        return
+    told = _NAMED.decode(event.data).name
+    if told and isinstance(told, str) and event.subject.partition(":")[0] in ("peer", "cidr"):
         names[event.subject] = told
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from innerd.domain.network import Network
 
 _APART = 1 << 16  # revisions, at the least: so many events are folded while nobody would mind
-_ROOM = 160_000  # peers
+_ROOM = 100_000  # peers, some 300 bytes each
 
 
 class Milestone(Struct, frozen=True):

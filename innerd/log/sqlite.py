@@ -95,7 +95,8 @@ class SqliteStore:
         if query.until is not None:
             last = min(last, await self._first_seq(">", query.until) - 1)
         found: list[Stored] = []
-        for statement, values in _searches(query, await self._types(query.type), first, last, limit):
+        types = await self._types(query.type) if query.type or query.actors else []
+        for statement, values in _searches(query, types, first, last, limit):
             found += [Stored(*row) for row in await self._ask(statement, values, search=True)]
             found.sort(key=lambda stored: stored.seq)
             found = found[-limit:] if query.newest else found[:limit]

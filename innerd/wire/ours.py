@@ -237,7 +237,7 @@ class Why(Struct, kw_only=True):
     since_before: int | None = None
 
 
-class AuditRecord(Struct, kw_only=True):
+class AuditRecord(Struct, kw_only=True, gc=False):
     """One record of the log as the audit shows it."""
 
     seq: int

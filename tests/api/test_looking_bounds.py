@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from innerd.admin.inspect import _events as events_of
+from innerd.admin.transport import Response, in_process
+from innerd.admin.verb import Call
 from innerd.api.sources import Source
 from innerd.coordinator.history import network_at
 from innerd.coordinator.milestones import Milestones
@@ -14,7 +17,7 @@ from innerd.domain import commands as c
 from innerd.log.memory import MemoryStore
 from innerd.log.store import Query, Stored
 from tests.api.asking import Answer, ask
-from tests.world import LOCAL, World, populated
+from tests.world import LOCAL, Through, World, populated
 
 
 class CountingStore(MemoryStore):
@@ -208,3 +211,59 @@ async def follow(w: World) -> None:
         "client": ("local:0", 1),
     }
     await w.app(scope, receive, send)
+
+
+# -- the newest events of a long log ----------------------------------------------------------------------------------
+
+FILTERS = {
+    "all": {},
+    "a type": {"type": "endpoint."},
+    "several types": {"type": "peer."},
+    "a subject": {"subject": "peer:3"},
+    "who did it": {"actor": "local:root"},
+    "up to a revision": {"until": "1900"},
+    "up to a time": {"until": "2999-01-01T00:00:00Z"},
+    "from a revision on": {"since": "700"},
+    "nothing": {"subject": "peer:4711"},
+}
+
+
+def of(w: World) -> Call:
+    return Call(in_process(Through(w), 0), as_json=True)
+
+
+async def shown(w: World, asked: dict[str, str], limit: int | None) -> list[int]:
+    found, revision = await events_of(of(w), asked, limit)
+    assert revision == w.writer.network.revision
+    return [event.seq for event in found]
+
+
+@pytest.mark.parametrize("limit", [1, 999, 1000, 1001, 1500, 2000, 100_000])
+@pytest.mark.parametrize("asked", FILTERS.values(), ids=FILTERS)
+async def test_the_newest_are_the_end_of_all(long: World, asked: dict[str, str], limit: int) -> None:
+    assert await shown(long, asked, limit) == (await shown(long, asked, None))[-limit:]
+
+
+async def test_the_newest_are_read_from_the_end_on(long: World) -> None:
+    assert len(await shown(long, {}, 1500)) == 1500
+    assert store_of(long).given == 1500
+
+
+async def test_what_happens_while_pages_are_read_moves_none(long: World) -> None:
+    head = long.writer.network.revision
+    asking = asyncio.create_task(shown_meanwhile(long))
+    assert await asking == list(range(head - 1499, head + 1))
+
+
+async def shown_meanwhile(w: World) -> list[int]:
+    """The newest 1,500, with an event between the two pages of them."""
+    api = in_process(Through(w), 0)
+    get = api.get
+
+    async def getting(path: str, **params: str | int) -> Response:
+        answer = await get(path, **params)
+        await w.writer.submit(c.OverrideEndpoint(w.peer("mari").id, None), LOCAL)
+        return answer
+
+    api.get = getting  # type: ignore[method-assign]
+    return [event.seq for event in (await events_of(Call(api, as_json=True), {}, 1500))[0]]
