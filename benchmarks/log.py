@@ -196,7 +196,7 @@ async def long_log(count: int) -> None:
         path = Path(folder) / "bench.db"
         store = await filled(path, lived(), count)
         say(f"  {count:,} events of 10,000 peers; load {os.getloadavg()[0]:.1f}")
-        world = World(store)  # type: ignore[arg-type]
+        world: World = World(store)  # type: ignore[arg-type]
         await world.start()
         api = in_process(world.app, 0)
 

@@ -23,18 +23,18 @@ from inndns.reverse import Range
 
 
 class _Leaf(Struct, frozen=True, gc=False):
-    """What stands at a whole name of a host, forward or reverse: the answer about its one type. The zone's name begins
-    at `top` in a message that asks for it."""
+    """What stands at a whole name of a host, forward or reverse: its one record, and of which type that is. The zone's
+    name begins at `top` in a message that asks for it."""
 
     host: Host
     kind: int
-    answer: Answer
+    record: bytes
     top: int
 
 
 # What is hidden and what is absent go the same way, so that time does not tell them apart: where nothing is, these are.
 _NOBODY = Host("", IPv4Address(0), -1)
-_NO_LEAF = _Leaf(_NOBODY, 0, m.REFUSAL, 0)
+_NO_LEAF = _Leaf(_NOBODY, 0, b"", 0)
 _NO_NODE = Node(_NOBODY, {})
 
 
@@ -106,8 +106,7 @@ class Zone(Struct, frozen=True, kw_only=True):
         """The forward and the reverse name of a host, and what stands there."""
         label, type_ = host.name.encode(), m.A if host.address.version == 4 else m.AAAA
         name = bytes((len(label),)) + label + self.apex.name
-        there = Answer(m.NOERROR, True, m.record(type_, self.ttl, host.address.packed), 1)
-        back = Answer(m.NOERROR, True, m.record(m.PTR, self.ttl, name), 1)
+        there, back = m.record(type_, self.ttl, host.address.packed), m.record(m.PTR, self.ttl, name)
         reverse_name, top = reverse.name_of(host.address, self.block)
         return (name, _Leaf(host, type_, there, 13 + len(label))), (reverse_name, _Leaf(host, m.PTR, back, 12 + top))
 
@@ -151,7 +150,7 @@ class Zone(Struct, frozen=True, kw_only=True):
 
     def _at_host(self, question: Question, leaf: _Leaf) -> Answer:
         if question.qtype == leaf.kind or question.qtype == m.ANY:  # ANY gets one record set (RFC 8482)
-            return leaf.answer
+            return Answer(m.NOERROR, True, leaf.record, 1)
         if leaf.host.records and leaf.kind != m.PTR:
             node = self.nodes.get(question.name[: question.name[0] + 1], _NO_NODE)
             found = node.sets.get(question.qtype)

@@ -17,7 +17,7 @@ _RECENT_HANDSHAKE = 180.0  # seconds; WireGuard gives a session up after that
 _RELEASES = 10  # that are counted by name
 
 
-class Observed(Struct, frozen=True):
+class Observed(Struct, frozen=True, gc=False):
     """What the coordinator's device knows of a peer. `handshake` is seconds since 1970."""
 
     endpoint: Endpoint | None

@@ -247,10 +247,13 @@ def _searches(query: Query, types: list[str], first: int, last: int, limit: int)
 def _search(keys: list[tuple[str, tuple[str, ...]]], newest: bool, first: int, last: int, limit: int) -> _Statement:
     order = "DESC" if newest else "ASC"
     columns = "SELECT seq, CAST(record AS BLOB) AS record, salt, chain FROM events"
-    selects = [f"SELECT * FROM ({columns} WHERE seq BETWEEN ? AND ?{w} ORDER BY seq {order} LIMIT ?)" for w, _ in keys]  # noqa: S608
+    pages = [f"{columns} WHERE seq BETWEEN ? AND ?{w} ORDER BY seq {order} LIMIT ?" for w, _ in keys]
     values: list[int | str] = []
     for _, given in keys:
         values += [first, last, *given, limit]
+    if len(pages) == 1:
+        return pages[0], tuple(values)
+    selects = [f"SELECT * FROM ({page})" for page in pages]  # noqa: S608
     return f"SELECT * FROM ({' UNION ALL '.join(selects)}) ORDER BY seq {order} LIMIT ?", (*values, limit)  # noqa: S608
 
 
