@@ -27,6 +27,7 @@ from innclient.names.stub import PORT, Stub
 from inndns.records import Host
 from inndns.server import DnsServer
 from inndns.zone import Zone, empty
+from innerd.domain.maps import Map
 from innerd.domain.values import Name, PublicKey
 from tests.dns import nameservers
 
@@ -48,7 +49,7 @@ def hosts(count: int) -> list[Host]:
 def zone(peers: list[Host]) -> Zone:
     """Everybody sees all classes but the last, which sees itself too."""
     sees = {number: frozenset(range(CLASSES)) - {CLASSES - 1} | {number} for number in range(CLASSES)}
-    blank = empty(NETWORK, SUFFIX, ip_network(BLOCK), "innernet-server", TTL)
+    blank = empty(NETWORK, SUFFIX, ip_network(BLOCK), "innernet-server", TTL, Map())
     return blank.change(1, sees.__getitem__, [], peers)
 
 
@@ -97,7 +98,7 @@ def serve_stub(pipe: "multiprocessing.connection.Connection") -> None:
     """The same names as an agent answers them on its own host."""
 
     async def main() -> None:
-        stub = Stub(FIRST)
+        stub = Stub(FIRST, "lo")
         told = [_known(number, host) for number, host in enumerate(hosts(PEERS))]
         stub.update(Netmap(network=NETWORK, suffix=SUFFIX, revision=1, block=ip_network(BLOCK)), told, None)
         await stub.listen(STUB[0], on_tunnel=False)
