@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import device, dns, door, http, log, network, size, start, streams
+from benchmarks import agent, device, dns, door, growth, http, idle, log, network, size, start, streams
 from innerd.host import logs
 from innerd.serve.coordinator import spare_the_collector
 
@@ -16,6 +16,9 @@ BENCHES = {
     "dns": dns.run,
     "device": device.run,
     "network": network.run,
+    "agent": agent.run,
+    "idle": idle.run,
+    "growth": growth.run,
 }
 
 logs.configure("text", 0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import figure, quantile, title
 from innclient import config
+from innclient.agent.paths import now
 from innclient.agent.session import Choices, Session
 from innclient.agent.tunnel import Making, Tunnel
 from innclient.core import events as e
@@ -106,6 +107,9 @@ class Told:
         if isinstance(frames[0], Hello):
             await self.session._feed(e.Opened())
         await self.session._feed(e.Told(list(frames)))  # type: ignore[arg-type]
+        await self.session.settle(reports=False)
+        for command in self.session.agent.handle(e.Reported(is_heard=True), now()):
+            self.session.aside.put(command)
         await self.session.settle(reports=False)
 
     async def delta(self, peers: list[PeerJson], gone: list[int]) -> None:

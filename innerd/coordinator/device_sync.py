@@ -160,7 +160,7 @@ class DeviceSync:
         self._clock = clock
         self._index = 0
         self._entries = Entries()
-        self._took = 0.0  # seconds, of the last look
+        self._took = 0.0  # seconds, of the last look at a large device
         self._is_disturbed = False
         self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -237,6 +237,8 @@ class DeviceSync:
         self.device, index = await asyncio.to_thread(self._look)
         if index == self._index and (found := edits(before, self.device)):
             _log.warning("the device was changed by somebody else: put right", what=found)
+        self._took = time.monotonic() - began if len(self.device.peers) > _MANY else 0.0
+        self._looks.rest = _REST_TRANSITION * self._took
         network = self._network()  # after the look: what was committed meanwhile counts
         was_remade = self._index not in (0, index)
         self._looks.looking()
@@ -246,8 +248,6 @@ class DeviceSync:
             await self._apply(changes)
             self.device = await asyncio.to_thread(self._backend.get, self._interface.name)
         self._observe(network, before)
-        self._took = time.monotonic() - began
-        self._looks.rest = _REST_TRANSITION * self._took
         self._looks.looked()
         self._release(network.revision)
         if was_remade:

@@ -7,7 +7,6 @@ reports. innernet's clients never report: they are "polling".
 
 import asyncio
 from collections.abc import Callable, Iterator
-from time import monotonic
 
 from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
@@ -65,10 +64,19 @@ class Convergence:
         return list(unsettled)
 
     async def wait(self, revision: int, seconds: float) -> float:
-        """Return when all connected peers have what happened up to a revision, or when the time is over: the seconds
-        that it took. Raises Refused where the coordinator stops meanwhile."""
-        began = monotonic()
-        waiting = _Waiting({peer for peer in self._presence.streaming if not self._has(peer, revision)})
+        """Return when all connected peers have what happened up to a revision, those too that came meanwhile, or when
+        the time is over: the seconds that it took. Raises Refused where the coordinator stops meanwhile."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while (missing := self._missing(revision)) and (left := began + seconds - clock()) > 0:
+            await self._wait_for(missing, revision, left)
+        return clock() - began
+
+    def _missing(self, revision: int) -> set[int]:
+        return {peer for peer in self._presence.streaming if not self._has(peer, revision)}
+
+    async def _wait_for(self, missing: set[int], revision: int, seconds: float) -> None:
+        waiting = _Waiting(missing)
         self._waiting[waiting] = revision
         stopping = asyncio.ensure_future(self._hub.stopping.wait())
         done = asyncio.ensure_future(waiting.done.wait())
@@ -80,7 +88,6 @@ class Convergence:
             stopping.cancel()
         if self._hub.stopping.is_set() and not waiting.done.is_set():
             raise Refused("store_unavailable", "the coordinator is shutting down", "the change is made: ask again")
-        return monotonic() - began
 
     def _moved(self, peer: int) -> None:
         """A receipt came, or a stream came or went: who is not connected any more is not waited for."""

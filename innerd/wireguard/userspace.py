@@ -21,7 +21,7 @@ from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
 from innerd.wireguard.rtnetlink import refusal
 
 _MOST_ERRNO = 4095
-_TIMEOUT = 10.0  # seconds for one operation
+_TIMEOUT = 30.0  # seconds for one operation
 _BYTES = 50_000  # of a question, that give it a second more: 5,000 peers take one where nothing else runs
 
 

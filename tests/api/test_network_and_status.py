@@ -78,6 +78,7 @@ async def test_why_two_peers_see_each_other_is_told(w: World) -> None:
 async def test_the_status_counts_who_takes_part(w: World) -> None:
     await w.invite("kuro", "cats")
     await w.do(c.DisablePeer(w.peer("tama").id))
+    w.now += 1000  # seconds: all of them joined before that
     w.presence.stream_opened(w.peer("ryo").id)
     w.presence.observe(w.peer("mari").id, Observed(None, w.now - 179, 0, 0))
     w.presence.observe(w.peer("oven").id, Observed(None, w.now - 180, 0, 0))

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from innclient.core import commands as c
+from innclient.core import device
 from innclient.core import events as e
 from innclient.core.connection import Lost, State
 from innclient.core.paths import Instant
@@ -93,7 +94,10 @@ def test_a_device_that_may_have_heard_of_a_peer_since_is_read_first(stage: Stage
     assert stage.hears(online(4))[:2] == ["resolve", "read"]
 
 
-def test_a_look_that_takes_long_is_not_taken_for_everybody_who_comes_online(stage: Stage) -> None:
+def test_a_look_that_takes_long_is_not_taken_for_everybody_who_comes_online(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "MANY", 1)
     stage.now += 200.0  # seconds: as far as we know she is silent
     stage.reading = 0.5
     stage.happens(e.Ticked())

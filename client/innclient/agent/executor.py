@@ -2,6 +2,7 @@
 coordinator. Each command by itself: in which order is not decided here."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -25,6 +26,8 @@ from innclient.core.membership import Membership
 from innclient.names.publisher import Publisher
 from innerd.domain.values import parse_range
 from innerd.wireguard import links
+
+_HEARD = 5.0  # seconds that a report may take
 
 
 class Means(Struct, frozen=True, kw_only=True):
@@ -148,8 +151,12 @@ class Executor:
         await self._put("/v1/user/candidates", await asyncio.to_thread(candidates, device.listen_port, excluded))
 
     async def _put(self, path: str, body: object) -> bool:
-        """Whether the coordinator has heard it."""
-        why = await stream.put(self.means.http, path, body)
+        """Whether the coordinator has heard it. Who waits longer keeps what is newer from being said: the connection
+        may lead nowhere, as it was let go of meanwhile."""
+        why: str | None = f"no answer within {_HEARD:.0f} s"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD):
+                why = await stream.put(self.means.http, path, body)
         if why is not None:
             self._log.info("a report was lost", path=path, why=why)
         return why is None

@@ -15,6 +15,7 @@ import structlog
 from msgspec import Struct
 
 from innclient.agent import resuming, store, stream
+from innclient.agent.aside import Aside
 from innclient.agent.endpoints import Finder
 from innclient.agent.errands import Errands
 from innclient.agent.executor import Executor, Means
@@ -29,6 +30,7 @@ from innclient.core import events as e
 from innclient.core.agent import Agent
 from innclient.core.commands import ASIDE, Command
 from innclient.core.connection import Lost, State
+from innclient.core.device import MANY
 from innclient.core.netmap import KnownPeer, Netmap
 from innclient.core.paths import PeerPaths
 from innclient.core.pins import Pins
@@ -43,7 +45,6 @@ from innerd.wire.ours import ConnectTo
 from innerd.wireguard import links, watch
 from innerd.wireguard.device import DeviceError
 
-_MANY = 500  # peers on a device
 _AGAIN = 1.0  # seconds until what went wrong is tried again
 _REST, _LONGEST_TICK = 100.0, 10.0  # how many times as long as a look took the next one waits; and seconds at most
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
@@ -89,10 +90,10 @@ class Session:
         )
         self._path_finder = PathFinder(self.peer_paths, values.private_key, self, self.errands)
         self._turn = asyncio.Lock()  # one event at a time
-        self._aside: asyncio.Queue[Command] = asyncio.Queue()
+        self.aside = Aside(self.agent, self._executor.do)
         self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
         self._hurry = asyncio.Event()  # connect now
-        self._look_took = 0.0  # seconds, of the last tick
+        self._look_took = 0.0  # seconds, of the last tick with a large device
         self._knocks = Knocks(tunnel.link, values.internal_address, self._knocked)
         self._pause = 0.0  # seconds until the next connection
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
@@ -206,13 +207,13 @@ class Session:
 
     async def _handled(self, answer: e.Event) -> list[Command]:
         """A large device is compared aside: of 10,000 peers that takes a while, and names are answered meanwhile."""
-        if isinstance(answer, e.WasRead) and len(answer.device.peers) > _MANY:
+        if isinstance(answer, e.WasRead) and len(answer.device.peers) > MANY:
             return await asyncio.to_thread(self.agent.handle, answer, now())
         return self.agent.handle(answer, now())
 
     async def _do(self, command: Command) -> e.Event | None:
         if isinstance(command, ASIDE):
-            self._aside.put_nowait(command)
+            self.aside.put(command)
             return None
         own = _OWN.get(type(command))
         if own is None:
@@ -254,29 +255,12 @@ class Session:
 
         self.errands.send(ask())
 
-    # -- aside --------------------------------------------------------------------------------------------------
-
-    async def _keep_aside(self) -> None:
-        """Disk and receipts, in order; the device does not wait for either."""
-        while True:
-            await self._do_aside(await self._aside.get())
-
     async def settle(self, *, reports: bool) -> None:
         """Do what is left to be done aside. Without `reports` what concerns the disk alone: nobody hears the rest."""
-        while not self._aside.empty():
-            command = self._aside.get_nowait()
-            if reports or not isinstance(command, c.Report):
-                await self._do_aside(command)
+        await self.aside.settle(reports=reports)
         await self.names.settle()
         if reports:
             await self.errands.done()
-
-    async def _do_aside(self, command: Command) -> None:
-        """Only more to be done aside comes of it: it waits for no change that is under way."""
-        answer = await self._executor.do(command)
-        if answer is not None:
-            for more in self.agent.handle(answer, now()):
-                self._aside.put_nowait(more)
 
     # -- the loops ----------------------------------------------------------------------------------------------
 
@@ -285,7 +269,7 @@ class Session:
         self._finder.wakes(self._waiting, self._hurry)
         self.peer_paths.networks = await asyncio.to_thread(links.host_networks)
         await self._feed(e.Stays())
-        works = (self._tick, self._keep_aside, self._watch, self._path_finder.run)
+        works = (self._tick, self.aside.keep, self._watch, self._path_finder.run)
         beside = [asyncio.create_task(self._for_ever(work)) for work in works]
         try:
             while True:
@@ -375,7 +359,8 @@ class Session:
             except (DeviceError, Failure, OSError) as error:
                 self._log.error("device", error=str(error))
                 await asyncio.sleep(_AGAIN)
-            self._look_took = time.monotonic() - began
+            device = self.agent.change.device
+            self._look_took = time.monotonic() - began if device is not None and len(device.peers) > MANY else 0.0
 
     async def _look(self) -> None:
         self._finder.look_up(self.netmap, self.membership.presence)

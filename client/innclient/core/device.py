@@ -23,7 +23,8 @@ from innerd.wireguard.plan import Change, SetPeer, edits
 from innerd.wireguard.plan import applied as after
 
 _SAID_REPAIRS = 10  # in one line
-_REST = 20.0  # times as long as a look took nobody looks again only because somebody came online
+MANY = 500  # peers on a device, from which on looks at it are spared
+_REST = 20.0  # times as long as one took nobody looks again only because somebody came online
 
 
 class Step(Enum):
@@ -143,7 +144,8 @@ class DeviceChange:
 
     def read(self, device: Device, took: float, turns: Turns, now: float) -> list[Command]:
         """`took`: seconds that reading it took."""
-        self._read_at, self._rest, self.look_at = now, _REST * took, None
+        self._read_at, self.look_at = now, None
+        self._rest = _REST * took if len(device.peers) > MANY else 0.0
         if self.detour is not None:
             changes, self._after = self.detour.plan(device)
             self.step = Step.APPLYING
