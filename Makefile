@@ -5,6 +5,7 @@
 #   make check      lint, types, import contracts, fast tests
 #   make observe    the demo network with a real Prometheus in it, until Ctrl-C: SECONDS=30 make observe
 #   make bench      figures, as ratios against a named reference
+#   make profile    where the time of one of them goes, as a picture: make profile WHAT=growth
 #   make flood      what hostile peers cost the others (root): make flood KINDS="openapi why" HOSTILE="3 64" SECONDS=5
 #   make netlab     how long machines behind NATs take to reach each other: make netlab RUNS=40
 #   make sim        a seeded life of a network in memory: make sim PEERS=1000 MINUTES=10 SEED=7
@@ -26,7 +27,7 @@ STAMP := $(VENV)/.complete
 # Commands that tests start load what was compiled, as they do where they are installed.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo observe test test-fast test-slow check lint bench flood netlab sim fuzz \
+.PHONY: demo observe test test-fast test-slow check lint bench profile flood netlab sim fuzz \
 	interop lock build deb sbom docs setup debian clean
 
 setup: debian $(STAMP)
@@ -71,6 +72,11 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+WHAT ?= agent
+
+profile: setup
+	$(BIN)/py-spy record --subprocesses --output profile-$(WHAT).svg -- $(BIN)/python -m benchmarks $(WHAT)
 
 HOSTILE ?= 3 64
 
