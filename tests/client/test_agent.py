@@ -18,6 +18,7 @@ from innclient.agent.run import cycle, holding, take_down
 from innclient.agent.session import Session
 from innclient.agent.views import from_files
 from innclient.core.views import NetworkView, StatusView
+from innclient.names.publisher import NameSettings
 from innclient.paths import Paths
 from innerd.failure import SYSTEM, Failure
 from tests.client.agents import agent_of, inn
@@ -263,3 +264,17 @@ async def test_without_an_agent_the_files_and_the_device_are_shown(kermpany: Wor
     take_down(session.paths, session.tunnel, session.choices.names.path, ())
     again = from_files(session.paths, session.tunnel)
     assert (again.is_up, [peer.name for peer in again.peers]) == (False, ["innernet-server", "ryo", "mari"])
+
+
+async def test_a_hosts_file_that_is_to_be_left_alone_is(kermpany: World, tmp_path: Path) -> None:
+    """Whatever stands in it, however often it is looked after the names."""
+    async with kermpany.listening() as port:
+        hosts = tmp_path / "hosts"
+        names = NameSettings(path=hosts, suffix=None, write=False, dns="none")
+        session = session_of(kermpany, "ryo", tmp_path, port, names=names)
+        block = f"# DO NOT EDIT innernet {INTERFACE} BEGIN\n# DO NOT EDIT innernet {INTERFACE} END\n"
+        hosts.write_text(block)
+        async with agent_of(session):
+            await eventually(lambda: session.applied)
+            await session.names.check(session.netmap, session.membership.believed, anew=False)
+        assert hosts.read_text() == block

@@ -104,7 +104,7 @@ class Publisher:
         ending = None if self._block is None else self._block.suffix
         if self.mode != before or ending not in (None, self._names.ending(netmap)):
             await self._write(netmap, believed)
-        elif self._unwritten is not None or self._stamp != _stamp_of(self._names.path):
+        elif self._may_write(netmap) and (self._unwritten is not None or self._stamp != _stamp_of(self._names.path)):
             await self._rewrite(at_once=False)
 
     async def _settle(self, netmap: Netmap) -> None:
@@ -157,7 +157,7 @@ class Publisher:
         """The hosts file: all names where they are not resolved otherwise, else none. Of some peers only what they are
         called is looked at (None: of all)."""
         names = self._names
-        if not names.write or not netmap.network:
+        if not self._may_write(netmap):
             return
         suffix, block = names.ending(netmap), self._block
         if not (always or self.mode == "hosts" or names.suffix is not None or names.dns == "none"):
@@ -170,6 +170,9 @@ class Publisher:
             for number in numbers:
                 block.put(number, named.get(number, ()))
         await self._rewrite(at_once=always or numbers is None)
+
+    def _may_write(self, netmap: Netmap) -> bool:
+        return self._names.write and bool(netmap.network)
 
     async def _rewrite(self, *, at_once: bool) -> None:
         """A file of thousands of names takes a while: then it rests a while too, and several changes are one."""
