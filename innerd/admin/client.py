@@ -13,7 +13,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -188,8 +188,9 @@ class TunnelClient(httpx2.AsyncClient):
 class _Tunnelled(httpx2.AsyncHTTPTransport):
     """HTTP over sockets that are ours, whose answers have an end."""
 
-    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
+    def __init__(self, backend: "_Bound") -> None:
         super().__init__(verify=no_certificates(), trust_env=False)
+        self._backend = backend
         self._pool = httpcore2.AsyncConnectionPool(network_backend=backend)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -203,6 +204,11 @@ class _Tunnelled(httpx2.AsyncHTTPTransport):
 
     async def begin_anew(self) -> None:
         await self._pool.aclose()
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for stream in list(self._backend.streams):  # that connected when the pool did not wait for them any more
+            await stream.aclose()
 
 
 class _Ending(httpx2.AsyncByteStream):
@@ -229,6 +235,7 @@ class _Bound(httpcore2.AsyncNetworkBackend):
     """Connections over one link, from one address."""
 
     def __init__(self, link: str, source: str, options: tuple[tuple[int, int, int], ...]) -> None:
+        self.streams: set[_Stream] = set()  # that are open
         self._link, self._source, self._options = link, source, options
 
     async def connect_tcp(
@@ -236,11 +243,14 @@ class _Bound(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout):
-                return _Stream(await self._connected(host, port))
+                connected = await self._connected(host, port)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout("no answer to the attempt to connect") from error
         except OSError as error:
             raise httpcore2.ConnectError(f"{host} port {port}: {error.strerror or error}") from error
+        stream = _Stream(connected, self.streams.discard)
+        self.streams.add(stream)
+        return stream
 
     async def _connected(self, host: str, port: int) -> socket.socket:
         """From a port that only root has: the coordinator keeps room for root, whatever others of this host do."""
@@ -266,8 +276,8 @@ _PORT_REFUSED = (errno.EADDRINUSE, errno.EACCES, errno.EPERM)
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
+    def __init__(self, connected: socket.socket, closed: "Callable[[_Stream], None]") -> None:
+        self._socket, self._closed = connected, closed
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
@@ -289,6 +299,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         self._socket.close()
+        self._closed(self)
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # the pool asks of an idle connection: then the other side has closed it
