@@ -37,11 +37,8 @@ _log = structlog.get_logger("device")
 TRANSITION = 60.0  # seconds a temporary key may keep the address
 _POLL = 2.0
 _POLL_TRANSITION = 0.02
-_REST, _REST_TRANSITION, _LONGEST = (
-    100.0,
-    20.0,
-    60.0,
-)  # times as long as a look took until the next; s
+_REST, _REST_TRANSITION = 100.0, 20.0  # times as long as a look took until the next
+_LONGEST = 10.0  # seconds that it waits at most
 _MANY = 500  # peers, whose entries are compared aside
 _SETTLE = 3.0  # seconds a request waits for the device at most
 

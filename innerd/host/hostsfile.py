@@ -57,6 +57,9 @@ class Block:
         for number, names in everybody:
             self.put(number, names)
 
+    def __len__(self) -> int:
+        return len(self._lines)
+
     def lines(self) -> list[bytes]:
         return [line.text for line in self._lines]
 

@@ -6,7 +6,6 @@ import gc
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -205,17 +204,11 @@ class Coordinator:
     async def _come_back(self) -> None:
         """Agents ask less and less often for a coordinator that is away: it is there again. Not all at once, as each of
         them comes by a connection of its own."""
-        network, presence, link = (
-            self._opened.writer.network,
-            self._opened.presence,
-            self._backend.link(self._interface),
-        )
-        away = deque(
-            peer for peer in network.peers.values() if peer.is_active and presence.learned(peer.id) is not None
-        )
-        while away:
-            some = [away.popleft() for _ in range(min(_AT_ONCE, len(away)))]
-            addresses = [peer.ip for peer in some if peer.id not in presence.streaming]
+        network, presence = self._opened.writer.network, self._opened.presence
+        link = self._backend.link(self._interface)
+        away = [peer for peer in network.peers.values() if peer.is_active and presence.learned(peer.id) is not None]
+        for at in range(0, len(away), _AT_ONCE):
+            addresses = [peer.ip for peer in away[at : at + _AT_ONCE] if peer.id not in presence.streaming]
             await asyncio.to_thread(knock, link, addresses)
             await asyncio.sleep(_APART)
 

@@ -52,7 +52,7 @@ class HostsBlock:
         while True:
             began = time.monotonic()
             await self.look()
-            if len(self._block.lines()) > _MANY:
+            if len(self._block) > _MANY:
                 await asyncio.sleep(min(_LONGEST, _REST * (time.monotonic() - began)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN):

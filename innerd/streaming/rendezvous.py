@@ -100,9 +100,8 @@ class Rendezvous:
     def _tell(self, one: int, other: int) -> None:
         self._epoch = (self._epoch + 1) & 0xFFFFFFFF
         peers, minds = self._writer.network.peers, self._who_minds(one, other)
-        go_at = self._clock() + (
-            LEAD if minds else 0.0
-        )  # both must have heard by then, where one minds who comes too early
+        # Where one minds who comes too early, both must have heard by then.
+        go_at = self._clock() + (LEAD if minds else 0.0)
         for number, peer in ((one, other), (other, one)):
             known = presence_frame([self._frames.presence(peers[peer])], whole=False)
             told = Connect(peer=peer, epoch=self._epoch, go_at=go_at, prime=peer in minds)

@@ -178,11 +178,6 @@ class DeviceReader:
             )
 
 
-def device_of(messages: Iterable[bytes]) -> Device:
-    """The device of the messages of one dump. Raises DeviceError."""
-    return DeviceReader().read(messages)
-
-
 def _peer(entry: dict[int, bytes]) -> DevicePeer:
     if len(entry[_PUBLIC_KEY]) != 32:
         raise garbled(f"a key of {len(entry[_PUBLIC_KEY])} bytes")

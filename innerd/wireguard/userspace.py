@@ -21,6 +21,7 @@ from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort
 from innerd.wireguard.rtnetlink import refusal
 
 _MOST_ERRNO = 4095
+_PEER = "\npublic_key="  # what the lines of each begin with
 _TIMEOUT = 30.0  # seconds for one operation
 _BYTES = 50_000  # of a question, that give it a second more: 5,000 peers take one where nothing else runs
 
@@ -203,14 +204,6 @@ class DeviceReader:
             elif name == "listen_port":
                 port = _number(value, 65535)
         return Device(private_key=private_key, listen_port=port, peers={p.public_key: p for p in known.values()})
-
-
-_PEER = "\npublic_key="
-
-
-def parse_device(text: str) -> Device:
-    """The device of one UAPI `get` answer. Raises DeviceError."""
-    return DeviceReader().read(text)
 
 
 def _number(text: str, most: int = 2**63 - 1) -> int:

@@ -14,7 +14,7 @@ from innerd.domain.values import Endpoint
 from innerd.wireguard import netlink
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, Wanted, WantedPeer
 from innerd.wireguard.genetlink import messages
-from innerd.wireguard.netlink import attribute, attributes, device_of, emptying, setting
+from innerd.wireguard.netlink import DeviceReader, attribute, attributes, emptying, setting
 from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort, applied, plan
 from tests.contract.test_backend import key
 from tests.wireguard.devices import IPS, KEYS, devices, wishes
@@ -141,7 +141,7 @@ def test_a_peer_that_was_cut_in_two_is_one_again() -> None:
     )
     more = attribute(5, struct.pack("=H", 25)) + endpoint + shook + counted
     first = attribute(3, b64decode(private_key("c"))) + attribute(6, struct.pack("=H", 51820))
-    device = device_of(
+    device = DeviceReader().read(
         [
             first + nested(8, peer(A), peer(B, *IPS[:2], more=more)),
             nested(8, peer(B, *IPS[2:4]), peer(C, IPS[4])),
@@ -172,7 +172,7 @@ def test_a_link_local_endpoint_keeps_its_link() -> None:
     (message,) = setting("wg0", [SetPeer(public_key=A, is_new=True, endpoint=Endpoint("[fe80::1%lo]:51820"))])
     value = next(dict(attributes(e))[4] for k, v in attributes(message) if k == 8 for _, e in attributes(v))
     assert struct.unpack_from("=I", value, 24) == (index,)
-    assert device_of([nested(8, peer(A, more=attribute(4, value)))]).peers[A].endpoint == "[fe80::1%lo]:51820"
+    assert DeviceReader().read([nested(8, peer(A, more=attribute(4, value)))]).peers[A].endpoint == "[fe80::1%lo]:51820"
 
 
 GARBAGE = {
@@ -188,7 +188,7 @@ GARBAGE = {
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
 def test_what_is_no_message_is_an_error_with_its_reason(data: bytes) -> None:
     with pytest.raises(DeviceError, match="what came is no message") as refused:
-        device_of([data])
+        DeviceReader().read([data])
     assert refused.value.code == "device_failed"
 
 
@@ -196,13 +196,13 @@ def test_what_is_no_message_is_an_error_with_its_reason(data: bytes) -> None:
 def test_a_handshake_at_no_time_is_an_error_with_its_reason(time: tuple[int, int]) -> None:
     peer = attribute(netlink._PUBLIC_KEY, bytes(32)) + attribute(netlink._HANDSHAKE, struct.pack("=qq", *time))
     with pytest.raises(DeviceError, match="a handshake at"):
-        device_of([nested(netlink._PEERS, peer)])
+        DeviceReader().read([nested(netlink._PEERS, peer)])
 
 
 @settings(max_examples=1000)
 @given(st.binary(max_size=300))
 def test_whatever_comes_is_a_device_or_an_error(data: bytes) -> None:
     with contextlib.suppress(DeviceError):
-        assert isinstance(device_of([data]), Device)
+        assert isinstance(DeviceReader().read([data]), Device)
     with contextlib.suppress(DeviceError):
         assert all(len(payload) <= len(data) for *_, payload in messages(data))

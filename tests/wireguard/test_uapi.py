@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 
 from innerd.wireguard.device import Device, DeviceError, DevicePeer
-from innerd.wireguard.userspace import parse_device
+from innerd.wireguard.userspace import DeviceReader
 
 # The example of https://www.wireguard.com/xplatform/, with a handshake, and keys that no version knows.
 ANSWER = """\
@@ -48,7 +48,7 @@ THIRD = base64("662e14fd594556f522604703340351258903b64f35553763f19426ab2a515c58
 
 
 def test_a_device_is_read_with_all_that_we_know_of_it() -> None:
-    assert parse_device(ANSWER) == Device(
+    assert DeviceReader().read(ANSWER) == Device(
         private_key="6EtabScXwQA6E7QxVwNT26ypFGzxUMX4V1aA/rpSAno=",
         listen_port=12912,
         peers={
@@ -75,12 +75,12 @@ def test_a_device_is_read_with_all_that_we_know_of_it() -> None:
     ids=["nothing", "a port and no key", "only what we don't care for"],
 )
 def test_a_bare_device_is_read(text: str, device: Device) -> None:
-    assert parse_device(text) == device
+    assert DeviceReader().read(text) == device
 
 
 def test_a_preshared_key_is_nobodys_business() -> None:
-    assert "GIUVCT6V" not in str(parse_device(ANSWER).peers)
-    assert "188515093e95" not in str(parse_device(ANSWER).peers)
+    assert "GIUVCT6V" not in str(DeviceReader().read(ANSWER).peers)
+    assert "188515093e95" not in str(DeviceReader().read(ANSWER).peers)
 
 
 LONG = "9" * 5000
@@ -90,17 +90,17 @@ LONG = "9" * 5000
 @pytest.mark.parametrize("name", ["last_handshake_time_sec", "last_handshake_time_nsec"])
 def test_a_time_that_is_none_is_an_error_with_its_reason(name: str, value: str) -> None:
     with pytest.raises(DeviceError, match="can't be read"):
-        parse_device(f"public_key={'ab' * 32}\n{name}={value}\n")
+        DeviceReader().read(f"public_key={'ab' * 32}\n{name}={value}\n")
 
 
 @pytest.mark.parametrize("value", ["-1", LONG, str(2**64), "x", ""])
 @pytest.mark.parametrize("name", ["rx_bytes", "tx_bytes", "persistent_keepalive_interval"])
 def test_a_number_that_is_none_is_an_error_with_its_reason(name: str, value: str) -> None:
     with pytest.raises(DeviceError, match="can't be read"):
-        parse_device(f"public_key={'ab' * 32}\n{name}={value}\n")
+        DeviceReader().read(f"public_key={'ab' * 32}\n{name}={value}\n")
 
 
 @pytest.mark.parametrize("value", ["-1", "65536", LONG])
 def test_a_port_that_is_none_is_an_error_with_its_reason(value: str) -> None:
     with pytest.raises(DeviceError, match="can't be read"):
-        parse_device(f"listen_port={value}\n")
+        DeviceReader().read(f"listen_port={value}\n")

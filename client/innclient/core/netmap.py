@@ -300,7 +300,10 @@ def take_presence(
         own = _endpoints(list(reversed(peer.candidates[:_MOST_CANDIDATES])), block)
         endpoints = tuple(dict.fromkeys([*seen, *own]))
         after[peer.peer] = Whereabouts(
-            *(endpoints, peer.online, seen[0] if seen else None, tuple(own)),
+            endpoints,
+            peer.online,
+            seen[0] if seen else None,
+            tuple(own),
             has_names=any(endpoint_address(endpoint) is None for endpoint in endpoints),
         )
     return after

@@ -6,7 +6,7 @@ import struct
 
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.genetlink import Conversation, messages
-from innerd.wireguard.netlink import attribute, device_of
+from innerd.wireguard.netlink import DeviceReader, attribute
 from innerd.wireguard.watch import said
 from tests.fuzz.targets.uapi import usable
 from tests.wireguard.test_netlink import A, B, nested, peer
@@ -42,7 +42,7 @@ WORDS = [attribute(kind, b"") for kind in range(1, 10)] + [nested(9, b""), bytes
 def check(data: bytes) -> None:
     list(said(data))
     with contextlib.suppress(DeviceError):
-        usable(device_of(payload[4:] for _, _, _, payload in messages(data)))
+        usable(DeviceReader().read(payload[4:] for _, _, _, payload in messages(data)))
     with contextlib.suppress(DeviceError):
         for _, _, _, payload in messages(data):
             with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from innerd.domain.values import endpoint_address, key_bytes
 from innerd.wireguard.device import Device, DeviceError, Wanted
 from innerd.wireguard.netlink import setting
 from innerd.wireguard.plan import applied, plan
-from innerd.wireguard.userspace import answered, parse_device
+from innerd.wireguard.userspace import DeviceReader, answered
 from tests.wireguard.test_uapi import ANSWER
 from tests.world import private_key
 
@@ -23,9 +23,9 @@ WORDS = [line.encode() + b"\n" for line in ANSWER.splitlines()] + [b"errno=", b"
 def check(data: bytes) -> None:
     text = data.decode("ascii", errors="replace")
     with contextlib.suppress(DeviceError):
-        usable(parse_device(answered("kermpany", text)))
+        usable(DeviceReader().read(answered("kermpany", text)))
     with contextlib.suppress(DeviceError):
-        usable(parse_device(text))
+        usable(DeviceReader().read(text))
 
 
 def usable(device: Device) -> None:
