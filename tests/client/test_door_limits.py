@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from innclient.agent import asking, control
 from innerd.failure import SYSTEM, Failure
 from innerd.wireguard.device import DeviceError
-from tests.client.knocking import Ends, connected, door_at, is_served, said
+from tests.client.knocking import PATIENCE, Ends, connected, door_at, is_served, said
 from tests.client.support import eventually
 from tests.stepped import on_stepped_time, step
 
@@ -44,6 +46,41 @@ async def test_a_user_may_have_only_so_many_connections(path: Path) -> None:
         assert all([await is_served(ends) for ends in held])
         async with connected(path) as another:
             assert await is_served(another)
+
+
+async def test_who_is_one_too_many_is_served_when_there_is_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not told that there is no agent, nor that the agent is silent."""
+    cut, pause = threading.Event(), time.sleep
+
+    def waits(seconds: float) -> None:
+        cut.set()
+        pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", waits)
+    async with door_at(path), contextlib.AsyncExitStack() as stack:
+        held = await crowd(path, stack)
+        one_more = asyncio.create_task(asyncio.to_thread(asking.ask, path, "show", str))
+        assert await asyncio.to_thread(cut.wait, PATIENCE)
+        held[0][1].close()
+        assert await one_more == "content"
+
+
+def test_an_agent_that_hangs_up_on_everybody_is_said_to(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "TIMEOUT", 0.3)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(Failure, match="hangs up") as failed:
+            asking.ask(path, "show", str)
+        listening.shutdown(socket.SHUT_RDWR)
+    assert failed.value.code == "agent_silent"
 
 
 async def test_who_reads_nothing_of_an_answer_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

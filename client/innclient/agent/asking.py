@@ -3,6 +3,7 @@ the agent's own."""
 
 import os
 import socket
+import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from innerd.failure import SYSTEM, Failure, unreachable
 T = TypeVar("T")
 
 TIMEOUT = 20.0  # seconds
+_AGAIN = 0.1  # seconds
 ANOTHER = "another_agent"
 
 
@@ -50,23 +52,8 @@ def ask_agent(paths: Paths, request: str | Request, shape: type[T]) -> T | None:
 
 def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
     """Ask the agent; None where no agent runs. Raises Failure."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
-            agent.settimeout(TIMEOUT)
-            agent.connect(str(path))
-            asked = Request(request) if isinstance(request, str) else request
-            agent.sendall(msgspec.json.encode(asked) + b"\n")
-            line = b""
-            while not line.endswith(b"\n"):
-                chunk = agent.recv(1 << 20)
-                if not chunk:
-                    break
-                line += chunk
-    except (FileNotFoundError, ConnectionRefusedError):
-        return None
-    except (TimeoutError, ConnectionResetError, BrokenPipeError):
-        raise unreachable(f"the agent ({path}) does not answer", "see its log", "agent_silent") from None
-    if not line:  # it ended while we asked
+    line = _answer(path, Request(request) if isinstance(request, str) else request)
+    if not line:
         return None
     try:
         reply = msgspec.json.decode(line, type=Response)
@@ -77,3 +64,35 @@ def ask(path: Path, request: str | Request, shape: type[T]) -> T | None:
         return msgspec.json.decode(reply.content, type=shape)
     except UNREADABLE as error:
         raise Failure(SYSTEM, "agent_unreadable", f"the agent's answer can't be read: {error}") from None
+
+
+def _answer(path: Path, request: Request) -> bytes:
+    """The line of an answer; empty where no agent runs. One that lets go of who asks is asked again: others asked too,
+    or its machine stood still. If it has ended, the next try finds that out."""
+    asked = msgspec.json.encode(request) + b"\n"
+    ends_at = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return _asked_once(path, asked)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return b""
+        except (ConnectionResetError, BrokenPipeError):
+            if time.monotonic() > ends_at:
+                raise unreachable(f"the agent ({path}) hangs up", "see its log", "agent_silent") from None
+            time.sleep(_AGAIN)
+        except TimeoutError:
+            raise unreachable(f"the agent ({path}) does not answer", "see its log", "agent_silent") from None
+
+
+def _asked_once(path: Path, asked: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.settimeout(TIMEOUT)
+        agent.connect(str(path))
+        agent.sendall(asked)
+        line = b""
+        while not line.endswith(b"\n"):
+            chunk = agent.recv(1 << 20)
+            if not chunk:
+                raise ConnectionResetError
+            line += chunk
+    return line
