@@ -35,7 +35,7 @@ from innerd.wireguard.plan import Change, RemovePeer, SetPeer, edits, plan, plan
 _log = structlog.get_logger("device")
 
 TRANSITION = 60.0  # seconds a temporary key may keep the address
-_POLL = 2.0
+_POLL, _POLL_IDLE, _GROWS = 2.0, 5.0, 1.25  # seconds between two looks; while they show nothing new; what that grows by
 _POLL_TRANSITION = 0.02
 _REST, _REST_TRANSITION = 100.0, 20.0  # times as long as a look took until the next
 _LONGEST = 10.0  # seconds that it waits at most
@@ -158,6 +158,7 @@ class DeviceSync:
         self._index = 0
         self._entries = Entries()
         self._took = 0.0  # seconds, of the last look at a large device
+        self._pause = _POLL  # seconds until the next look
         self._is_disturbed = False
         self._dirty: dict[int, set[PublicKey]] = {}  # changed peers, with all keys that they had or have
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -224,7 +225,7 @@ class DeviceSync:
 
     def _until_look(self) -> float:
         """Seconds until the whole device should be looked at again."""
-        pause, rest = (_POLL_TRANSITION, _REST_TRANSITION) if self._watch else (_POLL, _REST)
+        pause, rest = (_POLL_TRANSITION, _REST_TRANSITION) if self._watch else (self._pause, _REST)
         return self._looks.at + max(pause, min(_LONGEST, rest * self._took)) - time.monotonic()
 
     async def sync(self) -> None:
@@ -244,7 +245,8 @@ class DeviceSync:
         if changes:
             await self._apply(changes)
             self.device = await asyncio.to_thread(self._backend.get, self._interface.name)
-        self._observe(network, before)
+        is_news = self._observe(network, before) or bool(changes)
+        self._pause = _POLL if is_news else min(_POLL_IDLE, _GROWS * self._pause)
         self._looks.looked()
         self._release(network.revision)
         if was_remade:
@@ -313,17 +315,21 @@ class DeviceSync:
         except NoSuchDevice:
             return False
 
-    def _observe(self, network: Network, before: Device) -> None:
-        """Note what the device says of those of whom it says something else."""
+    def _observe(self, network: Network, before: Device) -> bool:
+        """Note what the device says of those of whom it says something else. Whether somebody came, or moved."""
+        is_news = False
         for key, entry in self.device.peers.items():
-            if before.peers.get(key) is entry:
+            was = before.peers.get(key)
+            if was is entry:
                 continue
+            is_news |= was is None or was.endpoint != entry.endpoint or was.last_handshake is None
             peer = network.peers.get(network.keys.get(key, 0))
             is_own = peer is not None and peer.is_active and peer.public_key == key
             # Only who shook hands was seen: an endpoint without a handshake is somebody's claim.
             if peer is not None and is_own and entry.last_handshake is not None:
                 seen = Observed(entry.endpoint, entry.last_handshake, entry.rx_bytes, entry.tx_bytes)
                 self._presence.observe(peer.id, seen)
+        return is_news
 
     def _release(self, revision: int) -> None:
         self.synced = revision

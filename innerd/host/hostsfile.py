@@ -6,7 +6,7 @@
 """
 
 import errno
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +34,7 @@ class Block:
     def __init__(self, suffix: str) -> None:
         self.suffix = suffix
         self._lines: list[_Line] = []
+        self._texts: list[bytes] = []  # of the lines, in their order
         self._held: dict[int, list[_Line]] = {}  # by whose they are
 
     def put(self, number: int, names: Iterable[tuple[Address, str]]) -> None:
@@ -47,13 +48,16 @@ class Block:
             self._held[number] = lines
         if lines != before:
             for line in before:
-                del self._lines[bisect_left(self._lines, line)]
+                place = bisect_left(self._lines, line)
+                del self._lines[place], self._texts[place]
             for line in lines:
-                insort(self._lines, line)
+                place = bisect_left(self._lines, line)
+                self._lines.insert(place, line)
+                self._texts.insert(place, line.text)
 
     def fill(self, everybody: Iterable[tuple[int, Iterable[tuple[Address, str]]]]) -> None:
         """The names of everybody, in place of all."""
-        self._lines, self._held = [], {}
+        self._lines, self._texts, self._held = [], [], {}
         for number, names in everybody:
             self.put(number, names)
 
@@ -61,7 +65,7 @@ class Block:
         return len(self._lines)
 
     def lines(self) -> list[bytes]:
-        return [line.text for line in self._lines]
+        return self._texts.copy()
 
 
 class _Line(NamedTuple):

@@ -28,7 +28,7 @@ _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links, addresses and routes of IP
 _LINK, _ADDRESS, _ROUTE = (16, 17), (20, 21), (24, 25)  # RTM_NEW… and RTM_DEL… of each
 _IFLA_IFNAME, _IFLA_MTU, _RTA_OIF = 3, 4, 4
 _SETTLE = 0.3  # seconds in which what comes together is one change
-_SLEPT, _LOOKS = 1.5, 3.0  # seconds that a host must have slept, and between two looks whether it did
+_SLEPT, _LOOKS = 1.5, 10.0  # seconds that a host must have slept, and between two looks whether it did
 
 
 class Moved(NamedTuple):

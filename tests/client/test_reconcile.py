@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from innclient.core.netmap import Whereabouts
-from innclient.core.trials import Entries, Server, Trial, Turns, is_silent, next_trials, wanted
+from innclient.core.trials import Entries, Server, Trial, Turns, is_quiet, is_silent, next_trials, wanted
 from innerd.domain.values import Endpoint, PublicKey, parse_address
 from innerd.wireguard.device import Device, DevicePeer, Wanted
 from tests.client.told import known
@@ -258,3 +258,21 @@ def test_who_begins_is_a_matter_of_keys_only_where_nothing_else_decides(
         next_trials({}, LOW, [MARI], TWO, NOTHING, NOW, turns=Turns(begins=lambda number: begins))[4].endpoint
         == endpoint
     )
+
+
+def passed(received: int, sent: int) -> Device:
+    return Device(peers={key("mari"): DevicePeer(public_key=key("mari"), rx_bytes=received, tx_bytes=sent)})
+
+
+@pytest.mark.parametrize(
+    ("received", "sent", "quiet"),
+    [(0, 0, True), (0, 32, True), (0, 148 + 64, True), (32, 5_000, True), (0, 5_000, False), (0, 148 + 96, False)],
+    ids=["nothing", "a keepalive", "a handshake", "answered", "unanswered", "a little unanswered"],
+)
+def test_the_next_look_can_wait_unless_somebody_was_sent_data_in_vain(received: int, sent: int, quiet: bool) -> None:
+    assert is_quiet(passed(1_000, 2_000), passed(1_000 + received, 2_000 + sent)) is quiet
+
+
+def test_what_was_never_seen_before_can_not_wait() -> None:
+    assert not is_quiet(None, passed(0, 0))
+    assert not is_quiet(passed(0, 0), None)

@@ -141,6 +141,21 @@ async def test_where_a_peer_roamed_to_is_left_to_wireguard() -> None:
     assert len(world.backend.applied) == count
 
 
+async def test_looks_that_show_nothing_new_are_further_apart_until_somebody_moves() -> None:
+    world = await here()
+    sync = sync_of(world)
+    await sync.sync()
+    pauses = []
+    for _ in range(8):
+        await sync.sync()
+        pauses.append(round(sync._until_look(), 1))
+    assert pauses == sorted(pauses)
+    assert (pauses[0] > 2.0, pauses[-1]) == (True, 5.0)
+    world.backend.hear(INTERFACE, key("ryo"), 1000.0, SEEN)
+    await sync.sync()
+    assert round(sync._until_look(), 1) == 2.0
+
+
 async def test_only_who_shook_hands_was_seen() -> None:
     world = await here()
     sync = sync_of(world)

@@ -34,6 +34,7 @@ from innclient.core.device import MANY
 from innclient.core.netmap import KnownPeer, Netmap
 from innclient.core.paths import PeerPaths
 from innclient.core.pins import Pins
+from innclient.core.trials import is_quiet
 from innclient.core.views import Broken
 from innclient.names.publisher import NameSettings, Publisher
 from innclient.paths import Paths
@@ -47,6 +48,7 @@ from innerd.wireguard.device import DeviceError
 
 _AGAIN = 1.0  # seconds until what went wrong is tried again
 _REST, _LONGEST_TICK = 100.0, 10.0  # how many times as long as a look took the next one waits; and seconds at most
+_LULL = 2.0  # ticks until the next look, after one that found nothing to do
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
 
@@ -56,7 +58,7 @@ class Choices(Struct, frozen=True, kw_only=True):
     names: NameSettings
     making: Making
     report_candidates: bool = True
-    tick: float = 5.0  # seconds from one look at the device to the next
+    tick: float = 5.0  # seconds from one look at the device to the next, while anything is to be seen to
 
 
 class Session:
@@ -94,6 +96,7 @@ class Session:
         self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
         self._hurry = asyncio.Event()  # connect now
         self._look_took = 0.0  # seconds, of the last tick with a large device
+        self._is_lull = False  # the last look found nothing to do
         self._knocks = Knocks(tunnel.link, values.internal_address, self._knocked)
         self._pause = 0.0  # seconds until the next connection
         self._patience: asyncio.Timeout | None = None  # of the connection that is open
@@ -353,13 +356,14 @@ class Session:
         """Put right what others changed on the device, and try the next endpoint of peers that are silent."""
         while True:
             await self._until_next()
-            began = time.monotonic()
+            before, began = self.agent.change.device, time.monotonic()
             try:
                 await self._look()
             except (DeviceError, Failure, OSError) as error:
                 self._log.error("device", error=str(error))
                 await asyncio.sleep(_AGAIN)
             device = self.agent.change.device
+            self._is_lull = self.agent.due is None and is_quiet(before, device)
             self._look_took = time.monotonic() - began if device is not None and len(device.peers) > MANY else 0.0
 
     async def _look(self) -> None:
@@ -377,8 +381,9 @@ class Session:
 
     async def _until_next(self) -> None:
         """Wait for a tick; before it, for a peer's first turn, or for news of where a name is. What takes long is done
-        less often."""
-        ends = time.monotonic() + max(self.choices.tick, min(_LONGEST_TICK, _REST * self._look_took))
+        less often, and what finds nothing."""
+        tick = self.choices.tick * (_LULL if self._is_lull else 1.0)
+        ends = time.monotonic() + max(tick, min(_LONGEST_TICK, _REST * self._look_took))
         while (left := min(ends - time.monotonic(), (self.agent.due or float("inf")) - time.time())) > 0:
             if self._finder.has_news():
                 break

@@ -18,6 +18,7 @@ from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, only
 
 SILENT = 180.0  # seconds without a handshake: WireGuard has given the session up
 MOMENT = 0.05  # seconds until a peer begins: the other should know of it by then, or it drops its packet
+_NO_DATA = 148 + 2 * 32  # bytes: a handshake's, and two keepalives
 TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
 HEAD_START = 0.6  # seconds in which the peer that begins should have reached the other: a way by satellite and back
 
@@ -34,6 +35,18 @@ class Server(Struct, frozen=True):
 
 def is_silent(entry: DevicePeer | None, now: float) -> bool:
     return entry is None or entry.last_handshake is None or now - entry.last_handshake > SILENT
+
+
+def is_quiet(before: Device | None, after: Device | None) -> bool:
+    """Whether nobody was sent data that is not answered, between two looks: then the next look can wait. Who answers
+    goes on answering; a keepalive or a handshake is not data."""
+    if before is None or after is None:
+        return False
+    for key, entry in after.peers.items():
+        was = before.peers.get(key, entry)
+        if entry is not was and entry.tx_bytes - was.tx_bytes > _NO_DATA and entry.rx_bytes == was.rx_bytes:
+            return False
+    return True
 
 
 class Trial(Struct, frozen=True):
