@@ -55,7 +55,7 @@ class TunnelProtocol(HttpToolsProtocol):
         self._running: Any = None  # uvicorn's cycle of the request in progress
         self._head = self._message = 0
         self._stream: Connection | None = None
-        self._deadline: asyncio.TimerHandle = self.loop.call_later(_HEAD_SECONDS, self.drop)
+        self._deadline = self._in_time()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -88,6 +88,16 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def drop(self) -> None:
         self.transport.abort()
+
+    def _in_time(self) -> asyncio.TimerHandle:
+        return self.loop.call_later(_HEAD_SECONDS, self._too_late)
+
+    def _too_late(self) -> None:
+        """For the head; unless it is we who did not read it."""
+        if self._is_held:
+            self._deadline = self._in_time()
+        else:
+            self.drop()
 
     def is_gone(self) -> bool:
         if not self.transport.is_closing():
@@ -168,7 +178,7 @@ class TunnelProtocol(HttpToolsProtocol):
         self._head = self._message = 0
         self._is_too_long = None
         self._deadline.cancel()
-        self._deadline = self.loop.call_later(_HEAD_SECONDS, self.drop)
+        self._deadline = self._in_time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from innerd.api.sources import MOST_RUNNING, Visit
 from tests.api.sockets import Wire, wire
 from tests.stepped import on_stepped_time, step
 from tests.world import World, populated
@@ -52,6 +53,22 @@ def test_the_ten_seconds_are_for_the_head_alone() -> None:
                 assert await is_served(connection)
             await step(60)
             assert await is_served(connection)
+
+    on_stepped_time(scenario())
+
+
+def test_time_in_which_a_connection_is_not_read_does_not_count() -> None:
+    """Four requests of its source are in progress: its other connections wait, and can't be blamed for it."""
+
+    async def scenario() -> None:
+        w = await populated()
+        async with w.listening() as port, wire(w, "mari", port) as waiting:
+            visits = [Visit(w.services.sources.of((str(w.peer("mari").ip), 40_000))) for _ in range(MOST_RUNNING)]
+            waiting.request(GET)
+            await step(25)
+            for visit in visits:
+                visit.leave()
+            assert (await waiting.answer())[0] == 200
 
     on_stepped_time(scenario())
 
