@@ -5,6 +5,8 @@ One process serves everybody on one loop, so a source that asks without end must
 - Time of the loop is what counts, whatever it went into: reading, refusing, answering. Time forgives it. Who has used
   up its budget is refused, and not read from for a moment.
 - Requests begin one in each turn of the loop, and who has cost least begins first.
+- What was sent is parsed a millisecond's worth in each turn of the loop, of who has cost least first: else hundreds of
+  connections that are read in one turn keep everybody else waiting for it.
 - Only a few requests of a source are in progress; until one is done, its other connections are not read.
 - Who is heavy shares what there is with all others who are: a part of the time, and a few requests in progress.
 
@@ -36,6 +38,7 @@ MOST_UNREAD = 8  # connections of a source on which answers lie: each keeps one 
 _FEW = 4  # connections that every source may have, however many there are in all
 _REST = 1.0  # seconds at most for which who is over its budget is not read from
 _SHARED_EVERY = 0.25  # seconds
+SLICE = 0.001  # seconds in a turn of the loop for accepting connections, and for parsing what they sent
 _EXPECTED = 0.001  # seconds that a request which waits for its turn is taken to cost
 _REMEMBERED = 4096  # sources: past that, those without connections or debts are forgotten
 
@@ -205,6 +208,7 @@ class Sources:
         self.burst, self.rate, self.running = BURST, RATE, MOST_RUNNING  # what each source may cost, and have, now
         self._rated = clock()
         self._sources: dict[tuple[str, bool], Source] = {}
+        self.readings = Readings()
         self.seats = 0  # connections of all
         self.turned_away = 0  # connections, for metrics
 
@@ -332,6 +336,36 @@ class Heavy:
     def _leave(self) -> None:
         if not self._queue.give():  # else the next one takes over the place
             self._running -= 1
+
+
+class Readings:
+    """What was sent and is to be parsed: a slice of it in each turn of the loop, of who has cost least first."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self._ends: float | None = None  # of this turn's slice; None: nothing was parsed in this turn
+
+    def have_time(self) -> bool:
+        """Whether something may be parsed at once."""
+        if self._ends is None:
+            self._begin()
+        return not self._waiting and self._ends is not None and monotonic() < self._ends
+
+    def enter(self, rank: float, parse: Callable[[], None]) -> None:
+        heappush(self._waiting, (rank, next(self._order), parse))
+
+    def _begin(self) -> None:
+        self._ends = monotonic() + SLICE
+        asyncio.get_running_loop().call_soon(self._some)
+
+    def _some(self) -> None:
+        self._ends = None
+        if not self._waiting:
+            return
+        self._begin()
+        while self._waiting and self._ends is not None and monotonic() < self._ends:
+            heappop(self._waiting)[2]()
 
 
 class Metered:

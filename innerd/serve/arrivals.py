@@ -1,4 +1,5 @@
-"""Connections that wait to be accepted: all are taken at once, and those of who has cost least begin first.
+"""Connections that wait to be accepted: as many are taken at once as a moment allows, and those of who has cost least
+begin first.
 
 A loop's own server takes one in each of its turns, in the order in which they came: behind a thousand an
 administrator's waits a thousand turns, or its SYN is dropped and comes again after a second.
@@ -13,15 +14,15 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from time import monotonic
 
 import structlog
 from msgspec import Struct
 
-from innerd.api.sources import Source, Sources
+from innerd.api.sources import SLICE, Source, Sources
 
 _log = structlog.get_logger("listener")
 
-_TAKEN = 128  # of those that wait, in one turn of the loop
 _BEGUN = 8  # connections in one turn: each costs a tenth of a millisecond
 _UNREAD = 32 * 1024  # bytes, which the kernel doubles: what it keeps of a connection that is not read, and must free
 _PAUSE = 0.5  # seconds, when no file is left to accept with
@@ -76,7 +77,8 @@ class Arrivals:
         self._loop.add_reader(self._listening.fileno(), self._take)
 
     def _take(self) -> None:
-        for _ in range(_TAKEN):
+        ends = monotonic() + SLICE
+        while monotonic() < ends:  # what is left is taken in the next turn of the loop
             try:
                 connection, client = self._listening.accept()
             except BlockingIOError:

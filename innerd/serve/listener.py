@@ -50,6 +50,7 @@ class TunnelProtocol(HttpToolsProtocol):
         self._source: Source | None = source
         self._client = client
         self._is_held = False
+        self._is_in_turn = True  # else it waits until what it sent may be parsed
         self._is_too_long: bool | None = None  # the body that comes in; None until it does
         self._kept = b""
         self._running: Any = None  # uvicorn's cycle of the request in progress
@@ -94,7 +95,7 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         """For the head; unless it is we who did not read it."""
-        if self._is_held:
+        if self._is_held or not self._is_in_turn:
             self._deadline = self._in_time()
         else:
             self.drop()
@@ -114,14 +115,15 @@ class TunnelProtocol(HttpToolsProtocol):
             self.transport.pause_reading()
         elif not held:
             self._is_held = False
-            self.transport.resume_reading()
-            if self._kept:
-                self.loop.call_soon(self._go_on)
+            if self._is_in_turn:
+                self.transport.resume_reading()
+                if self._kept:
+                    self.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """With what came although it was not to be read: a loop begins to read a connection after it was made, whatever
         it was told before."""
-        if not self._is_held and not self.transport.is_closing():
+        if self._is_in_turn and not self._is_held and not self.transport.is_closing():
             kept, self._kept = self._kept, b""
             self.data_received(kept)
 
@@ -143,10 +145,28 @@ class TunnelProtocol(HttpToolsProtocol):
         return self._unread.is_waiting
 
     def data_received(self, data: bytes) -> None:
-        if self._is_held:
-            self._kept += data
-            self.transport.pause_reading()
+        if self._is_held or not self._is_in_turn:
+            self._keep(data)
+        elif self._source is None or self._sources.readings.have_time():
+            self._parse(data)
+        else:
+            self._keep(data)
+            self._is_in_turn = False
+            self._sources.readings.enter(self._source.cost, self._in_turn)
+
+    def _keep(self, data: bytes) -> None:
+        self._kept += data
+        self.transport.pause_reading()
+
+    def _in_turn(self) -> None:
+        self._is_in_turn = True
+        if self._is_held or self.transport.is_closing():
             return
+        kept, self._kept = self._kept, b""
+        self.transport.resume_reading()
+        self._parse(kept)
+
+    def _parse(self, data: bytes) -> None:
         began = thread_time()
         self._message += len(data)
         if self._message > _HEAD_BYTES + MAX_BODY + _READ:  # chunks and trailers without end
