@@ -309,7 +309,7 @@ class World:
         listening.setblocking(False)
         port = int(listening.getsockname()[1])
         self.provide(internal_endpoint=endpoint_of(str(self._own_address()), port))
-        listener = Listener(Dated(self), listening, self.services.sources)
+        listener = Listener(Dated(self), listening, sources=self.services.sources)
         listener.config.date_header = False
         await listener.start()
         telling = asyncio.create_task(self.hub.sender.run())

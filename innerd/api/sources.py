@@ -5,8 +5,8 @@ One process serves everybody on one loop, so a source that asks without end must
 - Time of the loop is what counts, whatever it went into: reading, refusing, answering. Time forgives it. Who has used
   up its budget is refused, and not read from for a moment.
 - Requests begin one in each turn of the loop, and who has cost least begins first.
-- What was sent is parsed a millisecond's worth in each turn of the loop, of who has cost least first: else hundreds of
-  connections that are read in one turn keep everybody else waiting for it.
+- What was sent is parsed half a millisecond's worth in each turn of the loop, one connection of each source after the
+  other: else hundreds that are read in one turn keep everybody else waiting for it.
 - Only a few requests of a source are in progress; until one is done, its other connections are not read.
 - Who is heavy shares what there is with all others who are: a part of the time, and a few requests in progress.
 
@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Generator
 from heapq import heappop, heappush
 from itertools import count
 from time import monotonic, thread_time
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from innerd.domain.errors import Refused
 
@@ -38,7 +38,8 @@ MOST_UNREAD = 8  # connections of a source on which answers lie: each keeps one 
 _FEW = 4  # connections that every source may have, however many there are in all
 _REST = 1.0  # seconds at most for which who is over its budget is not read from
 _SHARED_EVERY = 0.25  # seconds
-SLICE = 0.001  # seconds in a turn of the loop for accepting connections, and for parsing what they sent
+SLICE = 0.0005  # seconds in a turn of the loop for accepting connections, and for parsing what they sent
+MOST_KEPT = 8 << 20  # bytes that were sent and are to be parsed, of all
 _EXPECTED = 0.001  # seconds that a request which waits for its turn is taken to cost
 _REMEMBERED = 4096  # sources: past that, those without connections or debts are forgotten
 
@@ -130,11 +131,15 @@ class Visit:
 class Source:
     """What one source has cost, and the connections that it holds, oldest first."""
 
-    __slots__ = ("_cost", "_counted", "_rests_until", "_sources", "arriving", "is_held", "is_root", "running", "seats")
+    __slots__ = (
+        *("_cost", "_counted", "_rests_until", "_sources"),
+        *("arriving", "is_held", "is_root", "round", "running", "seats", "waiting"),
+    )
 
     def __init__(self, sources: "Sources", *, is_root: bool) -> None:
         self.is_root = is_root
         self.running = 0
+        self.round, self.waiting = 0, 0  # of its newest connection that is to be parsed; how many there are
         self.arriving = 0  # connections that were accepted and have not begun
         self.seats: dict[Seat, None] = {}
         self.is_held = False
@@ -338,34 +343,71 @@ class Heavy:
             self._running -= 1
 
 
-class Readings:
-    """What was sent and is to be parsed: a slice of it in each turn of the loop, of who has cost least first."""
+class Slice:
+    """A part of each turn of the loop."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
+        self._ends: float | None = None  # None: nothing of this turn's was used
+
+    def is_left(self) -> bool:
+        if self._ends is None:
+            self._ends = monotonic() + SLICE
+            asyncio.get_running_loop().call_soon(self._over)
+        return monotonic() < self._ends
+
+    def _over(self) -> None:
+        self._ends = None
+
+
+class _Reading(NamedTuple):
+    source: Source
+    round: int
+    size: int  # bytes
+    parse: Callable[[], None]
+
+
+class Readings:
+    """What was sent and is to be parsed: a slice of it in each turn of the loop. Who is heavy comes after all others,
+    and of each source one connection after the other, so that nobody waits for all of somebody else's."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[bool, int, int, _Reading]] = []
         self._order = count()
-        self._ends: float | None = None  # of this turn's slice; None: nothing was parsed in this turn
+        self._round = 0
+        self._kept = 0  # bytes
+        self._slice = Slice()
 
     def have_time(self) -> bool:
         """Whether something may be parsed at once."""
-        if self._ends is None:
-            self._begin()
-        return not self._waiting and self._ends is not None and monotonic() < self._ends
+        return not self._waiting and self._slice.is_left()
 
-    def enter(self, rank: float, parse: Callable[[], None]) -> None:
-        heappush(self._waiting, (rank, next(self._order), parse))
+    def enter(self, source: Source, size: int, parse: Callable[[], None]) -> bool:
+        """Whether there is room to keep so many bytes until it is their turn; for one connection of a source always."""
+        if self._kept + size > MOST_KEPT and source.waiting:
+            return False
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._some)
+        self._kept += size
+        source.waiting += 1
+        source.round = max(self._round, source.round + 1)
+        self._push(_Reading(source, source.round, size, parse))
+        return True
 
-    def _begin(self) -> None:
-        self._ends = monotonic() + SLICE
-        asyncio.get_running_loop().call_soon(self._some)
+    def _push(self, reading: "_Reading") -> None:
+        heappush(self._waiting, (reading.source.is_heavy, reading.round, next(self._order), reading))
 
     def _some(self) -> None:
-        self._ends = None
-        if not self._waiting:
-            return
-        self._begin()
-        while self._waiting and self._ends is not None and monotonic() < self._ends:
-            heappop(self._waiting)[2]()
+        while self._waiting and self._slice.is_left():
+            was_heavy, _, _, reading = heappop(self._waiting)
+            if reading.source.is_heavy and not was_heavy:
+                self._push(reading)
+                continue
+            self._round = max(self._round, reading.round)
+            self._kept -= reading.size
+            reading.source.waiting -= 1
+            reading.parse()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._some)
 
 
 class Metered:

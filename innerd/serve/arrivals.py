@@ -1,5 +1,5 @@
-"""Connections that wait to be accepted: as many are taken at once as a moment allows, and those of who has cost least
-begin first.
+"""Connections that wait to be accepted: of each lane (`wireguard/lanes`) as many are taken at once as a moment allows,
+and those of who has cost least begin first.
 
 A loop's own server takes one in each of its turns, in the order in which they came: behind a thousand an
 administrator's waits a thousand turns, or its SYN is dropped and comes again after a second.
@@ -10,20 +10,19 @@ import contextlib
 import errno
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from time import monotonic
 
 import structlog
 from msgspec import Struct
 
-from innerd.api.sources import SLICE, Source, Sources
+from innerd.api.sources import Slice, Source, Sources
 
 _log = structlog.get_logger("listener")
 
-_BEGUN = 8  # connections in one turn: each costs a tenth of a millisecond
+_BEGUN = 4  # connections in one turn: each costs a tenth of a millisecond
 _UNREAD = 32 * 1024  # bytes, which the kernel doubles: what it keeps of a connection that is not read, and must free
 _PAUSE = 0.5  # seconds, when no file is left to accept with
 _NOTHING_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -41,24 +40,26 @@ class _Arrived(Struct):
 
 
 class Arrivals:
-    """Accepts on one listening TCP socket. `make` makes a connection's protocol, given its source and its client's
+    """Accepts on listening TCP sockets. `make` makes a connection's protocol, given its source and its client's
     address and port; who finds no room with its source is sent away before anything is made for it. An `asyncio.Server`
     as far as uvicorn looks at one."""
 
-    def __init__(self, listening: socket.socket, sources: Sources, make: Make, backlog: int) -> None:
-        self._listening, self._sources, self._make = listening, sources, make
+    def __init__(self, lanes: Sequence[socket.socket], sources: Sources, make: Make, backlog: int) -> None:
+        self._lanes, self._sources, self._make = lanes, sources, make
+        self._slice = Slice()
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[float, int, _Arrived]] = []
         self._order = count()
         self._is_beginning = False
         self._beginnings: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)  # inherited: else megabytes of each
-        listening.listen(backlog)
+        for lane in lanes:
+            lane.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)  # inherited: else megabytes of each
+            lane.listen(backlog)
         self._listen()
 
     def close(self) -> None:
-        self._loop.remove_reader(self._listening.fileno())
+        self._stop_listening()
         if self._again is not None:
             self._again.cancel()
         for _, _, arrived in self._waiting:
@@ -67,33 +68,44 @@ class Arrivals:
         self._waiting = []
         for beginning in self._beginnings:
             beginning.cancel()
-        self._listening.close()
+        for lane in self._lanes:
+            lane.close()
 
     async def wait_closed(self) -> None:
         """Nothing is open any more: connections end on their own."""
 
     def _listen(self) -> None:
         self._again = None
-        self._loop.add_reader(self._listening.fileno(), self._take)
+        for lane in self._lanes:
+            self._loop.add_reader(lane.fileno(), self._take, lane)
 
-    def _take(self) -> None:
-        ends = monotonic() + SLICE
-        while monotonic() < ends:  # what is left is taken in the next turn of the loop
-            try:
-                connection, client = self._listening.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in _NOTHING_LEFT:
-                    self._rest(error)
-                    return
-                continue  # of a connection that broke meanwhile: accept(2)
-            self._seat(connection, client[:2])
+    def _stop_listening(self) -> None:
+        for lane in self._lanes:
+            self._loop.remove_reader(lane.fileno())
+
+    def _take(self, lane: socket.socket) -> None:
+        """One, and more while there is time: what is left is taken in the next turn of the loop."""
+        while self._take_one(lane) and self._slice.is_left():
+            pass
+
+    def _take_one(self, lane: socket.socket) -> bool:
+        """Whether there may be another one."""
+        try:
+            connection, client = lane.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _NOTHING_LEFT:
+                self._rest(error)
+                return False
+            return True  # one that broke meanwhile: accept(2)
+        self._seat(connection, client[:2])
+        return True
 
     def _rest(self, error: OSError) -> None:
         """Which files are left does not change by asking without end."""
         _log.warning("a connection could not be accepted", error=error.strerror)
-        self._loop.remove_reader(self._listening.fileno())
+        self._stop_listening()
         self._again = self._loop.call_later(_PAUSE, self._listen)
 
     def _seat(self, connection: socket.socket, client: Client) -> None:

@@ -31,6 +31,7 @@ from innerd.serve.dns import DNS_PORT, Answering
 from innerd.serve.exposing import MetricsOnly
 from innerd.serve.hosts import HostsBlock
 from innerd.serve.housekeeping import keep_house, keep_trying, keep_whole
+from innerd.serve.lanes import Lanes
 from innerd.serve.listener import Listener, control_socket
 from innerd.serve.opened import Opened, opened, services_of
 from innerd.serve.status_line import headline, troubles
@@ -38,7 +39,7 @@ from innerd.wire.ours import Trouble
 from innerd.wireguard import ownership, watch
 from innerd.wireguard.backend import Backend, choose
 from innerd.wireguard.device import DeviceError
-from innerd.wireguard.sockets import bound, knock
+from innerd.wireguard.sockets import knock
 
 _log = structlog.get_logger("innerd")
 
@@ -75,6 +76,7 @@ class Coordinator:
         )
         self._answering = Answering(self._dns, paths.network, self._address, str(paths.config))
         self._hosts = self._hosts_block()
+        self._lanes = Lanes(paths.network, self._address, config.listen_port)
         self._services = self._provided(self._followed())
         self._app = create_app(self._services)
         self._listeners: list[Listener] = []
@@ -90,6 +92,7 @@ class Coordinator:
         feed.follow("streams", streams.follow)
         feed.follow("device", sync.follow)
         feed.follow("head", self._opened.keeper.follow)
+        feed.follow("lanes", self._lanes.follow)
         taken: dict[str, Callable[[], int]] = {
             "streams": lambda: streams.revision,
             "dns": lambda: self._names.zone.serial,
@@ -214,10 +217,9 @@ class Coordinator:
 
     async def _bind(self) -> None:
         """The sockets on the WireGuard address, bound to the device: anew when the device is another one."""
-        port = self._opened.config.listen_port
         before = self._tunnel
-        listening = bound(self._interface, self._address, port, socket.SOCK_STREAM)
-        self._tunnel = Listener(self._app, listening, self._services.sources)
+        listening = self._lanes.open(self._opened.writer.network)
+        self._tunnel = Listener(self._app, *listening, sources=self._services.sources)
         if before is not None:
             _log.warning("the interface was made anew: listening anew", interface=self._interface)
             self._opened.hub.end_all("interface_remade")

@@ -149,10 +149,11 @@ class TunnelProtocol(HttpToolsProtocol):
             self._keep(data)
         elif self._source is None or self._sources.readings.have_time():
             self._parse(data)
-        else:
+        elif self._sources.readings.enter(self._source, len(data), self._in_turn):
             self._keep(data)
             self._is_in_turn = False
-            self._sources.readings.enter(self._source.cost, self._in_turn)
+        else:
+            self.drop()
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
@@ -271,14 +272,15 @@ class _State(ServerState):
 
 
 class Listener(uvicorn.Server):
-    """A uvicorn server on one listening socket. Signals and lifespan are the composition root's. `sources` is what its
-    app counts by too, if it does."""
+    """A uvicorn server on one listening socket, or on several that share a port. Signals and lifespan are the
+    composition root's. `sources` is what its app counts by too, if it does."""
 
-    def __init__(self, app: Any, listening: socket.socket, sources: Sources | None = None) -> None:
+    def __init__(self, app: Any, *listening: socket.socket, sources: Sources | None = None) -> None:
+        is_local = listening[0].family == socket.AF_UNIX
         super().__init__(
             uvicorn.Config(
                 app,
-                http=LocalProtocol if listening.family == socket.AF_UNIX else TunnelProtocol,
+                http=LocalProtocol if is_local else TunnelProtocol,
                 loop="none",
                 lifespan="off",
                 ws="none",
@@ -302,9 +304,9 @@ class Listener(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._listening.family == socket.AF_UNIX:
+        if self._listening[0].family == socket.AF_UNIX:
             loop = asyncio.get_running_loop()
-            self.servers = [await loop.create_unix_server(self._local, sock=self._listening, backlog=_BACKLOG)]
+            self.servers = [await loop.create_unix_server(self._local, sock=self._listening[0], backlog=_BACKLOG)]
         else:
             self.servers = [Arrivals(self._listening, self._sources, self._remote, _BACKLOG)]  # type: ignore[list-item]
         self.started = True

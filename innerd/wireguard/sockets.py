@@ -20,12 +20,17 @@ _FIXES = {
 }
 
 
-def bound(interface: str, address: Address, port: int, kind: socket.SocketKind) -> socket.socket:
-    """A socket bound to an address and, before that, to the interface. TCP sockets listen. Raises DeviceError."""
+def bound(
+    interface: str, address: Address, port: int, kind: socket.SocketKind, *, shared: bool = False
+) -> socket.socket:
+    """A socket bound to an address and, before that, to the interface; `shared`: with others of ours. TCP sockets
+    listen. Raises DeviceError."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     bound_socket = socket.socket(family, kind)
     try:
         bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        if shared:
+            bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if kind == socket.SOCK_STREAM:
             bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)

@@ -56,7 +56,7 @@ def order() -> list[str]:
 
 @contextlib.asynccontextmanager
 async def accepting(sources: Sources, order: list[str], listening: socket.socket) -> AsyncIterator[Arrivals]:
-    arrivals = Arrivals(listening, sources, lambda source, client: Begun(sources, source, client, order), 128)
+    arrivals = Arrivals([listening], sources, lambda source, client: Begun(sources, source, client, order), 128)
     try:
         yield arrivals
     finally:

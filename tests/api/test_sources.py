@@ -10,12 +10,14 @@ from innerd.api.sources import (
     HEAVY,
     LEAST_BURST,
     MOST_HEAVY,
+    MOST_KEPT,
     MOST_RUNNING,
     MOST_SEATS,
     MOST_UNPROVEN,
     RATE,
     Heavy,
     Metered,
+    Readings,
     Source,
     Sources,
     Turns,
@@ -377,3 +379,51 @@ async def test_a_place_that_was_given_to_one_who_went_away_is_given_to_the_next(
     assert order[MOST_HEAVY:] == [str(MOST_HEAVY), str(MOST_HEAVY + 2)]
     for task in asked:
         task.cancel()
+
+
+# -- what is parsed when -------------------------------------------------------------------------------------------
+
+
+async def parsed(sources: Sources, *sent: tuple[str, int]) -> list[str]:
+    """In which order what these sent is parsed; each of them is heavy that has a number."""
+    readings, order, done = Readings(), list[str](), asyncio.Event()
+
+    def parse(who: str) -> None:
+        order.append(who)
+        if len(order) == len(sent):
+            done.set()
+
+    for who, cost in sent:
+        source = sources.of((who, 40_000))
+        assert readings.enter(source, 1, lambda who=who: parse(who))
+        source.charge(cost)
+    await asyncio.wait_for(done.wait(), 5)
+    return order
+
+
+async def test_one_connection_of_each_source_is_parsed_after_the_other(sources: Sources) -> None:
+    sent = [("a", 0), ("a", 0), ("a", 0), ("b", 0), ("c", 0), ("b", 0)]
+    assert await parsed(sources, *sent) == ["a", "b", "c", "a", "b", "a"]
+
+
+async def test_who_became_heavy_meanwhile_is_parsed_last(sources: Sources) -> None:
+    assert await parsed(sources, ("a", 1), ("a", 0), ("b", 0), ("b", 0)) == ["b", "b", "a", "a"]
+
+
+async def test_what_is_kept_of_all_is_bounded_and_one_connection_of_each_source_has_room(sources: Sources) -> None:
+    readings, one, other = Readings(), sources.of(("a", 40_000)), sources.of(("b", 40_000))
+    assert readings.enter(one, MOST_KEPT, lambda: None)
+    assert not readings.enter(one, 1, lambda: None)
+    assert readings.enter(other, 1, lambda: None)
+    assert not readings.enter(other, 1, lambda: None)
+    await asyncio.sleep(0.01)
+    assert readings.enter(one, 1, lambda: None), "all was parsed"
+
+
+async def test_nothing_is_parsed_at_once_while_others_wait_for_it(sources: Sources) -> None:
+    readings = Readings()
+    assert readings.have_time()
+    readings.enter(sources.of(MARI), 1, lambda: None)
+    assert not readings.have_time()
+    await asyncio.sleep(0.01)
+    assert readings.have_time()

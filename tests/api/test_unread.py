@@ -34,7 +34,7 @@ async def listening(w: World) -> AsyncIterator[tuple[int, set[Any]]]:
     accepting.setblocking(False)
     port = int(accepting.getsockname()[1])
     w.provide(internal_endpoint=endpoint_of(str(w.services.own_address), port))
-    listener = Listener(w.app, accepting, w.services.sources)
+    listener = Listener(w.app, accepting, sources=w.services.sources)
     await listener.start()
     yield port, listener.server_state.connections
     await listener.stop()

@@ -9,7 +9,8 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from innclient.agent.filters import (
+from innerd.domain.values import Address
+from innerd.wireguard.filters import (
     IP_HEADER_TO_X,
     LOAD_BYTE,
     LOAD_HALF,
@@ -20,7 +21,6 @@ from innclient.agent.filters import (
     equal,
     only_where,
 )
-from innerd.domain.values import Address
 from innerd.wireguard.sockets import KNOCK
 
 _APART = 1.0  # seconds between two that are heeded

@@ -9,7 +9,9 @@ import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from innclient.agent.filters import (
+from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
+from innerd.wire.probe import MAGIC, SIZE
+from innerd.wireguard.filters import (
     IP_HEADER_TO_X,
     LOAD_HALF,
     LOAD_HALF_X,
@@ -20,8 +22,6 @@ from innclient.agent.filters import (
     equal,
     only_where,
 )
-from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
-from innerd.wire.probe import MAGIC, SIZE
 
 _UDP = struct.Struct(">HHHH")
 _IPV6_CHECKSUM = 7

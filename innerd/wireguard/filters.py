@@ -28,8 +28,8 @@ def equal(load: int, place: int, value: int) -> Program:
     return [(load, 0, 0, place), (JUMP_EQUAL, 0, 0, value)]
 
 
-def attach(to: socket.socket, program: Program) -> None:
+def attach(to: socket.socket, program: Program, option: int = _SO_ATTACH_FILTER) -> None:
     """Raises OSError."""
     instructions = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     kept = ctypes.create_string_buffer(instructions)
-    to.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(kept)))
+    to.setsockopt(socket.SOL_SOCKET, option, struct.pack("HL", len(program), ctypes.addressof(kept)))
