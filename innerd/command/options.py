@@ -123,9 +123,19 @@ def _network_put_in(command: click.Command, context: click.Context, args: list[s
     runtime = Path(values.get("_runtime_dir") or settings_of(context).runtime_dir)
     found = networks.installed(folder, runtime)
     has_room = any(one.nargs != 1 or one.name not in values for one in words)
-    if len(found) != 1 or not has_room or networks.interface_of(found, str(values.get(words[0].name or "", ""))):
+    first = str(values.get(words[0].name or "", ""))
+    if len(found) != 1 or not has_room or networks.interface_of(found, first):
         return args
-    return [*found, *args]
+    is_a_network = bool(first) and not _takes(words[1], first, context)  # one that there is not: that is said
+    return args if is_a_network else [*found, *args]
+
+
+def _takes(argument: click.Argument, word: str, context: click.Context) -> bool:
+    try:
+        argument.type.convert(word, argument, context)
+    except click.BadParameter:
+        return False
+    return True
 
 
 def _all_there(command: click.Command, context: click.Context, args: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import click
 import pytest
@@ -41,6 +42,13 @@ def test_the_network_is_left_out_where_there_is_one(host: Host) -> None:
     host.ok("set-endpoint", "192.0.2.9:1")
     host.ok("disable-peer", "--name", "mari", "--yes")
     assert revision(host) == before + 3
+
+
+def test_a_word_that_can_be_nothing_else_is_a_network(tmp_path: Path) -> None:
+    """And not the port that the verb takes behind it."""
+    (tmp_path / f"{NETWORK}.toml").touch()
+    done = run("inn", "-c", str(tmp_path), "set-listen-port", "nonesuch", "--listen-port", "52025", "--yes")
+    assert (done.status, done.code) == (4, "network_not_found"), done.err
 
 
 def test_of_two_networks_one_is_named(host: Host) -> None:

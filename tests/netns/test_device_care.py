@@ -36,11 +36,11 @@ DEEDS = {
     "a stranger takes an address": (f"wg set $N peer {STRANGER} allowed-ips $I/32", False),
     "the allowed IPs are others": ("wg set $N peer $K allowed-ips 10.42.99.9/32", False),
     "the allowed IPs are gone": ("wg set $N peer $K allowed-ips ''", False),
-    "the keepalive is switched off": ("wg set $N peer $K persistent-keepalive off", False),
+    "the keepalive is another": ("wg set $N peer $K persistent-keepalive 7", False),
     "the listen port is another": ("wg set $N listen-port 52345", False),
     "the private key is another": ("wg genkey | wg set $N private-key /dev/stdin", False),
 }
-AT_ONCE, AT_A_LOOK = 3.0, {AGENT: 8.0, COORDINATOR: 5.0}  # seconds
+AT_ONCE, AT_A_LOOK = 3.0, {AGENT: 13.0, COORDINATOR: 8.0}  # seconds
 NEW_SESSION = 40.0  # seconds, where both sides must shake hands anew and the other one does not know yet
 SHAKES = ("the private key is another",)
 
