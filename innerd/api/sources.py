@@ -5,8 +5,8 @@ One process serves everybody on one loop, so a source that asks without end must
 - Time of the loop is what counts, whatever it went into: reading, refusing, answering. Time forgives it. Who has used
   up its budget is refused, and not read from for a moment.
 - Requests begin one in each turn of the loop, and who has cost least begins first.
-- What was sent is parsed half a millisecond's worth in each turn of the loop, one connection of each source after the
-  other: else hundreds that are read in one turn keep everybody else waiting for it.
+- What was sent is parsed a millisecond's worth in each turn of the loop, one connection of each source after the other,
+  administrators' first: else hundreds that are read in one turn keep everybody else waiting for it.
 - Only a few requests of a source are in progress; until one is done, its other connections are not read.
 - Who is heavy shares what there is with all others who are: a part of the time, and a few requests in progress.
 
@@ -38,7 +38,7 @@ MOST_UNREAD = 8  # connections of a source on which answers lie: each keeps one 
 _FEW = 4  # connections that every source may have, however many there are in all
 _REST = 1.0  # seconds at most for which who is over its budget is not read from
 _SHARED_EVERY = 0.25  # seconds
-SLICE = 0.0005  # seconds in a turn of the loop for accepting connections, and for parsing what they sent
+SLICE = 0.001  # seconds in a turn of the loop for accepting connections, and for parsing what they sent
 MOST_KEPT = 8 << 20  # bytes that were sent and are to be parsed, of all
 _EXPECTED = 0.001  # seconds that a request which waits for its turn is taken to cost
 _REMEMBERED = 4096  # sources: past that, those without connections or debts are forgotten
@@ -92,6 +92,7 @@ class Visit:
         """It is an administrator's, and proved: it costs nothing, as bulk work must not lock out who does it."""
         self._is_excused = True
         self.source.charge(-self._spent)
+        self.leave()  # nor do others of its source wait for it
 
     def turn_down(self) -> None:
         """It is refused: a source that is over its budget all the same is not heard for a while."""
@@ -129,20 +130,21 @@ class Visit:
 
 
 class Source:
-    """What one source has cost, and the connections that it holds, oldest first."""
+    """What one source has cost, and the connections that it holds: whose last request is longest ago comes first."""
 
     __slots__ = (
         *("_cost", "_counted", "_rests_until", "_sources"),
-        *("arriving", "is_held", "is_root", "round", "running", "seats", "waiting"),
+        *("arriving", "is_admins", "is_held", "is_root", "running", "seats", "waiting"),
     )
 
     def __init__(self, sources: "Sources", *, is_root: bool) -> None:
         self.is_root = is_root
         self.running = 0
-        self.round, self.waiting = 0, 0  # of its newest connection that is to be parsed; how many there are
+        self.waiting = 0  # connections that are to be parsed
         self.arriving = 0  # connections that were accepted and have not begun
         self.seats: dict[Seat, None] = {}
         self.is_held = False
+        self.is_admins = False  # root's, of an administrator's machine
         self._sources = sources
         self._cost, self._counted = 0.0, sources.clock()
         self._rests_until = 0.0
@@ -156,6 +158,11 @@ class Source:
     def is_heavy(self) -> bool:
         """Whether it costs more than any honest one does."""
         return self.cost > HEAVY
+
+    @property
+    def rank(self) -> int:
+        """In whose row it stands: administrators', others', or that of who is heavy."""
+        return 2 if self.is_heavy else 0 if self.is_admins else 1
 
     @property
     def is_over(self) -> bool:
@@ -189,6 +196,11 @@ class Source:
             self.is_held = held
             for seat in self.seats:
                 seat.hold(held)
+
+    def served(self, seat: Seat) -> None:
+        """A request of a connection begins: when room is few, its others come first."""
+        if seat in self.seats:
+            self.seats[seat] = self.seats.pop(seat)
 
     def leaves_too_much(self) -> bool:
         """Whether answers lie unread on more connections than one who is merely slow has."""
@@ -361,9 +373,32 @@ class Slice:
 
 class _Reading(NamedTuple):
     source: Source
-    round: int
     size: int  # bytes
     parse: Callable[[], None]
+
+
+class _Rounds:
+    """A queue in which each source has one turn in every round, however many it waits for."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, _Reading]] = []
+        self._order = count()
+        self._now = 0  # the round that goes on
+        self._last: dict[Source, int] = {}  # the round in which each has its last turn, so far as that is to come
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, reading: _Reading) -> None:
+        last = self._last.get(reading.source)
+        number = self._last[reading.source] = self._now if last is None else last + 1
+        heappush(self._waiting, (number, next(self._order), reading))
+
+    def take(self) -> _Reading:
+        self._now, _, reading = heappop(self._waiting)
+        if self._last[reading.source] == self._now:
+            del self._last[reading.source]
+        return reading
 
 
 class Readings:
@@ -371,43 +406,40 @@ class Readings:
     and of each source one connection after the other, so that nobody waits for all of somebody else's."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[bool, int, int, _Reading]] = []
-        self._order = count()
-        self._round = 0
+        self._ranks = (_Rounds(), _Rounds(), _Rounds())  # root of administrators' machines, others, who is heavy
         self._kept = 0  # bytes
         self._slice = Slice()
 
     def have_time(self) -> bool:
         """Whether something may be parsed at once."""
-        return not self._waiting and self._slice.is_left()
+        return not any(self._ranks) and self._slice.is_left()
 
     def enter(self, source: Source, size: int, parse: Callable[[], None]) -> bool:
         """Whether there is room to keep so many bytes until it is their turn; for one connection of a source always."""
         if self._kept + size > MOST_KEPT and source.waiting:
             return False
-        if not self._waiting:
+        if not any(self._ranks):
             asyncio.get_running_loop().call_soon(self._some)
         self._kept += size
         source.waiting += 1
-        source.round = max(self._round, source.round + 1)
-        self._push(_Reading(source, source.round, size, parse))
+        self._ranks[source.rank].put(_Reading(source, size, parse))
         return True
 
-    def _push(self, reading: "_Reading") -> None:
-        heappush(self._waiting, (reading.source.is_heavy, reading.round, next(self._order), reading))
-
     def _some(self) -> None:
-        while self._waiting and self._slice.is_left():
-            was_heavy, _, _, reading = heappop(self._waiting)
-            if reading.source.is_heavy and not was_heavy:
-                self._push(reading)
-                continue
-            self._round = max(self._round, reading.round)
-            self._kept -= reading.size
-            reading.source.waiting -= 1
-            reading.parse()
-        if self._waiting:
+        while any(self._ranks) and self._slice.is_left():
+            self._one()
+        if any(self._ranks):
             asyncio.get_running_loop().call_soon(self._some)
+
+    def _one(self) -> None:
+        at = next(rank for rank, rounds in enumerate(self._ranks) if rounds)
+        reading = self._ranks[at].take()
+        if reading.source.rank > at:  # by now
+            self._ranks[reading.source.rank].put(reading)
+            return
+        self._kept -= reading.size
+        reading.source.waiting -= 1
+        reading.parse()
 
 
 class Metered:

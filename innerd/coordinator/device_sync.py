@@ -194,12 +194,12 @@ class DeviceSync:
         return any(peer.ip == address and self.is_redeeming(peer) for peer in watched)
 
     async def settle(self, revision: int) -> None:
-        """Return when the device is at a revision, or after three seconds: the change is committed either way."""
+        """Return when the device is at a revision that was followed, or after three seconds: the change is committed
+        either way."""
         if self.synced >= revision:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiters.append((revision, future))
-        self._looks.stirred.set()
         try:
             await asyncio.wait_for(future, _SETTLE)
         except TimeoutError:

@@ -99,7 +99,7 @@ class Arrivals:
                 self._rest(error)
                 return False
             return True  # one that broke meanwhile: accept(2)
-        self._seat(connection, client[:2])
+        self._seat(connection, client[:2], is_first=lane is self._lanes[0])
         return True
 
     def _rest(self, error: OSError) -> None:
@@ -108,13 +108,14 @@ class Arrivals:
         self._stop_listening()
         self._again = self._loop.call_later(_PAUSE, self._listen)
 
-    def _seat(self, connection: socket.socket, client: Client) -> None:
+    def _seat(self, connection: socket.socket, client: Client, *, is_first: bool) -> None:
         source = self._sources.expect(client)
         if source is None:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             connection.close()
             return
+        source.is_admins = source.is_root and is_first and len(self._lanes) > 1
         connection.setblocking(False)
         heappush(self._waiting, (source.cost, next(self._order), _Arrived(connection, client, source)))
         if not self._is_beginning:

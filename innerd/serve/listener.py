@@ -179,8 +179,15 @@ class TunnelProtocol(HttpToolsProtocol):
                 break
         if not self._deadline.cancelled():  # still in the head
             self._count(len(data))
-        if self._source is not None:
-            self._source.charge(thread_time() - began)
+        self._charge(thread_time() - began)
+
+    def _charge(self, seconds: float) -> None:
+        """The request in progress, as an administrator's costs nothing; else the source."""
+        visit = None if self._running is None else self._running.scope.get(VISIT)
+        if visit is not None:
+            visit.charge(seconds)
+        elif self._source is not None:
+            self._source.charge(seconds)
 
     def _count(self, length: int) -> None:
         self._head += length
@@ -223,6 +230,7 @@ class TunnelProtocol(HttpToolsProtocol):
         have been read by then."""
         self._running = cycle
         if self._source is not None:
+            self._source.served(self)
             cycle.scope[VISIT] = Visit(self._source)
         super()._start_asgi_task(cycle, app)
 

@@ -381,15 +381,40 @@ async def test_a_place_that_was_given_to_one_who_went_away_is_given_to_the_next(
         task.cancel()
 
 
+async def test_what_an_administrator_proved_keeps_none_of_its_connections_waiting(sources: Sources) -> None:
+    chair = Chair(sources)
+    visits = [Visit(sources.of(MARI)) for _ in range(MOST_RUNNING)]
+    assert chair.is_held
+    for visit in visits[: MOST_RUNNING // 2]:
+        visit.excuse()
+    assert not chair.is_held
+    assert sources.of(MARI).running == MOST_RUNNING - MOST_RUNNING // 2
+    for visit in visits:
+        visit.leave()
+    assert sources.of(MARI).running == 0, "each has left once"
+
+
+async def test_whose_last_request_is_longest_ago_goes_on_first(sources: Sources) -> None:
+    chairs, source, order = [Chair(sources) for _ in range(3)], sources.of(MARI), list[Chair]()
+    source.served(chairs[0])
+    visits = [Visit(source) for _ in range(MOST_RUNNING)]
+    for chair in chairs:
+        chair.hold = lambda held, chair=chair: order.append(chair)  # type: ignore[method-assign]
+    for visit in visits:
+        visit.leave()
+    assert order == [chairs[1], chairs[2], chairs[0]]
+
+
 # -- what is parsed when -------------------------------------------------------------------------------------------
 
 
-async def parsed(sources: Sources, *sent: tuple[str, int]) -> list[str]:
-    """In which order what these sent is parsed; each of them is heavy that has a number."""
+async def parsed(sources: Sources, *sent: tuple[str, float]) -> list[str]:
+    """In which order what these sent is parsed, of whom each costs so many seconds after that."""
     readings, order, done = Readings(), list[str](), asyncio.Event()
 
     def parse(who: str) -> None:
         order.append(who)
+        sources.of((who, 40_000)).charge(0.001)
         if len(order) == len(sent):
             done.set()
 
@@ -402,12 +427,18 @@ async def parsed(sources: Sources, *sent: tuple[str, int]) -> list[str]:
 
 
 async def test_one_connection_of_each_source_is_parsed_after_the_other(sources: Sources) -> None:
-    sent = [("a", 0), ("a", 0), ("a", 0), ("b", 0), ("c", 0), ("b", 0)]
+    sent = [("a", 0.0), ("a", 0.0), ("a", 0.0), ("b", 0.0), ("c", 0.0), ("b", 0.0)]
     assert await parsed(sources, *sent) == ["a", "b", "c", "a", "b", "a"]
 
 
-async def test_who_became_heavy_meanwhile_is_parsed_last(sources: Sources) -> None:
+async def test_who_has_cost_much_meanwhile_is_parsed_last(sources: Sources) -> None:
     assert await parsed(sources, ("a", 1), ("a", 0), ("b", 0), ("b", 0)) == ["b", "b", "a", "a"]
+
+
+async def test_root_of_an_administrators_machine_comes_first_unless_it_is_heavy(sources: Sources) -> None:
+    sources.of(("a", 40_000)).is_admins = True
+    assert await parsed(sources, ("b", 0), ("b", 0), ("a", 0), ("a", 0)) == ["a", "a", "b", "b"]
+    assert await parsed(sources, ("b", 0), ("a", 1)) == ["b", "a"]
 
 
 async def test_what_is_kept_of_all_is_bounded_and_one_connection_of_each_source_has_room(sources: Sources) -> None:
