@@ -1,13 +1,13 @@
-"""`make bench-peers`, or `python -m benchmarks.beside [--rounds N] [--peers N] [adding]`."""
+"""`make bench-peers`, or `python -m benchmarks.beside [--rounds N] [--peers N] [adding] [joining]`."""
 
 import argparse
 import sys
 
-from benchmarks.beside import adding
+from benchmarks.beside import adding, joining
 from innerd.host import logs
 from tests.netns import steps
 
-PARTS = ("adding",)
+PARTS = ("adding", "joining")
 
 
 def main() -> int:
@@ -24,6 +24,8 @@ def main() -> int:
         match part:
             case "adding":
                 adding.run(asked.rounds, asked.peers)
+            case "joining":
+                joining.run(asked.rounds)
             case _:
                 parser.error(f"there is no {part}")
     return 0
