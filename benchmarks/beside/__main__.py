@@ -1,13 +1,13 @@
-"""`make bench-peers`, or `python -m benchmarks.beside [--rounds N] [--peers N] [adding] [joining]`."""
+"""`make bench-peers`, or `python -m benchmarks.beside [--rounds N] [--peers N] [adding] [joining] [idle]`."""
 
 import argparse
 import sys
 
-from benchmarks.beside import adding, joining
+from benchmarks.beside import adding, idle, joining
 from innerd.host import logs
 from tests.netns import steps
 
-PARTS = ("adding", "joining")
+PARTS = ("adding", "joining", "idle")
 
 
 def main() -> int:
@@ -26,6 +26,8 @@ def main() -> int:
                 adding.run(asked.rounds, asked.peers)
             case "joining":
                 joining.run(asked.rounds)
+            case "idle":
+                idle.run(asked.rounds)
             case _:
                 parser.error(f"there is no {part}")
     return 0
