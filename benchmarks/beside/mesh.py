@@ -118,11 +118,27 @@ class InnernetMesh(OfInnernetsKind):
     def found(self, server: Host) -> None:
         self.system.found(server)
         self.system.serve(server)
+        self._lay_name(server)
+
+    def _lay_name(self, host: Host) -> None:
+        wait_for(host.path(f"/run/wireguard/{NETWORK}.sock").exists, "innernet's device")
+        host.path(f"/run/wireguard/{NETWORK}.name").write_text(f"{NETWORK}\n")
 
     def invite(self, server: Host, host: Host) -> None:
         invitation = f"/run/.lab/{host.name}.toml"
         server.run(
-            *(Innernet.command, "add-peer", NETWORK, "--name", host.name, "--cidr", "humans", "--auto-ip"),
+            *(
+                Innernet.command,
+                "--backend",
+                "userspace",
+                "add-peer",
+                NETWORK,
+                "--name",
+                host.name,
+                "--cidr",
+                "humans",
+                "--auto-ip",
+            ),
             *("--admin", "false", "--save-config", invitation, "--invite-expires", "1d", "--yes"),
         )
         self.invited(host, server.path(invitation).read_text())
@@ -132,8 +148,7 @@ class InnernetMesh(OfInnernetsKind):
     def join(self, host: Host) -> None:
         install = f"{self.client} install {INVITATION} --default-name -d"
         host.start("sh", "-c", f"{install} && exec {self.client} up -d {NETWORK}", log="/run/.lab/innernet.log")
-        wait_for(host.path(f"/run/wireguard/{NETWORK}.sock").exists, "innernet's device")
-        host.path(f"/run/wireguard/{NETWORK}.name").write_text(f"{NETWORK}\n")
+        self._lay_name(host)
 
     def start(self, host: Host) -> None:
         host.start("sh", "-c", f"exec {self.client} up -d {NETWORK}", log="/run/.lab/innernet.log")
