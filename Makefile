@@ -5,6 +5,7 @@
 #   make check      lint, types, import contracts, fast tests
 #   make observe    the demo network with a real Prometheus in it, until Ctrl-C: SECONDS=30 make observe
 #   make bench      figures, as ratios against a named reference
+#   make bench-peers  beside innernet, tailscaled and Nebula (root): make bench-peers ROUNDS=5 PEERS=2000 WHAT=adding
 #   make profile    where the time of one of them goes, as a picture: make profile WHAT=growth
 #   make flood      what hostile peers cost the others (root): make flood KINDS="openapi why" HOSTILE="3 64" SECONDS=5
 #   make netlab     how long machines behind NATs take to reach each other: make netlab RUNS=40
@@ -27,7 +28,7 @@ STAMP := $(VENV)/.complete
 # Commands that tests start load what was compiled, as they do where they are installed.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo observe test test-fast test-slow check lint bench profile flood netlab sim fuzz \
+.PHONY: demo observe test test-fast test-slow check lint bench bench-peers profile flood netlab sim fuzz \
 	interop lock build deb sbom docs setup debian clean
 
 setup: debian $(STAMP)
@@ -77,6 +78,16 @@ WHAT ?= agent
 
 profile: setup
 	$(BIN)/py-spy record --subprocesses --output profile-$(WHAT).svg -- $(BIN)/python -m benchmarks $(WHAT)
+
+# Who can't be built is left out.
+ROUNDS ?= 5
+
+bench-peers: PEERS = 2000
+bench-peers: WHAT =
+bench-peers: setup
+	@.ci/innernet || true
+	@.ci/peers || true
+	@$(BIN)/python -m benchmarks.beside --rounds $(ROUNDS) --peers $(PEERS) $(WHAT)
 
 HOSTILE ?= 3 64
 

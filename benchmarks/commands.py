@@ -2,24 +2,30 @@
 beforehand, so that what is measured is the server. Prints how many a second.
 
     python -m benchmarks.commands ADDRESS:PORT SERVER_KEY [PRIVATE_KEY NETWORK_ID]   (these two: with a proof)
+
+`--clients`, `--count` and `--first` say how many ask at once, for how many peers, and which number the first has.
 """
 
+import argparse
 import asyncio
 import json
 import secrets
 import sys
 import time
 
+from innerd.domain.values import PublicKey
 from innerd.wire import proof
 from innerd.wireguard import keys
 
 CLIENTS, COUNT, CIDR = 16, 1_600, 3
 
 
-def requests(where: str, server_key: str, key: bytes | None, block: str = "10.42") -> list[bytes]:
+def requests(
+    where: str, server_key: str, key: bytes | None, block: str = "10.42", *, count: int = COUNT, first: int = 0
+) -> list[bytes]:
     """Peers in `block`.200 and the blocks behind it."""
     made = []
-    for number in range(COUNT):
+    for number in range(first, first + count):
         body = json.dumps(
             {
                 "name": f"p{number}",
@@ -44,8 +50,9 @@ def requests(where: str, server_key: str, key: bytes | None, block: str = "10.42
     return made
 
 
-async def rate(where: str, todo: list[bytes], source: str | None = None) -> float:
+async def rate(where: str, todo: list[bytes], source: str | None = None, *, clients: int = CLIENTS) -> float:
     host, _, port = where.rpartition(":")
+    count = len(todo)
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection(
@@ -61,14 +68,24 @@ async def rate(where: str, todo: list[bytes], source: str | None = None) -> floa
         writer.close()
 
     began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return COUNT / (time.perf_counter() - began)
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return count / (time.perf_counter() - began)
 
 
 def main() -> None:
-    where, server_key, *secret = sys.argv[1:]
-    key = proof.derive_key(keys.shared_secret(secret[0], server_key), secret[1]) if secret else None  # type: ignore[arg-type]
-    sys.stdout.write(f"{asyncio.run(rate(where, requests(where, server_key, key))):.1f}\n")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("where")
+    parser.add_argument("server_key", type=PublicKey)
+    parser.add_argument("secret", nargs="*")
+    for name, default in (("--clients", CLIENTS), ("--count", COUNT), ("--first", 0)):
+        parser.add_argument(name, type=int, default=default)
+    asked = parser.parse_args()
+    key = None
+    if asked.secret:
+        private, network_id = asked.secret
+        key = proof.derive_key(keys.shared_secret(private, asked.server_key), network_id)
+    todo = requests(asked.where, asked.server_key, key, count=asked.count, first=asked.first)
+    sys.stdout.write(f"{asyncio.run(rate(asked.where, todo, clients=asked.clients)):.1f}\n")
 
 
 if __name__ == "__main__":
