@@ -11,14 +11,13 @@
 
 import asyncio
 from collections.abc import Iterable
-from ipaddress import ip_address
 from time import perf_counter
 
 import structlog
 from msgspec import Struct
 
 from innerd.api.asgi import SEAT, VISIT, Message, Receive, Scope, Send
-from innerd.api.callers import LOCAL, Caller, Headers, ProofCheck, identify, unauthorized
+from innerd.api.callers import LOCAL, Caller, Headers, ProofCheck, address_of, identify, unauthorized
 from innerd.api.follow import serve_follow
 from innerd.api.paths import Routes, parts_of
 from innerd.api.routing import Answer, Request, Route
@@ -62,15 +61,10 @@ class _Passage(Struct):
     scope: Scope
     headers: Headers
     parts: list[str]  # of its path
+    place: tuple[str, str]  # the two parts of it behind the version: `user`, `events`
     receive: Receive
     send: Send
     body: bytes = b""
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """The two parts of the path behind the version: `user`, `events`."""
-        _, area, route, *_ = (*self.parts, "", "")
-        return area, route
 
     @property
     def visit(self) -> Visit | None:
@@ -124,7 +118,8 @@ class Gate:
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Its turn, who asks, whether they may, its body, its proof, its route. Raises Refused at the first that is
         missing."""
-        passage = _Passage(scope, _headers(scope), parts_of(scope), receive, send)
+        parts = parts_of(scope)
+        passage = _Passage(scope, _headers(scope), parts, _place(parts), receive, send)
         await self._await_turn(passage)
         if (seat := scope.get(SEAT)) is not None and seat.is_gone():
             return  # it was dropped meanwhile: what would be made for it costs the others
@@ -161,7 +156,7 @@ class Gate:
         await self._turns.take(visit)
 
     def _is_admins(self, host: str) -> bool:
-        peer = self._services.writer.network.peer_at(ip_address(host))
+        peer = self._services.writer.network.peer_at(address_of(host))
         return peer is not None and peer.is_admin
 
     def _guard(self, passage: _Passage) -> None:
@@ -277,6 +272,11 @@ def _proof_required(passage: _Passage) -> Refused:
 
 def _is_local(scope: Scope) -> bool:
     return scope["client"] is not None and scope["client"][0].startswith(LOCAL)
+
+
+def _place(parts: list[str]) -> tuple[str, str]:
+    _, area, route, *_ = (*parts, "", "")
+    return area, route
 
 
 def _headers(scope: Scope) -> Headers:
