@@ -46,6 +46,11 @@ class Coordinator:
 
     heard = _heard
 
+    def cpu(self) -> tuple[float, float]:
+        """Seconds of CPU that it has spent, and those of them that were the kernel's."""
+        spent, system = map(float, self.ask("cpu"))
+        return spent, system
+
     def has_answered(self) -> bool:
         with selectors.DefaultSelector() as selector:
             assert self.process.stdout is not None
@@ -161,6 +166,14 @@ class Herd:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._turn(b"?", 0.01)
+
+    def settle(self, seconds: float = 120) -> None:
+        """Until nothing came for a second: whoever came is told of all others who came."""
+        deadline, heard = time.monotonic() + seconds, time.monotonic()
+        while heard + 1 > time.monotonic() < deadline:
+            if self._selector.select(0.01):
+                self._turn(b"?", 0)
+                heard = time.monotonic()
 
     def serve_while(self, going: Callable[[], bool], seconds: float) -> None:
         """Until it is over, or a time is."""

@@ -97,7 +97,7 @@ async def obey(network: Opened, services: Services, line: list[str]) -> tuple[An
         case ["memory"]:
             return (int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),)
         case ["cpu"]:
-            return (time.process_time(),)
+            return time.process_time(), os.times().system
         case ["streams"]:
             return (len(network.hub.streams.by_peer), network.writer.network.revision)
     raise ValueError(line)

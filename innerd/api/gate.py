@@ -132,7 +132,8 @@ class Gate:
         self._guard(passage)
         _require_rights(caller, passage)
         if scope["method"] in _WITH_BODY:
-            passage.body = await _read_body(_most(passage.parts), passage.headers, receive)
+            is_there = seat is not None and seat.has_body
+            passage.body = await _read_body(_most(passage.parts), passage.headers, receive, is_there=is_there)
             self._require_the_same(caller, passage)
         self._require_proof(caller, passage)
         await self._dispatch(caller, passage)
@@ -325,12 +326,14 @@ def _most(parts: list[str]) -> int:
     return _RECEIPT_BODY if parts[2:3] == ["applied"] else _USER_BODY
 
 
-async def _read_body(most: int, headers: Headers, receive: Receive) -> bytes:
+async def _read_body(most: int, headers: Headers, receive: Receive, *, is_there: bool) -> bytes:
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" in headers or not length.isdigit():
         raise Refused("length_required", "a body needs a Content-Length")
     if whole_number(length.decode(), most) is None:
         raise Refused("body_too_large", f"the body has more than {most} bytes, which are the limit")
+    if is_there:  # as nearly always: a timer would cost more than the reading
+        return await _whole_body(receive)
     try:
         async with asyncio.timeout(_BODY):
             return await _whole_body(receive)

@@ -50,6 +50,11 @@ class Seat(Protocol):
         """Whether its client has left an answer lying."""
         ...
 
+    @property
+    def has_body(self) -> bool:
+        """Whether all of the body has come of the request in progress."""
+        ...
+
     def is_gone(self) -> bool:
         """Whether there is nobody any more to answer to: then no answer is missed."""
         ...
