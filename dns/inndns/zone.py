@@ -25,7 +25,7 @@ from inndns.reverse import Range
 class _Leaf(Struct, frozen=True, gc=False):
     """What stands at a whole name of a host, forward or reverse: the type of its one record, and the name that it
     points to; None is the host's address. The zone's name begins at `top` in a message that asks for it. The record
-    is made when it is asked for: kept, those of 60,000 hosts would be an eighth of a coordinator."""
+    is made when it is asked for: those of 60,000 hosts, kept, took 5 MiB."""
 
     host: Host
     kind: int
