@@ -19,10 +19,10 @@ from innerd.domain import commands as c
 from innerd.domain.values import Name
 from tests.world import LOCAL, World, crowded, key, world
 
-SIZES = (100, 1_000, 10_000, 30_000)  # peers
+SIZES = (100, 1_000, 10_000, 60_000)  # peers
 TREES = (100, 1_000, 3_000)  # CIDRs
 ROUNDS = 5
-ADMIN, MANY = "ryo", "127.42.128.0/17"
+ADMIN, WIDE, MANY = "ryo", "10.0.0.0/8", "10.128.0.0/9"
 
 Ask = Callable[[httpx2.AsyncClient, World, int], Awaitable[Any]]
 
@@ -92,12 +92,12 @@ async def measured(w: World) -> dict[str, tuple[float, float]]:
 
 
 async def of_peers(count: int) -> dict[str, tuple[float, float]]:
-    w = await world()
+    w = await world(WIDE)
     w.provide(proof_required=False)
     await w.add_cidr("humans", MANY)
-    await w.add_cidr("ovens", "127.42.64.0/24")
+    await w.add_cidr("ovens", "10.64.0.0/24")
     await w.join(ADMIN, "humans", admin=True)
-    await crowded(w, "humans", "127.42.128.9", count)
+    await crowded(w, "humans", "10.128.0.9", count)
     return await measured(w)
 
 

@@ -1,5 +1,5 @@
 """What grows with the network, and what does not: 65,000 peers in memory, a change among them, a peer's state, a delta
-on a client that holds 5,000 peers. In this process, without sockets."""
+on a client that holds 5,000 peers. In this process, without sockets. And a whole coordinator (`footprint`)."""
 
 import time
 import tracemalloc
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address, ip_network
 
+from benchmarks import footprint
 from benchmarks.figures import figure, quantile, title
 from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import Netmap
@@ -153,3 +154,4 @@ def run() -> None:
     sixty_five_thousand()
     one_of_ten_thousand()
     a_delta_on_a_client()
+    footprint.run()

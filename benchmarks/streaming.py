@@ -24,7 +24,7 @@ from innerd.domain.values import Endpoint, Name
 from innerd.host import logs
 from innerd.log import codec
 from innerd.manage.create import found
-from innerd.serve.coordinator import spare_the_collector
+from innerd.serve.coordinator import share_the_interpreter, spare_the_collector
 from innerd.serve.listener import Listener
 from innerd.serve.opened import Opened, opened, services_of
 from tests.world import LOCAL, key
@@ -66,10 +66,11 @@ async def serve(folder: Path, peers: int, port: int) -> None:
         listening = socket.create_server((COORDINATOR, port), backlog=4096)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 131_072)  # as the tunnel's
         listening.setblocking(False)
-        listener = Listener(create_app(services), listening)
+        listener = Listener(create_app(services), listening, services.sources)
         await listener.start()
         telling = asyncio.create_task(network.hub.sender.run())
         spare_the_collector()
+        share_the_interpreter()
         answer(services.server_key, network.writer.network.id)
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():
             answer(*await obey(network, services, line))
@@ -87,16 +88,16 @@ async def obey(network: Opened, services: Services, line: list[str]) -> tuple[An
         case ["rename", name]:  # all hear of it
             reply = await network.writer.submit(c.RenameCidr(3, Name(name)), LOCAL)
             return committed_at[-1], reply.revision
-        case ["applied", revision]:  # the milliseconds after that revision's event in which each receipt came
+        case ["applied", revision]:  # who has it, and the seconds after that revision's event in which the receipt came
             await services.convergence.wait(int(revision), 60)
             stored = [record async for page in network.store.read(int(revision) - 1, 1) for record in page][:1]
-            written = codec.envelope(stored[0].record).time
-            took = [r.at - written for r in network.presence.receipts.values() if r.revision >= int(revision)]
-            return tuple(f"{1000 * seconds:.1f}" for seconds in took)
+            written, peers = codec.envelope(stored[0].record).time, network.writer.network.peers
+            came = [(n, r.at - written) for n, r in network.presence.receipts.items() if r.revision >= int(revision)]
+            return tuple(f"{peers[number].ip}={seconds:.4f}" for number, seconds in came)
         case ["memory"]:
             return (int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),)
         case ["cpu"]:
-            return (time.process_time(),)
+            return time.process_time(), os.times().system
         case ["streams"]:
             return (len(network.hub.streams.by_peer), network.writer.network.revision)
     raise ValueError(line)

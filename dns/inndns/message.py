@@ -25,6 +25,7 @@ _HEADER = Layout(">HHHHHH")
 _read_header, _write_header = _HEADER.unpack_from, _HEADER.pack
 _read_two = Layout(">HH").unpack_from
 _RECORD = Layout(">HHIH")
+_POINTED = Layout(">HHHIH")  # a record whose owner is a pointer
 
 _QR, _AA, _TC, _RD = 0x8000, 0x0400, 0x0200, 0x0100
 _OPCODE = 0x7800
@@ -186,4 +187,4 @@ def pointer(offset: int) -> bytes:
 
 def record(type_: int, ttl: int, data: bytes, owner: int = 12) -> bytes:
     """A record whose owner is a pointer to the name at offset `owner` (12: the question's)."""
-    return pointer(owner) + _RECORD.pack(type_, IN, ttl, len(data)) + data
+    return _POINTED.pack(0xC000 | owner, type_, IN, ttl, len(data)) + data

@@ -23,18 +23,22 @@ from inndns.reverse import Range
 
 
 class _Leaf(Struct, frozen=True, gc=False):
-    """What stands at a whole name of a host, forward or reverse: its one record, and of which type that is. The zone's
-    name begins at `top` in a message that asks for it."""
+    """What stands at a whole name of a host, forward or reverse: the type of its one record, and the name that it
+    points to; None is the host's address. The zone's name begins at `top` in a message that asks for it. The record
+    is made when it is asked for: those of 60,000 hosts, kept, took 5 MiB."""
 
     host: Host
     kind: int
-    record: bytes
+    target: bytes | None
     top: int
+
+    def record(self, ttl: int) -> bytes:
+        return m.record(self.kind, ttl, self.host.address.packed if self.target is None else self.target)
 
 
 # What is hidden and what is absent go the same way, so that time does not tell them apart: where nothing is, these are.
 _NOBODY = Host("", IPv4Address(0), -1)
-_NO_LEAF = _Leaf(_NOBODY, 0, b"", 0)
+_NO_LEAF = _Leaf(_NOBODY, 0, None, 0)
 _NO_NODE = Node(_NOBODY, {})
 
 
@@ -106,9 +110,8 @@ class Zone(Struct, frozen=True, kw_only=True):
         """The forward and the reverse name of a host, and what stands there."""
         label, type_ = host.name.encode(), m.A if host.address.version == 4 else m.AAAA
         name = bytes((len(label),)) + label + self.apex.name
-        there, back = m.record(type_, self.ttl, host.address.packed), m.record(m.PTR, self.ttl, name)
         reverse_name, top = reverse.name_of(host.address, self.block)
-        return (name, _Leaf(host, type_, there, 13 + len(label))), (reverse_name, _Leaf(host, m.PTR, back, 12 + top))
+        return (name, _Leaf(host, type_, None, 13 + len(label))), (reverse_name, _Leaf(host, m.PTR, name, 12 + top))
 
     def _top(self, name: bytes, serial: int) -> _Apex:
         contact = b"\x0ahostmaster" + name
@@ -150,7 +153,7 @@ class Zone(Struct, frozen=True, kw_only=True):
 
     def _at_host(self, question: Question, leaf: _Leaf) -> Answer:
         if question.qtype == leaf.kind or question.qtype == m.ANY:  # ANY gets one record set (RFC 8482)
-            return Answer(m.NOERROR, True, leaf.record, 1)
+            return Answer(m.NOERROR, True, leaf.record(self.ttl), 1)
         if leaf.host.records and leaf.kind != m.PTR:
             node = self.nodes.get(question.name[: question.name[0] + 1], _NO_NODE)
             found = node.sets.get(question.qtype)

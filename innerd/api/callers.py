@@ -5,6 +5,7 @@ no body. WireGuard has authenticated it. On the control socket the kernel says w
 """
 
 import pwd
+from functools import lru_cache
 from hmac import compare_digest
 from ipaddress import ip_address
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 from innerd.api.services import Services
 from innerd.domain.errors import Refused
 from innerd.domain.network import Network, Peer
-from innerd.domain.values import COORDINATOR
+from innerd.domain.values import COORDINATOR, Address
 from innerd.log.codec import Who
 from innerd.wire.proof import MOST_NONCES, NonceMemory, Request, check, derive_key
 
@@ -82,9 +83,16 @@ def identify(services: Services, client: tuple[str, int] | None, headers: Header
     return Caller(Who(f"peer:{peer.id}", client[0], request), peer, redeeming)
 
 
+@lru_cache(maxsize=4096)
+def address_of(host: str) -> Address:
+    """A source address as a value. A request is asked more than once who sent it, and to read an address takes longer
+    than to look it up."""
+    return ip_address(host)
+
+
 def peer_at(services: Services, host: str) -> Peer:
     """The enabled peer that owns a source address. Raises Refused."""
-    address = ip_address(host)
+    address = address_of(host)
     # A device-bound socket answers local connections too; the coordinator's own peer is admin, its users are not.
     if address == services.own_address:
         raise unauthorized("requests of the coordinator's own host go through its control socket")

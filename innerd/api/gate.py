@@ -11,14 +11,13 @@
 
 import asyncio
 from collections.abc import Iterable
-from ipaddress import ip_address
 from time import perf_counter
 
 import structlog
 from msgspec import Struct
 
 from innerd.api.asgi import SEAT, VISIT, Message, Receive, Scope, Send
-from innerd.api.callers import LOCAL, Caller, Headers, ProofCheck, identify, unauthorized
+from innerd.api.callers import LOCAL, Caller, Headers, ProofCheck, address_of, identify, unauthorized
 from innerd.api.follow import serve_follow
 from innerd.api.paths import Routes, parts_of
 from innerd.api.routing import Answer, Request, Route
@@ -62,15 +61,10 @@ class _Passage(Struct):
     scope: Scope
     headers: Headers
     parts: list[str]  # of its path
+    place: tuple[str, str]  # the two parts of it behind the version: `user`, `events`
     receive: Receive
     send: Send
     body: bytes = b""
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """The two parts of the path behind the version: `user`, `events`."""
-        _, area, route, *_ = (*self.parts, "", "")
-        return area, route
 
     @property
     def visit(self) -> Visit | None:
@@ -124,7 +118,8 @@ class Gate:
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Its turn, who asks, whether they may, its body, its proof, its route. Raises Refused at the first that is
         missing."""
-        passage = _Passage(scope, _headers(scope), parts_of(scope), receive, send)
+        parts = parts_of(scope)
+        passage = _Passage(scope, _headers(scope), parts, _place(parts), receive, send)
         await self._await_turn(passage)
         if (seat := scope.get(SEAT)) is not None and seat.is_gone():
             return  # it was dropped meanwhile: what would be made for it costs the others
@@ -137,7 +132,8 @@ class Gate:
         self._guard(passage)
         _require_rights(caller, passage)
         if scope["method"] in _WITH_BODY:
-            passage.body = await _read_body(_most(passage.parts), passage.headers, receive)
+            is_there = seat is not None and seat.has_body
+            passage.body = await _read_body(_most(passage.parts), passage.headers, receive, is_there=is_there)
             self._require_the_same(caller, passage)
         self._require_proof(caller, passage)
         await self._dispatch(caller, passage)
@@ -161,7 +157,7 @@ class Gate:
         await self._turns.take(visit)
 
     def _is_admins(self, host: str) -> bool:
-        peer = self._services.writer.network.peer_at(ip_address(host))
+        peer = self._services.writer.network.peer_at(address_of(host))
         return peer is not None and peer.is_admin
 
     def _guard(self, passage: _Passage) -> None:
@@ -279,6 +275,11 @@ def _is_local(scope: Scope) -> bool:
     return scope["client"] is not None and scope["client"][0].startswith(LOCAL)
 
 
+def _place(parts: list[str]) -> tuple[str, str]:
+    _, area, route, *_ = (*parts, "", "")
+    return area, route
+
+
 def _headers(scope: Scope) -> Headers:
     headers: Headers = {}
     for name, value in scope["headers"]:
@@ -325,12 +326,14 @@ def _most(parts: list[str]) -> int:
     return _RECEIPT_BODY if parts[2:3] == ["applied"] else _USER_BODY
 
 
-async def _read_body(most: int, headers: Headers, receive: Receive) -> bytes:
+async def _read_body(most: int, headers: Headers, receive: Receive, *, is_there: bool) -> bytes:
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" in headers or not length.isdigit():
         raise Refused("length_required", "a body needs a Content-Length")
     if whole_number(length.decode(), most) is None:
         raise Refused("body_too_large", f"the body has more than {most} bytes, which are the limit")
+    if is_there:  # as nearly always: a timer would cost more than the reading
+        return await _whole_body(receive)
     try:
         async with asyncio.timeout(_BODY):
             return await _whole_body(receive)

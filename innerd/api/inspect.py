@@ -13,7 +13,7 @@ from innerd.api.routing import Answer, Request, etag, json, route
 from innerd.api.services import Services
 from innerd.api.slices import encoded, made_of
 from innerd.coordinator.history import is_revision, revision_at
-from innerd.coordinator.presence import Presence
+from innerd.coordinator.presence import Presence, releases
 from innerd.domain.errors import Refused
 from innerd.domain.naming import peer_meant
 from innerd.domain.network import Network, Peer
@@ -37,14 +37,21 @@ async def network(request: Request, services: Services) -> Answer:
 
 
 async def _shown(services: Services, view: View, soft: Presence | None) -> ours.NetworkJson:
-    now, members = services.clock(), Counter[int]()
+    network, now = view.network, services.clock()
+    members, records = Counter[int](), list[ours.NetworkRecord]()
 
     def made(peer: Peer) -> ours.NetworkPeer:
         members[view.class_of(peer)] += 1
+        records.extend(ours.records_of(peer))
         return ours.network_peer(view, soft, now, peer, is_serving=services.is_serving)
 
-    peers: Any = await encoded(view.network.by_id(), made)
-    return ours.network_json(view, peers, members, services.internal_endpoint, services.suffix)
+    peers: Any = await encoded(network.by_id(), made)
+    known = (network.cidrs[number] for number in sorted(network.cidrs))
+    cidrs: Any = await encoded(known, lambda cidr: ours.network_cidr(view, cidr, members[cidr.id]))
+    joined = (network.associations[number] for number in sorted(network.associations))
+    associations: Any = await encoded(joined, lambda one: ours.network_association(view, one))
+    endpoint, suffix = services.internal_endpoint, services.suffix
+    return ours.network_json(view, peers, cidrs, associations, records, endpoint, suffix)
 
 
 @route("GET", "/v1/why", "Why", "Whether two peers see each other, by which rule, since which event", answer=ours.Why)
@@ -119,7 +126,13 @@ async def status(request: Request, services: Services) -> Answer:
     view = services.writer.view
     network, presence, now = view.network, services.presence, services.clock()
     others = (number for held in view.members.values() for number in held if number != COORDINATOR)
-    active = await made_of(others, lambda number: (number, presence.is_online(number, now)))
+    running = Counter[str | None]()
+
+    def looked_at(number: int) -> bool:
+        running[presence.software.get(number)] += 1
+        return presence.is_online(number, now)
+
+    active = await made_of(others, looked_at)
     found = ours.Status(
         network=network.name,
         id=network.id,
@@ -130,14 +143,14 @@ async def status(request: Request, services: Services) -> Answer:
         is_serving=services.is_serving,
         started=services.started,
         peers=len(active),
-        online=sum(is_online for _, is_online in active),
+        online=sum(active),
         streams=len(services.hub.streams.by_peer),
         lagging=services.convergence.lagging(),
         endpoint=network.coordinator.endpoint,
         device_errors=services.device_errors(),
         follower_errors=services.writer.feed.errors,
         troubles=services.troubles(),
-        software=presence.releases(number for number, _ in active),
+        software=releases(running),
     )
     return json(found, network.revision)
 

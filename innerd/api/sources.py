@@ -54,6 +54,11 @@ class Seat(Protocol):
         """Whether its client has left an answer lying."""
         ...
 
+    @property
+    def has_body(self) -> bool:
+        """Whether all of the body has come of the request in progress."""
+        ...
+
     def is_gone(self) -> bool:
         """Whether there is nobody any more to answer to: then no answer is missed."""
         ...
@@ -152,7 +157,10 @@ class Source:
     @property
     def cost(self) -> float:
         """Seconds of the loop, less what time has forgiven."""
-        return max(0.0, self._cost - (self._sources.clock() - self._counted) * self._sources.rate)
+        return self._cost_at(self._sources.clock())
+
+    def _cost_at(self, now: float) -> float:
+        return max(0.0, self._cost - (now - self._counted) * self._sources.rate)
 
     @property
     def is_heavy(self) -> bool:
@@ -169,8 +177,10 @@ class Source:
         return self.cost > self._sources.burst
 
     def charge(self, seconds: float) -> None:
-        self._sources.share()
-        self._cost, self._counted = min(max(0.0, self.cost + seconds), 2 * BURST), self._sources.clock()
+        now = self._sources.share()
+        self._cost, self._counted = min(max(0.0, self._cost_at(now) + seconds), 2 * BURST), now
+        if self._cost > HEAVY:
+            self._sources.costly.add(self)
 
     def require_budget(self) -> None:
         """Raises Refused `rate_limited`, with the seconds to wait. Whoever goes on asking is not heard for a while."""
@@ -226,6 +236,7 @@ class Sources:
         self._rated = clock()
         self._sources: dict[tuple[str, bool], Source] = {}
         self.readings = Readings()
+        self.costly: set[Source] = set()  # who was heavy, until all is forgiven
         self.seats = 0  # connections of all
         self.turned_away = 0  # connections, for metrics
 
@@ -238,13 +249,15 @@ class Sources:
             source = self._sources[key] = Source(self, is_root=key[1])
         return source
 
-    def share(self) -> None:
-        """What each may cost, where many cost much. Looked at a few times a second."""
+    def share(self) -> float:
+        """What each may cost, where many cost much. Looked at a few times a second; the time of now."""
         if (now := self.clock()) - self._rated >= _SHARED_EVERY:
             self._rated = now
-            heavy = max(1, sum(source.is_heavy for source in self._sources.values()))
+            self.costly = {source for source in self.costly if source.cost}
+            heavy = max(1, sum(source.is_heavy for source in self.costly))
             self.burst, self.rate = max(LEAST_BURST, min(BURST, ALL_BURST / heavy)), min(RATE, ALL_RATE / heavy)
             self.running = max(1, min(MOST_RUNNING, ALL_RUNNING // heavy))
+        return now
 
     def _forget(self) -> None:
         kept = {key: s for key, s in self._sources.items() if s.seats or s.running or s.cost > 0}

@@ -147,12 +147,8 @@ class Presence:
             self.worth_keeping.add(peer)
 
     def releases(self, peers: Iterable[int]) -> dict[str, int]:
-        """How many of some peers run what: the ten that most run, `other`, and `unknown` where nothing was said."""
-        counted = Counter(map(self.software.get, peers))
-        unknown = counted.pop(None, 0)
-        named = {software: count for software, count in counted.most_common(_RELEASES) if software is not None}
-        rest = {"other": counted.total() - sum(named.values()), "unknown": unknown}
-        return named | {what: count for what, count in rest.items() if count}
+        """How many of some peers run what."""
+        return releases(Counter(map(self.software.get, peers)))
 
     def report_applied(self, peer: int, receipt: Receipt) -> None:
         before = self.receipts.get(peer)
@@ -260,3 +256,12 @@ class Presence:
         if learned is None or learned == shown or learned in candidates:
             return candidates
         return (*candidates, learned)
+
+
+def releases(counted: Counter[str | None]) -> dict[str, int]:
+    """How many peers run what: the ten that most run, `other`, and `unknown` where nothing was said."""
+    counted = counted.copy()
+    unknown = counted.pop(None, 0)
+    named = {software: count for software, count in counted.most_common(_RELEASES) if software is not None}
+    rest = {"other": counted.total() - sum(named.values()), "unknown": unknown}
+    return named | {what: count for what, count in rest.items() if count}

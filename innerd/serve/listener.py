@@ -100,6 +100,10 @@ class TunnelProtocol(HttpToolsProtocol):
         else:
             self.drop()
 
+    @property
+    def has_body(self) -> bool:
+        return self._running is not None and not self._running.more_body
+
     def is_gone(self) -> bool:
         if not self.transport.is_closing():
             return False

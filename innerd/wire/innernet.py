@@ -202,8 +202,7 @@ def decode(body: bytes, type_: Any) -> Any:
     try:
         if _SURROGATES.search(body):
             msgspec.json.decode(body)  # knows those that stand alone, and are no text
-        read = json.loads(body.decode(), object_pairs_hook=_each_once, parse_constant=_no_number)
-        return msgspec.convert(read, type_)
+        return msgspec.convert(_READER.decode(body.decode()), type_)
     except (*UNREADABLE, ValueError) as error:
         raise Refused("invalid_request", f"the body can't be read: {error}") from None
 
@@ -218,3 +217,6 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(fields) != len(pairs):
         raise ValueError("a field stands there twice")
     return fields
+
+
+_READER = json.JSONDecoder(object_pairs_hook=_each_once, parse_constant=_no_number)

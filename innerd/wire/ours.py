@@ -1,6 +1,6 @@
 """The shapes of the routes that we add to innernet's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -286,9 +286,15 @@ _WHY = {
 
 
 def network_json(
-    view: View, peers: list[NetworkPeer], members: Mapping[int, int], internal_endpoint: str, suffix: str
+    view: View,
+    peers: list[NetworkPeer],
+    cidrs: list[NetworkCidr],
+    associations: list[NetworkAssociation],
+    records: list[NetworkRecord],
+    internal_endpoint: str,
+    suffix: str,
 ) -> NetworkJson:
-    """`peers` are made by `network_peer`; `members` says how many each CIDR has."""
+    """What is in it is made before (`network_peer` and the like): it may be much."""
     network = view.network
     return NetworkJson(
         name=network.name,
@@ -298,26 +304,30 @@ def network_json(
         internal_endpoint=internal_endpoint,
         suffix=suffix,
         peers=peers,
-        cidrs=[_cidr(view, network.cidrs[n], members.get(n, 0)) for n in sorted(network.cidrs)],
-        associations=[_association(view, network.associations[n]) for n in sorted(network.associations)],
-        records=records_json(network),
+        cidrs=cidrs,
+        associations=associations,
+        records=in_order(records),
     )
 
 
 def records_json(network: Network) -> list[NetworkRecord]:
     """All records, by id."""
-    found = [
-        NetworkRecord(
+    return in_order(record for peer in network.peers.values() if peer.records for record in records_of(peer))
+
+
+def in_order(records: Iterable[NetworkRecord]) -> list[NetworkRecord]:
+    return sorted(records, key=lambda record: record.id)
+
+
+def records_of(peer: Peer) -> Iterator[NetworkRecord]:
+    for record in peer.records:
+        yield NetworkRecord(
             id=record.id,
             name=full(record.owner, peer.name),
             type=record.rrtype,
             value=shown_value(record, peer.name),
             peer=peer.name,
         )
-        for peer in network.peers.values()
-        for record in peer.records
-    ]
-    return sorted(found, key=lambda record: record.id)
 
 
 def network_peer(
@@ -344,12 +354,12 @@ def network_peer(
     )
 
 
-def _cidr(view: View, cidr: Cidr, peers: int) -> NetworkCidr:
+def network_cidr(view: View, cidr: Cidr, peers: int) -> NetworkCidr:
     parent = None if cidr.parent is None else view.network.cidrs[cidr.parent].name
     return NetworkCidr(id=cidr.id, name=cidr.name, cidr=str(cidr.range), parent=parent, peers=peers)
 
 
-def _association(view: View, association: Association) -> NetworkAssociation:
+def network_association(view: View, association: Association) -> NetworkAssociation:
     cidrs = view.network.cidrs
     return NetworkAssociation(
         id=association.id, cidr1=cidrs[association.cidr_id_1].name, cidr2=cidrs[association.cidr_id_2].name
