@@ -26,8 +26,9 @@ def run() -> None:
         for host in hosts:
             host.start("inn", "up", "-d", NETWORK, log="/run/.lab/inn.log")
         steps.converged(coordinator)
-        steps.everybody_reaches(hosts[:1], [host.name + f".{NETWORK}.wg" for host in hosts[1:]])
-        time.sleep(40)
+        # Until all pairs of the peer have met: who has not is looked for.
+        steps.everybody_reaches(hosts[-1:], [host.name + f".{NETWORK}.wg" for host in hosts[:-1]])
+        time.sleep(60)
         peer = hosts[-1]
         serving, agent = coordinator.pids(f"innerd serve {NETWORK}")[-1], peer.pids(f"inn up -d {NETWORK}")[-1]
         watched = {

@@ -21,6 +21,7 @@ from innerd.host import hostsfile
 from innerd.wire.ours import Trouble
 
 _LOOK_AGAIN = 5.0  # seconds
+_LEAST = 0.1  # seconds that it is left alone: changes that come together are written together
 _MANY, _REST, _LONGEST = 500, 20.0, 1.0  # names, from which on it is left alone so many times as long as it took; s
 
 _log = structlog.get_logger("innerd")
@@ -52,8 +53,8 @@ class HostsBlock:
         while True:
             began = time.monotonic()
             await self.look()
-            if len(self._block) > _MANY:
-                await asyncio.sleep(min(_LONGEST, _REST * (time.monotonic() - began)))
+            rest = _REST * (time.monotonic() - began) if len(self._block) > _MANY else 0.0
+            await asyncio.sleep(min(_LONGEST, max(_LEAST, rest)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN):
                     await self._stirred.wait()
