@@ -180,7 +180,8 @@ class DeviceSync:
                 peer = view.network.peers.get(number)
                 if peer is not None:
                     keys |= {key for key in (peer.public_key, peer.invitation_key) if key is not None}
-        self._watch |= {event.peer for event in change.events if isinstance(event, KeyPinned)}
+        # A new set: DNS looks at it in a thread of its own.
+        self._watch = self._watch | {event.peer for event in change.events if isinstance(event, KeyPinned)}
         self._looks.stirred.set()
 
     def is_redeeming(self, peer: Peer) -> bool:

@@ -18,7 +18,8 @@ from itertools import count
 import structlog
 from msgspec import Struct
 
-from innerd.api.sources import Slice, Source, Sources
+from innerd.api.readings import Slice
+from innerd.api.sources import Source, Sources
 
 _log = structlog.get_logger("listener")
 

@@ -4,20 +4,19 @@ import asyncio
 
 import pytest
 
+from innerd.api.readings import MOST_KEPT, Readings
 from innerd.api.sources import (
     ALL_RATE,
     BURST,
     HEAVY,
     LEAST_BURST,
     MOST_HEAVY,
-    MOST_KEPT,
     MOST_RUNNING,
     MOST_SEATS,
     MOST_UNPROVEN,
     RATE,
     Heavy,
     Metered,
-    Readings,
     Source,
     Sources,
     Turns,
