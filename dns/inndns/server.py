@@ -50,21 +50,21 @@ class Counters:
 
 
 class DnsServer:
-    """Serves the zone that `zone()` gives at the moment of each question. `asker(zone, source)` is who asks, None for
-    nobody who is answered; by default the peer that has the address. `rate` is how many answers a second one source
-    gets, twice as many at once: one peer must not take the loop from all others."""
+    """Serves the zone that `zone()` gives at the moment of each question. `asker(source)` is who asks, None for nobody
+    who is answered; by default the peer that has the address. `rate` is how many answers a second one source gets,
+    twice as many at once: one peer must not take the loop from all others."""
 
     def __init__(
         self,
         zone: Callable[[], Zone],
         *,
-        asker: Callable[[Zone, str], Host | None] = Zone.asker,
+        asker: Callable[[str], Host | None] | None = None,
         log_queries: bool = False,
         rate: float | None = None,
     ) -> None:
         self.counters = Counters()
         self._zone = zone
-        self._who = asker
+        self._who = asker or (lambda source: zone().asker(source))
         self._log_queries = log_queries
         self._budgets = None if rate is None else Budgets(rate)
         self._muted: set[str] = set()  # as the sockets' filters have it
@@ -97,8 +97,8 @@ class DnsServer:
 
     def respond(self, packet: bytes, source: str, transport: str) -> bytes | None:
         """The answer to a packet from a source address, or None where silence is the answer."""
-        began, zone = perf_counter(), self._zone()
-        asker = self._who(zone, source)
+        began = perf_counter()
+        asker = self._who(source)
         if asker is None:
             self.counters.dropped["unknown_source"] += 1
             return None
@@ -109,7 +109,7 @@ class DnsServer:
         if question is None:
             self.counters.dropped["malformed"] += 1
             return None
-        answer = zone.answer(question, asker)
+        answer = self._zone().answer(question, asker)
         written = m.write(question, answer, transport == "tcp")
         self.counters.count(transport, question, answer.rcode, perf_counter() - began)
         if self._log_queries:
@@ -158,7 +158,7 @@ class DnsServer:
 
     def _admit(self, connection: Connection) -> bool:
         source = connection.source
-        if self._who(self._zone(), source) is None:  # before it takes anybody's place
+        if self._who(source) is None:  # before it takes anybody's place
             self.counters.dropped["unknown_source"] += 1
             return False
         if self._budgets is not None and self._budgets.is_muted(source, perf_counter()):

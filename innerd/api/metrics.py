@@ -273,8 +273,8 @@ class _Dns(Collector):
         responses = CounterMetricFamily(
             "innerd_dns_responses", "Answers given.", labels=("transport", "qtype", "rcode")
         )
-        for key, count in sorted(counters.responses.copy().items()):  # another thread counts
-            responses.add_metric(key, count)
+        for key in sorted(counters.responses):
+            responses.add_metric(key, counters.responses[key])
         yield responses
         yield _labelled(
             CounterMetricFamily("innerd_dns_dropped", "Packets without an answer.", labels=("reason",)),

@@ -180,8 +180,7 @@ class DeviceSync:
                 peer = view.network.peers.get(number)
                 if peer is not None:
                     keys |= {key for key in (peer.public_key, peer.invitation_key) if key is not None}
-        # A new set: DNS looks at it in a thread of its own.
-        self._watch = self._watch | {event.peer for event in change.events if isinstance(event, KeyPinned)}
+        self._watch |= {event.peer for event in change.events if isinstance(event, KeyPinned)}
         self._looks.stirred.set()
 
     def is_redeeming(self, peer: Peer) -> bool:

@@ -14,8 +14,8 @@ from innerd.domain.visibility import View, structural, touched
 
 
 class NetworkNames:
-    """`zone` is always the zone of the newest committed network; other threads read it too. `is_shut_out` says of an
-    address that whoever has it is not its peer yet."""
+    """`zone` is always the zone of the newest committed network. `is_shut_out` says of an address that whoever has it
+    is not its peer yet."""
 
     def __init__(
         self, view: View, suffix: str, ttl: int, is_shut_out: Callable[[Address], bool] = lambda address: False
@@ -27,12 +27,12 @@ class NetworkNames:
 
     def _begin(self, view: View) -> None:
         network = view.network
-        nobody = empty(network.name, self._suffix, network.root.range, INFRA_NAME, self._ttl, Map())
-        self.zone = _changed(nobody, view, view, (), network.peers)
+        self.zone = empty(network.name, self._suffix, network.root.range, INFRA_NAME, self._ttl, Map())
+        self._update(view, view, (), network.peers)
 
-    def asker(self, zone: Zone, source: str) -> Host | None:
+    def asker(self, source: str) -> Host | None:
         """Who is answered at an address."""
-        host = zone.asker(source)
+        host = self.zone.asker(source)
         return None if host is None or self._is_shut_out(host.address) else host
 
     def follow(self, change: Committed) -> None:
@@ -43,19 +43,18 @@ class NetworkNames:
         numbers: Iterable[int] = touched(change.events)
         if structural(change.events):
             numbers = change.after.network.peers
-        self.zone = _changed(self.zone, change.before, change.after, numbers, numbers)
+        self._update(change.before, change.after, numbers, numbers)
 
-
-def _changed(zone: Zone, before: View, after: View, gone: Iterable[int], come: Iterable[int]) -> Zone:
-    old = {number: host for number in gone if (host := _host(before, number)) is not None}
-    new = {number: host for number in come if (host := _host(after, number)) is not None}
-    unchanged = {number for number in old if old[number] == new.get(number)}
-    return zone.change(
-        after.network.revision,
-        after.topology.seen,
-        [host for number, host in old.items() if number not in unchanged],
-        [host for number, host in new.items() if number not in unchanged],
-    )
+    def _update(self, before: View, after: View, gone: Iterable[int], come: Iterable[int]) -> None:
+        old = {number: host for number in gone if (host := _host(before, number)) is not None}
+        new = {number: host for number in come if (host := _host(after, number)) is not None}
+        unchanged = {number for number in old if old[number] == new.get(number)}
+        self.zone = self.zone.change(
+            after.network.revision,
+            after.topology.seen,
+            [host for number, host in old.items() if number not in unchanged],
+            [host for number, host in new.items() if number not in unchanged],
+        )
 
 
 def with_addresses(

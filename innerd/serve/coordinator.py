@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-import uvloop
 from msgspec.structs import replace
 
 from inndns.server import DnsServer
@@ -75,7 +74,7 @@ class Coordinator:
             log_queries=config.dns.log_queries or options.log_queries,
             rate=_QUERIES,
         )
-        self._answering = Answering(self._dns, paths.network, self._address, str(paths.config), uvloop.new_event_loop)
+        self._answering = Answering(self._dns, paths.network, self._address, str(paths.config))
         self._hosts = self._hosts_block()
         self._lanes = Lanes(paths.network, self._address, config.listen_port)
         self._services = self._provided(self._followed())
@@ -251,7 +250,7 @@ class Coordinator:
         if self._tunnel is not None:
             self._listeners.append(self._tunnel)
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
-        await self._answering.end()
+        await self._dns.close()
         self._paths.socket.unlink(missing_ok=True)
         with contextlib.suppress(StoreError):  # said already, if it is the disk
             await remembering.write(self._opened.writer, self._opened.presence)

@@ -1,16 +1,9 @@
 """DNS on the WireGuard address. Where another server has the port, the network is served without names, which is said,
-and it is tried again.
-
-Questions are answered in a thread with a loop of its own: a name takes a fraction of a millisecond, and must not wait
-for a turn of the coordinator's loop, which hostile peers can make ten times as long. What is shared is the zone, a
-value that is replaced and never changed.
-"""
+and it is tried again."""
 
 import asyncio
 import socket
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import structlog
 
@@ -26,36 +19,12 @@ _AGAIN = 5.0  # seconds
 _log = structlog.get_logger("innerd")
 
 
-Loops = Callable[[], asyncio.AbstractEventLoop]
-
-
-class Apart:
-    """A loop in a thread of its own."""
-
-    def __init__(self, new_loop: Loops) -> None:
-        self._loop = new_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="dns", daemon=True)
-
-    async def do(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done there; return when it is."""
-        if not self._thread.is_alive():
-            self._thread.start()
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
-    async def end(self, work: Coroutine[Any, Any, None]) -> None:
-        """The last that is done there."""
-        await self.do(work)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        await asyncio.to_thread(self._thread.join)
-        self._loop.close()
-
-
 class Answering:
     """Keeps a DNS server on its sockets. `config` is the file in which it can be switched off."""
 
-    def __init__(self, server: DnsServer, interface: str, address: Address, config: str, new_loop: Loops) -> None:
+    def __init__(self, server: DnsServer, interface: str, address: Address, config: str) -> None:
         self._server, self._interface, self._address = server, interface, address
-        self._config, self._apart = config, Apart(new_loop)
+        self._config = config
         self._refused: DeviceError | None = None
 
     def troubles(self) -> Iterator[Trouble]:
@@ -70,7 +39,7 @@ class Answering:
 
     async def begin(self) -> None:
         """Listen anew: the interface may be another one. Where that is refused it is tried again (`run`)."""
-        await self._apart.do(self._server.close())
+        await self._server.close()
         self._refused = await self._listen()
         if self._refused is not None:
             _log.error(
@@ -98,8 +67,5 @@ class Answering:
             for one in sockets:
                 one.close()
             return error
-        await self._apart.do(self._server.listen(*sockets))
+        await self._server.listen(*sockets)
         return None
-
-    async def end(self) -> None:
-        await self._apart.end(self._server.close())

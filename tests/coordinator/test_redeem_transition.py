@@ -65,13 +65,13 @@ async def test_a_peer_is_redeeming_from_the_moment_of_its_commit() -> None:
 async def test_the_temporary_key_gets_no_names_of_the_network() -> None:
     world, sync, peer = await redeemed()
     names = NetworkNames(world.writer.view, "wg", 5, sync.has_spent_key)
-    assert names.asker(names.zone, str(peer.ip)) is None
-    assert names.asker(names.zone, str(world.peer("ryo").ip)) is not None
+    assert names.asker(str(peer.ip)) is None
+    assert names.asker(str(world.peer("ryo").ip)) is not None
     await sync.sync()
-    assert names.asker(names.zone, str(peer.ip)) is None
+    assert names.asker(str(peer.ip)) is None
     world.backend.hear(INTERFACE, OWN, 1000.0)
     await sync.sync()
-    assert names.asker(names.zone, str(peer.ip)) is not None
+    assert names.asker(str(peer.ip)) is not None
 
 
 async def test_who_joined_long_ago_is_not_redeeming() -> None:

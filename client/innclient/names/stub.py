@@ -97,10 +97,10 @@ class Stub:
                 _log.warning("names are not answered on the tunnel's address", link=link, why=error.strerror)
         return str(self._own) if self._on_tunnel else None
 
-    def _may_ask(self, zone: Zone, source: str) -> Host | None:
+    def _may_ask(self, source: str) -> Host | None:
         """This host and what runs on it. Never another peer: it sees other names than we do."""
         address = ip_address(source.partition("%")[0])
-        is_peer = address in zone.block and address != self._own
+        is_peer = address in cast(Zone, self.zone).block and address != self._own
         return None if is_peer else self._asker
 
     @property
