@@ -95,10 +95,12 @@ class Readings:
         return True
 
     def _some(self) -> None:
-        while any(self._ranks) and self._slice.is_left():
-            self._one()
-        if any(self._ranks):
-            asyncio.get_running_loop().call_soon(self._some)
+        try:
+            while any(self._ranks) and self._slice.is_left():
+                self._one()
+        finally:  # whatever one of them makes of it, the others are read
+            if any(self._ranks):
+                asyncio.get_running_loop().call_soon(self._some)
 
     def _one(self) -> None:
         at = next(rank for rank, rounds in enumerate(self._ranks) if rounds)

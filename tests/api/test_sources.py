@@ -450,6 +450,19 @@ async def test_what_is_kept_of_all_is_bounded_and_one_connection_of_each_source_
     assert readings.enter(one, 1, lambda: None), "all was parsed"
 
 
+async def test_one_that_can_not_be_parsed_keeps_no_other_from_it(sources: Sources) -> None:
+    readings, done, said = Readings(), asyncio.Event(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: said.append(what["exception"]))
+
+    def broken() -> None:
+        raise ValueError("no HTTP")
+
+    readings.enter(sources.of(MARI), 1, broken)
+    readings.enter(sources.of(MARI), 1, done.set)
+    await asyncio.wait_for(done.wait(), 5)
+    assert len(said) == 1
+
+
 async def test_nothing_is_parsed_at_once_while_others_wait_for_it(sources: Sources) -> None:
     readings = Readings()
     assert readings.have_time()
