@@ -7,10 +7,11 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 SLICE = 0.001  # seconds in a turn of the loop for accepting connections, and for parsing what they sent
 MOST_KEPT = 8 << 20  # bytes that were sent and are to be parsed, of all
+_RELEASED = 8  # connections, in one turn of the loop
 
 
 class Sender(Protocol):
@@ -38,6 +39,44 @@ class Slice:
 
     def _over(self) -> None:
         self._ends = None
+
+
+class Connection(Protocol):
+    def hold(self, held: bool) -> None: ...
+
+
+class Holder(Protocol):
+    """A source: whether its connections are not read, and which they are."""
+
+    is_held: bool
+    seats: dict[Any, None]
+
+
+class Releases:
+    """Connections of who is heavy that are read again: a few in each turn of the loop, one of each source after the
+    other, as each may bring tens of kilobytes at once. If a source is held again meanwhile, the rest stays so."""
+
+    def __init__(self) -> None:
+        self._left: dict[Holder, list[Connection]] = {}
+
+    def add(self, source: Holder) -> None:
+        if not self._left:
+            asyncio.get_running_loop().call_soon(self._some)
+        self._left[source] = list(source.seats)[::-1]
+
+    def _some(self) -> None:
+        for _ in range(_RELEASED):
+            if not self._left:
+                return
+            source = next(iter(self._left))
+            seats = self._left.pop(source)
+            if source.is_held or not seats:
+                continue
+            seat = seats.pop()
+            if seat in source.seats:
+                seat.hold(False)
+            self._left[source] = seats
+        asyncio.get_running_loop().call_soon(self._some)
 
 
 class _Reading(NamedTuple):

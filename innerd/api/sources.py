@@ -22,7 +22,7 @@ from itertools import count
 from time import monotonic, thread_time
 from typing import Any, Protocol
 
-from innerd.api.readings import Readings
+from innerd.api.readings import Readings, Releases
 from innerd.domain.errors import Refused
 
 BURST, RATE = 0.25, 0.05  # seconds of the loop that a source may cost at once, and in each second after that
@@ -202,6 +202,9 @@ class Source:
         held = self.running >= most or self._sources.clock() < self._rests_until
         if held != self.is_held:
             self.is_held = held
+            if not held and self.is_heavy:
+                self._sources.releases.add(self)
+                return
             for seat in self.seats:
                 seat.hold(held)
 
@@ -233,7 +236,7 @@ class Sources:
         self.burst, self.rate, self.running = BURST, RATE, MOST_RUNNING  # what each source may cost, and have, now
         self._rated = clock()
         self._sources: dict[tuple[str, bool], Source] = {}
-        self.readings = Readings()
+        self.readings, self.releases = Readings(), Releases()
         self.costly: set[Source] = set()  # who was heavy, until all is forgiven
         self.seats = 0  # connections of all
         self.turned_away = 0  # connections, for metrics

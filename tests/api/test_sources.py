@@ -194,6 +194,36 @@ async def test_a_connection_that_comes_meanwhile_is_not_read_either(sources: Sou
     assert running
 
 
+async def test_of_who_is_heavy_a_few_connections_are_read_again_in_each_turn(sources: Sources) -> None:
+    chairs = [Chair(sources) for _ in range(20)]
+    source = sources.of(MARI)
+    running = visits(source, MOST_RUNNING)
+    source.charge(2 * HEAVY)
+    for visit in running:
+        visit.leave()
+    read = list[int]()
+    while not read or read[-1] < len(chairs):
+        await asyncio.sleep(0)
+        read.append(sum(not chair.is_held for chair in chairs))
+    assert read[0] == 8
+    assert len(read) >= 3
+
+
+async def test_who_is_held_again_meanwhile_stays_so(sources: Sources) -> None:
+    chairs = [Chair(sources) for _ in range(20)]
+    source = sources.of(MARI)
+    running = visits(source, MOST_RUNNING)
+    source.charge(2 * HEAVY)
+    for visit in running:
+        visit.leave()
+    await asyncio.sleep(0)
+    again = visits(source, MOST_RUNNING)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert all(chair.is_held for chair in chairs)
+    assert again
+
+
 async def test_who_goes_on_asking_past_its_budget_is_not_read_for_a_moment(sources: Sources, clock: Clock) -> None:
     chair = Chair(sources)
     source = sources.of(MARI)
@@ -203,6 +233,7 @@ async def test_who_goes_on_asking_past_its_budget_is_not_read_for_a_moment(sourc
     assert chair.is_held
     clock.now += 1.1
     source.settle()
+    await asyncio.sleep(0)  # who is heavy is read again in the next turn of the loop
     assert not chair.is_held
 
 
