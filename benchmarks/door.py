@@ -115,7 +115,7 @@ async def receipts(peers: int = 100, rounds: int = 30) -> float:
     sources = Sources()
     w.provide(sources=sources)
     app = create_app(w.services)
-    options = Listener(app, socket.socket(), sources)._options()
+    options = Listener(app, socket.socket(), sources=sources)._options()
     seated = []
     for name in names:
         w.presence.shown[w.peer(name).id] = 2

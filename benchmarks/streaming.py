@@ -66,7 +66,7 @@ async def serve(folder: Path, peers: int, port: int) -> None:
         listening = socket.create_server((COORDINATOR, port), backlog=4096)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 131_072)  # as the tunnel's
         listening.setblocking(False)
-        listener = Listener(create_app(services), listening, services.sources)
+        listener = Listener(create_app(services), listening, sources=services.sources)
         await listener.start()
         telling = asyncio.create_task(network.hub.sender.run())
         spare_the_collector()
