@@ -24,6 +24,9 @@ class Sender(Protocol):
         """In whose row it stands, from 0: administrators', others', or that of who is heavy."""
         ...
 
+    def settle(self) -> None:
+        """Another number of its connections waits."""
+
 
 class Slice:
     """A part of each turn of the loop."""
@@ -130,6 +133,7 @@ class Readings:
             asyncio.get_running_loop().call_soon(self._some)
         self._kept += size
         source.waiting += 1
+        source.settle()  # its other connections are not read meanwhile
         self._ranks[source.rank].put(_Reading(source, size, parse))
         return True
 
@@ -149,4 +153,7 @@ class Readings:
             return
         self._kept -= reading.size
         reading.source.waiting -= 1
-        reading.parse()
+        try:
+            reading.parse()
+        finally:
+            reading.source.settle()

@@ -199,7 +199,7 @@ class Source:
         most = self._sources.running
         if self.is_held:
             most = most // 2 + 1
-        held = self.running >= most or self._sources.clock() < self._rests_until
+        held = self.running + self.waiting >= most or self._sources.clock() < self._rests_until
         if held != self.is_held:
             self.is_held = held
             if not held and self.is_heavy:

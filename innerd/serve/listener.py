@@ -114,7 +114,7 @@ class TunnelProtocol(HttpToolsProtocol):
     def hold(self, held: bool) -> None:
         if self.transport.is_closing() or held == self._is_held:
             return
-        if held and self._is_between_requests():
+        if held and self._is_between_requests() and self._is_in_turn:
             self._is_held = True
             self.transport.pause_reading()
         elif not held:
@@ -151,17 +151,21 @@ class TunnelProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_held or not self._is_in_turn:
             self._keep(data)
-        elif self._source is None or self._sources.readings.have_time():
-            self._parse(data)
-        elif self._sources.readings.enter(self._source, len(data), self._in_turn):
-            self._keep(data)
-            self._is_in_turn = False
+        elif self._source is None or not self._is_between_requests() or self._sources.readings.have_time():
+            self._parse(data)  # a body that has begun is waited for, and there are few
         else:
-            self.drop()
+            self._wait(self._source, data)
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
         self.transport.pause_reading()
+
+    def _wait(self, source: Source, data: bytes) -> None:
+        self._is_in_turn = False  # first: it is not held, though others of its source are
+        if self._sources.readings.enter(source, len(data), self._in_turn):
+            self._keep(data)
+        else:
+            self.drop()
 
     def _in_turn(self) -> None:
         self._is_in_turn = True
