@@ -79,7 +79,8 @@ class Releases:
             if seat in source.seats:
                 seat.hold(False)
             self._left[source] = seats
-        asyncio.get_running_loop().call_soon(self._some)
+        if self._left:
+            asyncio.get_running_loop().call_soon(self._some)
 
 
 class _Reading(NamedTuple):

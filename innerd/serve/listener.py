@@ -128,8 +128,7 @@ class TunnelProtocol(HttpToolsProtocol):
         """With what came although it was not to be read: a loop begins to read a connection after it was made, whatever
         it was told before."""
         if self._is_in_turn and not self._is_held and not self.transport.is_closing():
-            kept, self._kept = self._kept, b""
-            self.data_received(kept)
+            self.data_received(self._taken())
 
     def _is_between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -160,6 +159,10 @@ class TunnelProtocol(HttpToolsProtocol):
         self._kept += data
         self.transport.pause_reading()
 
+    def _taken(self) -> bytes:
+        kept, self._kept = self._kept, b""
+        return kept
+
     def _wait(self, source: Source, data: bytes) -> None:
         self._is_in_turn = False  # first: it is not held, though others of its source are
         if self._sources.readings.enter(source, len(data), self._in_turn):
@@ -171,9 +174,8 @@ class TunnelProtocol(HttpToolsProtocol):
         self._is_in_turn = True
         if self._is_held or self.transport.is_closing():
             return
-        kept, self._kept = self._kept, b""
         self.transport.resume_reading()
-        self._parse(kept)
+        self._parse(self._taken())
 
     def _parse(self, data: bytes) -> None:
         began = thread_time()

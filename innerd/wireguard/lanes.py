@@ -44,7 +44,8 @@ def assign(made: Sequence[socket.socket], version: int, first: Iterable[Address]
 
 
 def program(version: int, first: Iterable[Address], count: int) -> Program:
-    """Of IPv6 addresses the last word is compared: a stranger that shares it is in the first lane too, and no more."""
+    """Of IPv6 addresses the last word is compared: a stranger that shares it is in the first lane too, and read as
+    early; it has no rights by that."""
     words = sorted({int(address) & 0xFFFFFFFF for address in first if address.version == version})[:MOST_FIRST]
     steps: Program = [(LOAD_WORD, 0, 0, _NETWORK_HEADER + _SOURCE[version])]
     for word in words:

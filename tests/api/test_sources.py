@@ -194,13 +194,19 @@ async def test_a_connection_that_comes_meanwhile_is_not_read_either(sources: Sou
     assert running
 
 
-async def test_of_who_is_heavy_a_few_connections_are_read_again_in_each_turn(sources: Sources) -> None:
+def let_go(sources: Sources) -> list[Chair]:
+    """Twenty connections of who is heavy and has nothing in progress any more."""
     chairs = [Chair(sources) for _ in range(20)]
     source = sources.of(MARI)
     running = visits(source, MOST_RUNNING)
     source.charge(2 * HEAVY)
     for visit in running:
         visit.leave()
+    return chairs
+
+
+async def test_of_who_is_heavy_a_few_connections_are_read_again_in_each_turn(sources: Sources) -> None:
+    chairs = let_go(sources)
     read = list[int]()
     while not read or read[-1] < len(chairs):
         await asyncio.sleep(0)
@@ -210,14 +216,9 @@ async def test_of_who_is_heavy_a_few_connections_are_read_again_in_each_turn(sou
 
 
 async def test_who_is_held_again_meanwhile_stays_so(sources: Sources) -> None:
-    chairs = [Chair(sources) for _ in range(20)]
-    source = sources.of(MARI)
-    running = visits(source, MOST_RUNNING)
-    source.charge(2 * HEAVY)
-    for visit in running:
-        visit.leave()
+    chairs = let_go(sources)
     await asyncio.sleep(0)
-    again = visits(source, MOST_RUNNING)
+    again = visits(sources.of(MARI), MOST_RUNNING)
     for _ in range(5):
         await asyncio.sleep(0)
     assert all(chair.is_held for chair in chairs)
