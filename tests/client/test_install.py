@@ -6,6 +6,7 @@ coordinator's log knows, as its WireGuard would.
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -188,6 +189,22 @@ async def test_an_interrupted_try_takes_its_interface_down_and_keeps_its_key(ker
     async with machine(kermpany, tmp_path) as nami:
         assert not nami.backend.exists(INTERFACE)
         assert made in nami.paths.joining.read_text()
+
+
+async def test_an_interface_that_a_killed_try_makes_even_now_is_taken_up(kermpany: World, tmp_path: Path) -> None:
+    """A daemon of user space lives on when its installation is killed, and makes the interface after the next look."""
+    async with machine(kermpany, tmp_path) as nami:
+        install.begin(nami.paths, nami.values)
+        looks, exists = itertools.count(), nami.backend.exists
+
+        def late(interface: str) -> bool:
+            if next(looks) == 1:
+                nami.backend.create(interface)
+            return exists(interface)
+
+        nami.backend.exists = late  # type: ignore[method-assign]
+        await nami.join()
+        assert nami.backend.owner(INTERFACE).startswith("inn ")
 
 
 REFUSALS = {

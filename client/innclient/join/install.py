@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import httpx2
 import msgspec
@@ -173,6 +174,16 @@ def _abandon(paths: Paths) -> None:
         paths.data.rmdir()
 
 
+def _take_up(tunnel: Tunnel, bring_up: Callable[[], object]) -> None:
+    """An installation was killed: its interface may be there, or come to be just now, as its daemon lives on."""
+    tunnel.finish()
+    try:
+        bring_up()
+    except DeviceError:
+        tunnel.finish()
+        bring_up()
+
+
 async def _redeem(
     values: Parsed,
     tunnel: Tunnel,
@@ -197,9 +208,8 @@ async def _redeem(
                 return True
         return False
 
-    if again:
-        await asyncio.to_thread(tunnel.finish)
-    await asyncio.to_thread(tunnel.bring_up, values, making, endpoint=endpoints[0])
+    bring_up = partial(tunnel.bring_up, values, making, endpoint=endpoints[0])
+    await asyncio.to_thread(_take_up, tunnel, bring_up) if again else await asyncio.to_thread(bring_up)
     if await asyncio.to_thread(meet, values.private_key):
         say("redeeming the invitation")
         lost = await _post_redeem(values, tunnel.link, new_key)
