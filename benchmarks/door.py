@@ -12,6 +12,7 @@ import uvloop
 from benchmarks.figures import figure, quantile, title
 from innerd.api.app import create_app
 from innerd.api.sources import Metered, Sources, Turns, Visit
+from innerd.serve.arrivals import Arrived
 from innerd.serve.listener import Listener, TunnelProtocol
 from innerd.wire.proof import HEADER, NonceMemory, Request, check, prove
 from tests.world import World, crowded, key, populated
@@ -120,9 +121,11 @@ async def receipts(peers: int = 100, rounds: int = 30) -> float:
     for name in names:
         w.presence.shown[w.peer(name).id] = 2
         client = (str(w.peer(name).ip), 40_000)
-        source = sources.expect(client)
+        source = sources.admit(client)
         assert source is not None
-        protocol, transport = TunnelProtocol(sources, source, client, **options), _Transport()
+        arrived = Arrived(socket.socket(), client, source, lambda arrived: None)
+        sources.seat(arrived, source)
+        protocol, transport = TunnelProtocol(sources, arrived, **options), _Transport()
         protocol.connection_made(transport)
         seated.append((name, protocol, transport))
     took = []

@@ -7,25 +7,21 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 SLICE = 0.001  # seconds in a turn of the loop for accepting connections, and for parsing what they sent
 MOST_KEPT = 8 << 20  # bytes that were sent and are to be parsed, of all
-_RELEASED = 8  # connections, in one turn of the loop
 
 
 class Sender(Protocol):
-    """A source (`sources`): `waiting` are its connections that are to be parsed."""
+    """A source (`sources`)."""
 
-    waiting: int
+    due: int  # its connections that are to be parsed
 
     @property
     def rank(self) -> int:
         """In whose row it stands, from 0: administrators', others', or that of who is heavy."""
         ...
-
-    def settle(self) -> None:
-        """Another number of its connections waits."""
 
 
 class Slice:
@@ -42,45 +38,6 @@ class Slice:
 
     def _over(self) -> None:
         self._ends = None
-
-
-class Connection(Protocol):
-    def hold(self, held: bool) -> None: ...
-
-
-class Holder(Protocol):
-    """A source: whether its connections are not read, and which they are."""
-
-    is_held: bool
-    seats: dict[Any, None]
-
-
-class Releases:
-    """Connections of who is heavy that are read again: a few in each turn of the loop, one of each source after the
-    other, as each may bring tens of kilobytes at once. If a source is held again meanwhile, the rest stays so."""
-
-    def __init__(self) -> None:
-        self._left: dict[Holder, list[Connection]] = {}
-
-    def add(self, source: Holder) -> None:
-        if not self._left:
-            asyncio.get_running_loop().call_soon(self._some)
-        self._left[source] = list(source.seats)[::-1]
-
-    def _some(self) -> None:
-        for _ in range(_RELEASED):
-            if not self._left:
-                return
-            source = next(iter(self._left))
-            seats = self._left.pop(source)
-            if source.is_held or not seats:
-                continue
-            seat = seats.pop()
-            if seat in source.seats:
-                seat.hold(False)
-            self._left[source] = seats
-        if self._left:
-            asyncio.get_running_loop().call_soon(self._some)
 
 
 class _Reading(NamedTuple):
@@ -128,13 +85,11 @@ class Readings:
 
     def enter(self, source: Sender, size: int, parse: Callable[[], None]) -> bool:
         """Whether there is room to keep so many bytes until it is their turn; for one connection of a source always."""
-        if self._kept + size > MOST_KEPT and source.waiting:
+        if self._kept + size > MOST_KEPT and source.due > 1:
             return False
         if not any(self._ranks):
             asyncio.get_running_loop().call_soon(self._some)
         self._kept += size
-        source.waiting += 1
-        source.settle()  # its other connections are not read meanwhile
         self._ranks[source.rank].put(_Reading(source, size, parse))
         return True
 
@@ -153,8 +108,4 @@ class Readings:
             self._ranks[reading.source.rank].put(reading)
             return
         self._kept -= reading.size
-        reading.source.waiting -= 1
-        try:
-            reading.parse()
-        finally:
-            reading.source.settle()
+        reading.parse()

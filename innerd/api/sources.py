@@ -6,7 +6,8 @@ One process serves everybody on one loop, so a source that asks without end must
   up its budget is refused, and not read from for a moment.
 - Requests begin one in each turn of the loop, and who has cost least begins first.
 - What was sent is parsed a little in each turn of the loop, one connection of each source after the other (`readings`).
-- Only a few requests of a source are in progress; until one is done, its other connections are not read.
+- Only a few requests of a source are in progress. While they are, its other connections are not read, nor begun; when
+  one is done, the next on which something lies is read, and no other.
 - Who is heavy shares what there is with all others who are: a part of the time, and a few requests in progress.
 
 A source is an address, and apart from it what only root can send from that address (ports below 1024): another user of
@@ -22,7 +23,7 @@ from itertools import count
 from time import monotonic, thread_time
 from typing import Any, Protocol
 
-from innerd.api.readings import Readings, Releases
+from innerd.api.readings import Readings
 from innerd.domain.errors import Refused
 
 BURST, RATE = 0.25, 0.05  # seconds of the loop that a source may cost at once, and in each second after that
@@ -43,9 +44,14 @@ _REMEMBERED = 4096  # sources: past that, those without connections or debts are
 
 
 class Seat(Protocol):
-    """One connection of a source."""
+    """One connection of a source, from when it was accepted."""
 
     is_proven: bool
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is not read."""
+        ...
 
     @property
     def is_unread(self) -> bool:
@@ -61,8 +67,16 @@ class Seat(Protocol):
         """Whether there is nobody any more to answer to: then no answer is missed."""
         ...
 
-    def hold(self, held: bool) -> None:
-        """Read nothing of it between requests, or go on."""
+    def hold(self) -> None:
+        """Read nothing of it, unless it is within a request."""
+        ...
+
+    def has_more(self) -> bool:
+        """Whether something lies there to be read."""
+        ...
+
+    def let_go(self, is_due: bool) -> None:
+        """Read it again; if it is due, what lies there is counted as to be parsed."""
         ...
 
     async def heard(self, seconds: float) -> bool:
@@ -113,7 +127,7 @@ class Visit:
 
     async def wait(self, queue: "Queue") -> bool:
         """Wait for what somebody sets; whether it was set, and it is not that its client is gone."""
-        self._waits = queue.enter(self.source.cost + self.source.running * _EXPECTED)
+        self._waits = queue.enter(self.source.place + self.source.running * _EXPECTED)
         try:
             return await self._waits
         except asyncio.CancelledError:
@@ -136,19 +150,17 @@ class Source:
     """What one source has cost, and the connections that it holds: whose last request is longest ago comes first."""
 
     __slots__ = (
-        *("_cost", "_counted", "_rests_until", "_sources"),
-        *("arriving", "is_admins", "is_held", "is_root", "running", "seats", "waiting"),
+        *("_cost", "_counted", "_host", "_rests_until", "_sources"),
+        *("due", "is_held", "is_root", "running", "seats"),
     )
 
-    def __init__(self, sources: "Sources", *, is_root: bool) -> None:
+    def __init__(self, sources: "Sources", host: str, *, is_root: bool) -> None:
         self.is_root = is_root
         self.running = 0
-        self.waiting = 0  # connections that are to be parsed
-        self.arriving = 0  # connections that were accepted and have not begun
+        self.due = 0  # connections that are to be parsed
         self.seats: dict[Seat, None] = {}
-        self.is_held = False
-        self.is_admins = False  # root's, of an administrator's machine
-        self._sources = sources
+        self.is_held = False  # there is no room for one request more
+        self._sources, self._host = sources, host
         self._cost, self._counted = 0.0, sources.clock()
         self._rests_until = 0.0
 
@@ -161,9 +173,19 @@ class Source:
         return max(0.0, self._cost - (now - self._counted) * self._sources.rate)
 
     @property
+    def is_admins(self) -> bool:
+        """Whether it is root of an administrator's machine."""
+        return self.is_root and self._host in self._sources.administrators
+
+    @property
     def is_heavy(self) -> bool:
         """Whether it costs more than any honest one does."""
         return self.cost > HEAVY
+
+    @property
+    def place(self) -> float:
+        """Among those that wait for their turn: administrators first, then who has cost least."""
+        return self.cost - self.is_admins
 
     @property
     def rank(self) -> int:
@@ -194,19 +216,35 @@ class Source:
         asyncio.get_running_loop().call_later(seconds, self.settle)
 
     def settle(self) -> None:
-        """Hold its connections or let them go on, as it has come to be; the latter when half of what was in progress is
-        done, as to stop and start all of them costs as well."""
-        most = self._sources.running
-        if self.is_held:
-            most = most // 2 + 1
-        held = self.running + self.waiting >= most or self._sources.clock() < self._rests_until
-        if held != self.is_held:
-            self.is_held = held
-            if not held and self.is_heavy:
-                self._sources.releases.add(self)
-                return
+        """Have as many of its connections read as there is room for requests in progress."""
+        room = self._room()
+        if room <= 0 and not self.is_held:
+            self.is_held = True
             for seat in self.seats:
-                seat.hold(held)
+                seat.hold()
+        elif room > 0 and self.is_held:
+            self.is_held = self._read_again(room)
+
+    def _room(self) -> int:
+        if self._sources.clock() < self._rests_until:
+            return 0
+        return self._sources.running - self.running - self.due
+
+    def _read_again(self, room: int) -> bool:
+        """Those on which something lies, up to a number, and those that are silent; whether the number is used up."""
+        for seat in [seat for seat in self.seats if seat.is_held]:
+            if room == 0:
+                return True
+            if is_due := seat.has_more():
+                room -= 1
+                self.due += 1
+            seat.let_go(is_due)
+        return room == 0
+
+    def no_longer_due(self) -> None:
+        """What lay on a connection is parsed, or it is gone."""
+        self.due -= 1
+        self.settle()
 
     def served(self, seat: Seat) -> None:
         """A request of a connection begins: when room is few, its others come first."""
@@ -220,7 +258,7 @@ class Source:
     def has_room(self) -> bool:
         """Whether one more connection fits; of root's, one that has proved nothing yet gives way to it."""
         unproven = [seat for seat in self.seats if not seat.is_proven]
-        if len(self.seats) + self.arriving < MOST_SEATS and len(unproven) + self.arriving < MOST_UNPROVEN:
+        if len(self.seats) < MOST_SEATS and len(unproven) < MOST_UNPROVEN:
             return True
         if self.is_root and unproven:
             unproven[0].drop()
@@ -236,7 +274,8 @@ class Sources:
         self.burst, self.rate, self.running = BURST, RATE, MOST_RUNNING  # what each source may cost, and have, now
         self._rated = clock()
         self._sources: dict[tuple[str, bool], Source] = {}
-        self.readings, self.releases = Readings(), Releases()
+        self.readings = Readings()
+        self.administrators: frozenset[str] = frozenset()  # addresses
         self.costly: set[Source] = set()  # who was heavy, until all is forgiven
         self.seats = 0  # connections of all
         self.turned_away = 0  # connections, for metrics
@@ -247,7 +286,7 @@ class Sources:
         if source is None:
             if len(self._sources) >= _REMEMBERED:
                 self._forget()
-            source = self._sources[key] = Source(self, is_root=key[1])
+            source = self._sources[key] = Source(self, key[0], is_root=key[1])
         return source
 
     def share(self) -> float:
@@ -264,26 +303,27 @@ class Sources:
         kept = {key: s for key, s in self._sources.items() if s.seats or s.running or s.cost > 0}
         self._sources = kept
 
-    def expect(self, client: tuple[str, int]) -> Source | None:
-        """The source of a connection that was accepted: it has a place, `arriving`, until it has a seat. None where
-        there is no room for it."""
+    def admit(self, client: tuple[str, int]) -> Source | None:
+        """The source of a connection that was accepted; None where there is no room for it."""
         source = self.of(client)
         source.charge(CONNECTION)
         # Root may have a proof to show: it is heard as long as few of its connections are.
-        is_barred = source.is_over and not (source.is_root and len(source.seats) + source.arriving < _FEW)
+        is_barred = source.is_over and not (source.is_root and len(source.seats) < _FEW)
         if is_barred or not self._has_room(source) or not source.has_room():
             self.turned_away += 1
             return None
-        source.arriving += 1
         return source
 
     def seat(self, seat: Seat, source: Source) -> None:
-        """An expected connection has begun."""
-        source.arriving -= 1
         source.seats[seat] = None
         self.seats += 1
         if source.is_held:
-            seat.hold(True)
+            seat.hold()
+
+    def take_over(self, before: Seat, seat: Seat, source: Source) -> None:
+        """A connection has begun."""
+        del source.seats[before]
+        source.seats[seat] = None
 
     def _has_room(self, source: Source) -> bool:
         """When files become few, who holds many connections gets no more."""
@@ -293,8 +333,8 @@ class Sources:
         return self.seats < most * 7 // 6 and len(source.seats) < max(_FEW, most // len(self._sources))
 
     def unseat(self, seat: Seat, source: Source) -> None:
-        del source.seats[seat]
-        self.seats -= 1
+        if source.seats.pop(seat, seat) is None:
+            self.seats -= 1
 
 
 def most_connections() -> int:

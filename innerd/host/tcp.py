@@ -1,8 +1,9 @@
-"""What the other end of a TCP connection has of all that was sent to it, as the kernel knows: what was written to a
-socket has not come yet."""
+"""What the kernel knows of a TCP connection: what the other end has of all that was sent to it (what was written to a
+socket has not come yet), and what came and was not read."""
 
 import asyncio
 import fcntl
+import socket
 import struct
 import termios
 
@@ -21,6 +22,15 @@ def unheard(transport: asyncio.WriteTransport) -> int:
     except (OSError, ValueError):
         return 0
     return waiting + int(struct.unpack("=i", told)[0])
+
+
+def unread(connection: socket.socket) -> int:
+    """The bytes that came and were not read (SIOCINQ, tcp(7)). 0 where there is no connection any more."""
+    try:
+        told = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
+    except (OSError, ValueError):
+        return 0
+    return int(struct.unpack("=i", told)[0])
 
 
 async def heard(transport: asyncio.WriteTransport, seconds: float) -> bool:

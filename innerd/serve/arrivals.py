@@ -1,5 +1,6 @@
 """Connections that wait to be accepted: of each lane (`wireguard/lanes`) as many are taken at once as a moment allows,
-and those of who has cost least begin first.
+and those of who has cost least begin first. While a source is held its connections do not begin: nothing of them is
+read, and they are no more than a file.
 
 A loop's own server takes one in each of its turns, in the order in which they came: behind a thousand an
 administrator's waits a thousand turns, or its SYN is dropped and comes again after a second.
@@ -16,10 +17,10 @@ from heapq import heappop, heappush
 from itertools import count
 
 import structlog
-from msgspec import Struct
 
 from innerd.api.readings import Slice
 from innerd.api.sources import Source, Sources
+from innerd.host import tcp
 
 _log = structlog.get_logger("listener")
 
@@ -31,26 +32,60 @@ _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets, and nothing is 
 
 
 Client = tuple[str, int]
-Make = Callable[[Source, Client], asyncio.Protocol]
 
 
-class _Arrived(Struct):
-    connection: socket.socket
-    client: Client
-    source: Source
+class Arrived:
+    """A connection that was accepted and has not begun: it has its source's seat until its protocol takes that over.
+    `is_due`: what lies on it is counted as to be parsed."""
+
+    is_proven = is_unread = has_body = False
+
+    def __init__(self, connection: socket.socket, client: Client, source: Source, begin: "Begin") -> None:
+        self.connection, self.client, self.source = connection, client, source
+        self.is_held = self.is_due = self.is_dropped = False
+        self.is_on_its_way = False  # to begin
+        self._begin = begin
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def has_more(self) -> bool:
+        return tcp.unread(self.connection) > 0
+
+    def let_go(self, is_due: bool) -> None:
+        self.is_held, self.is_due = False, is_due
+        if not self.is_on_its_way:
+            self._begin(self)
+
+    def is_gone(self) -> bool:
+        return self.is_dropped
+
+    async def heard(self, seconds: float) -> bool:
+        """Nothing was answered."""
+        return True
+
+    def drop(self) -> None:
+        """Whoever begins it next sees that."""
+        self.is_dropped = True
+        self.let_go(self.is_due)
+
+
+Begin = Callable[[Arrived], None]
+Make = Callable[[Arrived], asyncio.Protocol]
 
 
 class Arrivals:
-    """Accepts on listening TCP sockets. `make` makes a connection's protocol, given its source and its client's
-    address and port; who finds no room with its source is sent away before anything is made for it. An `asyncio.Server`
-    as far as uvicorn looks at one."""
+    """Accepts on listening TCP sockets. `make` makes a connection's protocol, which takes over its seat; who finds no
+    room with its source is sent away before anything is made for it. An `asyncio.Server` as far as uvicorn looks at
+    one."""
 
     def __init__(self, lanes: Sequence[socket.socket], sources: Sources, make: Make, backlog: int) -> None:
         self._lanes, self._sources, self._make = lanes, sources, make
         self._slice = Slice()
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[float, int, _Arrived]] = []
+        self._waiting: list[tuple[float, int, Arrived]] = []
         self._order = count()
+        self._seated: set[Arrived] = set()  # all that have not begun, and wait or are held
         self._is_beginning = False
         self._beginnings: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
@@ -63,10 +98,10 @@ class Arrivals:
         self._stop_listening()
         if self._again is not None:
             self._again.cancel()
-        for _, _, arrived in self._waiting:
-            arrived.source.arriving -= 1
+        for arrived in self._seated:
+            self._sources.unseat(arrived, arrived.source)
             arrived.connection.close()
-        self._waiting = []
+        self._seated, self._waiting = set(), []
         for beginning in self._beginnings:
             beginning.cancel()
         for lane in self._lanes:
@@ -100,7 +135,7 @@ class Arrivals:
                 self._rest(error)
                 return False
             return True  # one that broke meanwhile: accept(2)
-        self._seat(connection, client[:2], is_first=lane is self._lanes[0])
+        self._seat(connection, client[:2])
         return True
 
     def _rest(self, error: OSError) -> None:
@@ -109,19 +144,26 @@ class Arrivals:
         self._stop_listening()
         self._again = self._loop.call_later(_PAUSE, self._listen)
 
-    def _seat(self, connection: socket.socket, client: Client, *, is_first: bool) -> None:
-        source = self._sources.expect(client)
+    def _seat(self, connection: socket.socket, client: Client) -> None:
+        source = self._sources.admit(client)
         if source is None:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             connection.close()
             return
-        source.is_admins = source.is_root and is_first and len(self._lanes) > 1
         connection.setblocking(False)
-        heappush(self._waiting, (source.cost, next(self._order), _Arrived(connection, client, source)))
+        arrived = Arrived(connection, client, source, self._wait)
+        self._seated.add(arrived)
+        self._sources.seat(arrived, source)
+        if not arrived.is_held:
+            self._wait(arrived)
+
+    def _wait(self, arrived: Arrived) -> None:
+        arrived.is_on_its_way = True
+        heappush(self._waiting, (arrived.source.place, next(self._order), arrived))
         if not self._is_beginning:
             self._is_beginning = True
-            self._begin()
+            self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         for _ in range(_BEGUN):
@@ -129,6 +171,13 @@ class Arrivals:
                 self._is_beginning = False
                 return
             arrived = heappop(self._waiting)[2]
+            if arrived.is_held:  # meanwhile
+                arrived.is_on_its_way = False
+                continue
+            self._seated.discard(arrived)
+            if arrived.is_dropped:
+                self._end(arrived)
+                continue
             beginning = self._loop.create_task(self._begin_one(arrived))
             self._beginnings.add(beginning)
             beginning.add_done_callback(partial(self._begun, arrived))
@@ -136,13 +185,17 @@ class Arrivals:
                 break
         self._loop.call_soon(self._begin)
 
-    async def _begin_one(self, arrived: _Arrived) -> None:
-        # The address as it was accepted: a socket that was reset meanwhile has none.
-        make = partial(self._make, arrived.source, arrived.client)
-        await self._loop.connect_accepted_socket(make, arrived.connection)
+    async def _begin_one(self, arrived: Arrived) -> None:
+        await self._loop.connect_accepted_socket(partial(self._make, arrived), arrived.connection)
 
-    def _begun(self, arrived: _Arrived, beginning: asyncio.Task[None]) -> None:
+    def _begun(self, arrived: Arrived, beginning: asyncio.Task[None]) -> None:
         self._beginnings.discard(beginning)
-        if beginning.cancelled() or beginning.exception() is not None:  # gone already; else it has its seat by now
-            arrived.source.arriving -= 1
-            arrived.connection.close()
+        if beginning.cancelled() or beginning.exception() is not None:  # gone already; else its protocol has its seat
+            self._end(arrived)
+
+    def _end(self, arrived: Arrived) -> None:
+        self._sources.unseat(arrived, arrived.source)
+        arrived.connection.close()
+        if arrived.is_due:
+            arrived.is_due = False
+            arrived.source.no_longer_due()

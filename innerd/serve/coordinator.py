@@ -17,6 +17,7 @@ from inndns.server import DnsServer
 from innerd.api.app import create_app
 from innerd.api.metrics import Counted, Metrics
 from innerd.api.services import Services
+from innerd.api.sources import Sources
 from innerd.config import Config, Paths, address_of, listen_address, metrics_rule
 from innerd.coordinator import remembering
 from innerd.coordinator.device_sync import DeviceSync, OwnInterface
@@ -76,7 +77,8 @@ class Coordinator:
         )
         self._answering = Answering(self._dns, paths.network, self._address, str(paths.config))
         self._hosts = self._hosts_block()
-        self._lanes = Lanes(paths.network, self._address, config.listen_port)
+        self._sources = Sources()
+        self._lanes = Lanes(paths.network, self._address, config.listen_port, self._sources)
         self._services = self._provided(self._followed())
         self._app = create_app(self._services)
         self._listeners: list[Listener] = []
@@ -116,6 +118,7 @@ class Coordinator:
             troubles=self._troubles,
             may_read_metrics=lambda peer: rule.allows(peer, opened.writer.view),
             observe_request=opened.timings.observe_request,
+            sources=self._sources,
         )
         metrics = Metrics(
             services,
@@ -219,7 +222,7 @@ class Coordinator:
         """The sockets on the WireGuard address, bound to the device: anew when the device is another one."""
         before = self._tunnel
         listening = self._lanes.open(self._opened.writer.network)
-        self._tunnel = Listener(self._app, *listening, sources=self._services.sources)
+        self._tunnel = Listener(self._app, *listening, sources=self._sources)
         if before is not None:
             _log.warning("the interface was made anew: listening anew", interface=self._interface)
             self._opened.hub.end_all("interface_remade")

@@ -1,8 +1,10 @@
-"""The sockets of the tunnel's API, so that administrators have a queue of their own for as long as they are."""
+"""The sockets of the tunnel's API, so that administrators have a queue of their own for as long as they are, and come
+first in what is read."""
 
 import contextlib
 import socket
 
+from innerd.api.sources import Sources
 from innerd.coordinator.feed import Committed
 from innerd.domain.network import Network
 from innerd.domain.values import Address
@@ -13,8 +15,8 @@ from innerd.wireguard import lanes
 class Lanes:
     """`open` makes them for an interface, anew each time."""
 
-    def __init__(self, interface: str, address: Address, port: int) -> None:
-        self._interface, self._address, self._port = interface, address, port
+    def __init__(self, interface: str, address: Address, port: int, sources: Sources) -> None:
+        self._interface, self._address, self._port, self._sources = interface, address, port, sources
         self._open: list[socket.socket] = []
 
     def open(self, network: Network) -> list[socket.socket]:
@@ -31,6 +33,7 @@ class Lanes:
 
     def _give(self, network: Network) -> None:
         admins = [address for number in network.peers for address in _admins(network, number)]
+        self._sources.administrators = frozenset(map(str, admins))
         with contextlib.suppress(OSError):  # closed meanwhile; or a kernel without it, where all are spread
             lanes.assign(self._open, self._address.version, admins)
 

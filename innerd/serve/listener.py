@@ -26,7 +26,7 @@ from innerd.api.sources import Source, Sources, Visit
 from innerd.api.stream import Connection
 from innerd.host import files, tcp
 from innerd.host.sparing import OfSource
-from innerd.serve.arrivals import Arrivals
+from innerd.serve.arrivals import Arrivals, Arrived
 from innerd.serve.unread import Unread
 from innerd.wireguard.device import DeviceError
 
@@ -43,13 +43,12 @@ class TunnelProtocol(HttpToolsProtocol):
     """HTTP over the tunnel, for peers that may be hostile: a seat where its source has one left, so many bytes and so
     much time for the head of a request, so many requests sent ahead. uvicorn bounds none of these."""
 
-    def __init__(self, sources: Sources, source: Source, client: tuple[str, int], **options: Any) -> None:
+    def __init__(self, sources: Sources, arrived: Arrived, **options: Any) -> None:
         super().__init__(**options)
-        self.is_proven = False
+        self.is_proven = self.is_held = self._is_due = False
         self._sources = sources
-        self._source: Source | None = source
-        self._client = client
-        self._is_held = False
+        self._arrived: Arrived | None = arrived
+        self._source: Source | None = arrived.source
         self._is_in_turn = True  # else it waits until what it sent may be parsed
         self._is_too_long: bool | None = None  # the body that comes in; None until it does
         self._kept = b""
@@ -61,16 +60,25 @@ class TunnelProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._unread = Unread(transport)
-        self.client = self._client
+        arrived, self._arrived = self._arrived, None
+        assert arrived is not None  # noqa: S101 - a connection is made once
+        self.client = arrived.client  # as it was accepted: a socket that was reset meanwhile has no address
         self.logger = OfSource(self.logger, self.client[0])  # type: ignore[assignment]
-        if self._source is not None:
-            self._sources.seat(self, self._source)
+        self._is_due, arrived.is_due = arrived.is_due, False
+        self._sources.take_over(arrived, self, arrived.source)
+        if arrived.is_dropped:
+            self.drop()
+        elif arrived.is_held:
+            self.hold()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
         self._unread.end()
         if self._source is not None:
             self._sources.unseat(self, self._source)
+            if self._is_due:
+                self._is_due = False
+                self._source.no_longer_due()
         if self._stream is not None:
             self._stream.lost()
         if self._running is not None:  # uvicorn tells the newest that was read, which need not be this one
@@ -95,7 +103,7 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         """For the head; unless it is we who did not read it."""
-        if self._is_held or not self._is_in_turn:
+        if self.is_held or self._is_due:
             self._deadline = self._in_time()
         else:
             self.drop()
@@ -111,23 +119,26 @@ class TunnelProtocol(HttpToolsProtocol):
             self._running.disconnected = True
         return True
 
-    def hold(self, held: bool) -> None:
-        if self.transport.is_closing() or held == self._is_held:
-            return
-        if held and self._is_between_requests() and self._is_in_turn:
-            self._is_held = True
+    def hold(self) -> None:
+        if not (self.is_held or self._is_due or self.transport.is_closing()) and self._is_between_requests():
+            self.is_held = True
             self.transport.pause_reading()
-        elif not held:
-            self._is_held = False
-            if self._is_in_turn:
-                self.transport.resume_reading()
-                if self._kept:
-                    self.loop.call_soon(self._go_on)
+
+    def has_more(self) -> bool:
+        return bool(self._kept) or tcp.unread(self.transport.get_extra_info("socket")) > 0
+
+    def let_go(self, is_due: bool) -> None:
+        self.is_held, self._is_due = False, is_due
+        if self.transport.is_closing():
+            return
+        self.transport.resume_reading()
+        if self._kept:
+            self.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """With what came although it was not to be read: a loop begins to read a connection after it was made, whatever
         it was told before."""
-        if self._is_in_turn and not self._is_held and not self.transport.is_closing():
+        if self._kept and self._is_in_turn and not self.is_held and not self.transport.is_closing():
             self.data_received(self._taken())
 
     def _is_between_requests(self) -> bool:
@@ -141,17 +152,17 @@ class TunnelProtocol(HttpToolsProtocol):
         if self.is_unread and self._source.leaves_too_much():
             self.drop()
         elif self._source.is_held:
-            self.hold(True)
+            self.hold()
 
     @property
     def is_unread(self) -> bool:
         return self._unread.is_waiting
 
     def data_received(self, data: bytes) -> None:
-        if self._is_held or not self._is_in_turn:
+        if self.is_held or not self._is_in_turn:
             self._keep(data)
         elif self._source is None or not self._is_between_requests() or self._sources.readings.have_time():
-            self._parse(data)  # a body that has begun is waited for, and there are few
+            self._take(data)  # a body that has begun is waited for, and there are few
         else:
             self._wait(self._source, data)
 
@@ -164,7 +175,11 @@ class TunnelProtocol(HttpToolsProtocol):
         return kept
 
     def _wait(self, source: Source, data: bytes) -> None:
-        self._is_in_turn = False  # first: it is not held, though others of its source are
+        self._is_in_turn = False
+        if not self._is_due:
+            self._is_due = True
+            source.due += 1
+            source.settle()
         if self._sources.readings.enter(source, len(data), self._in_turn):
             self._keep(data)
         else:
@@ -172,10 +187,21 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def _in_turn(self) -> None:
         self._is_in_turn = True
-        if self._is_held or self.transport.is_closing():
-            return
-        self.transport.resume_reading()
-        self._parse(self._taken())
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._take(self._taken())
+
+    def _take(self, data: bytes) -> None:
+        """A request that begins counts from here on in place of what was due."""
+        source, was_due = self._source, self._is_due
+        self._is_due = False
+        if source is not None and was_due:
+            source.due -= 1
+        try:
+            self._parse(data)
+        finally:
+            if source is not None and was_due:
+                source.settle()
 
     def _parse(self, data: bytes) -> None:
         began = thread_time()
@@ -336,8 +362,8 @@ class Listener(uvicorn.Server):
     def _local(self) -> LocalProtocol:
         return LocalProtocol(**self._options())
 
-    def _remote(self, source: Source, client: tuple[str, int]) -> TunnelProtocol:
-        return TunnelProtocol(self._sources, source, client, **self._options())
+    def _remote(self, arrived: Arrived) -> TunnelProtocol:
+        return TunnelProtocol(self._sources, arrived, **self._options())
 
     def _options(self) -> dict[str, Any]:
         return {

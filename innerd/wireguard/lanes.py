@@ -6,7 +6,6 @@ queue is full: its SYN comes again after one second, then three. Administrators 
 others are spread over the rest.
 """
 
-import contextlib
 import socket
 from collections.abc import Iterable, Sequence
 
@@ -24,13 +23,12 @@ _SPREAD = 2_654_435_761  # Knuth's: neighbours are far apart
 
 
 def lanes(interface: str, address: Address, port: int) -> list[socket.socket]:
-    """Listening sockets, the first of which is administrators'. Raises DeviceError."""
+    """Sockets to listen on, the first of which is administrators' once it is said who they are (`assign`). Raises
+    DeviceError."""
     made: list[socket.socket] = []
     try:
         for _ in range(LANES):
             made.append(bound(interface, address, port, socket.SOCK_STREAM, shared=True))
-        with contextlib.suppress(OSError):  # a kernel without: connections wait anywhere
-            assign(made, address.version, ())
     except BaseException:
         for one in made:
             one.close()

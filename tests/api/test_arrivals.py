@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from innerd.api.sources import BURST, HEAVY, MOST_UNPROVEN, Source, Sources
-from innerd.serve.arrivals import Arrivals
+from innerd.api.sources import BURST, HEAVY, MOST_RUNNING, MOST_UNPROVEN, Sources, Visit
+from innerd.serve.arrivals import Arrivals, Arrived
 from tests.client.support import eventually
 
 AT = "127.42.0.1"
@@ -19,22 +19,24 @@ HEAVY_ONE, LIGHT_ONE = "127.42.128.9", "127.42.128.2"
 
 
 class Begun(asyncio.Protocol):
-    """A connection that takes its seat and says whose it is."""
+    """A connection that takes its seat over and says whose it is."""
 
-    is_proven = is_unread = False
+    is_proven = is_unread = is_held = False
 
-    def __init__(self, sources: Sources, source: Source, client: tuple[str, int], order: list[str]) -> None:
-        self._sources, self._source, self._client, self._order = sources, source, client, order
+    def __init__(self, sources: Sources, arrived: Arrived, order: list[str]) -> None:
+        self._sources, self._arrived, self._order = sources, arrived, order
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self._order.append(self._client[0])
-        self._sources.seat(self, self._source)
+        self._order.append(self._arrived.client[0])
+        self._sources.take_over(self._arrived, self, self._arrived.source)
+        if self._arrived.is_dropped:
+            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sources.unseat(self, self._source)
+        self._sources.unseat(self, self._arrived.source)
 
-    def hold(self, held: bool) -> None:
+    def hold(self) -> None:
         """Nothing is read here."""
 
     def is_gone(self) -> bool:
@@ -56,7 +58,7 @@ def order() -> list[str]:
 
 @contextlib.asynccontextmanager
 async def accepting(sources: Sources, order: list[str], listening: socket.socket) -> AsyncIterator[Arrivals]:
-    arrivals = Arrivals([listening], sources, lambda source, client: Begun(sources, source, client, order), 128)
+    arrivals = Arrivals([listening], sources, lambda arrived: Begun(sources, arrived, order), 128)
     try:
         yield arrivals
     finally:
@@ -95,8 +97,48 @@ async def test_who_has_no_room_is_sent_away_and_counted(sources: Sources, order:
             for one in knocked[-3:]:
                 with pytest.raises(ConnectionResetError):
                     one.recv(1)
-            source = sources.of((LIGHT_ONE, 40_000))
-            assert (source.arriving, len(source.seats)) == (0, MOST_UNPROVEN)
+            seats = sources.of((LIGHT_ONE, 40_000)).seats
+            assert [type(seat) for seat in seats] == [Begun] * MOST_UNPROVEN
+
+
+async def test_while_a_source_is_held_only_as_many_begin_as_there_is_room_for(
+    sources: Sources, order: list[str]
+) -> None:
+    """Each that begins may bring tens of kilobytes at once. One on which nothing lies begins all the same."""
+    source, listening = sources.of((LIGHT_ONE, 40_000)), listener()
+    visits = [Visit(source) for _ in range(MOST_RUNNING)]
+    with knocking(listening, *[LIGHT_ONE] * 5, HEAVY_ONE) as knocked:
+        for one in knocked[1:5]:
+            one.sendall(b"GET / HTTP/1.1\r\n")
+        async with accepting(sources, order, listening):
+            await eventually(lambda: order == [HEAVY_ONE] and len(source.seats) == 5)
+            visits[0].leave()
+            await eventually(lambda: order[1:] == [LIGHT_ONE] * 2)
+            assert (source.due, source.is_held) == (1, True), "what it sent has its place"
+            for visit in visits[1:]:
+                visit.leave()
+            await eventually(lambda: order[1:] == [LIGHT_ONE] * 5)
+            assert (source.due, source.is_held) == (4, True)
+
+
+async def test_one_that_gives_way_before_it_has_begun_is_ended(sources: Sources, order: list[str]) -> None:
+    """A connection of root's comes, when the source has as many as it may that have proved nothing."""
+    source, listening = sources.of((LIGHT_ONE, 700)), listener()
+    visits = [Visit(source) for _ in range(MOST_RUNNING)]
+    ports = range(900, 900 + MOST_UNPROVEN + 1)
+    with contextlib.ExitStack() as stack:
+        knocked = [
+            stack.enter_context(socket.create_connection(listening.getsockname(), source_address=(LIGHT_ONE, port)))
+            for port in ports
+        ]
+        async with accepting(sources, order, listening):
+            await eventually(lambda: len(source.seats) == MOST_UNPROVEN)
+            await eventually(lambda: all(seat.is_held and not seat.is_gone() for seat in source.seats))
+            assert await asyncio.to_thread(knocked[0].recv, 1) == b""
+            assert order == []
+            for visit in visits:
+                visit.leave()
+            await eventually(lambda: len(order) == MOST_UNPROVEN)
 
 
 async def test_who_is_over_its_budget_gets_no_connection_more(sources: Sources, order: list[str]) -> None:
