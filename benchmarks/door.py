@@ -11,7 +11,8 @@ import uvloop
 
 from benchmarks.figures import figure, quantile, title
 from innerd.api.app import create_app
-from innerd.api.sources import Metered, Sources, Turns, Visit
+from innerd.api.sources import Metered, Sources, Visit
+from innerd.api.turns import Turns
 from innerd.serve.arrivals import Arrived
 from innerd.serve.listener import Listener, TunnelProtocol
 from innerd.wire.proof import HEADER, NonceMemory, Request, check, prove

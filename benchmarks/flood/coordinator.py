@@ -180,8 +180,11 @@ class Coordinator:
         return int(number)
 
     def end(self) -> bool:
-        """Whether it still ran."""
+        """Whether it still ran; if not, its last words are printed."""
         ran = self._process.poll() is None
+        if not ran:
+            said = self._journal.read_text(errors="replace").splitlines()[-10:]
+            print(f"the coordinator ended with {self._process.returncode}:", *said, sep="\n  ", file=sys.stderr)
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(20)

@@ -22,8 +22,9 @@ from innerd.api.follow import serve_follow
 from innerd.api.paths import Routes, parts_of
 from innerd.api.routing import Answer, Request, Route
 from innerd.api.services import Services
-from innerd.api.sources import Heavy, Metered, Turns, Visit
+from innerd.api.sources import Metered, Visit
 from innerd.api.stream import serve_stream
+from innerd.api.turns import Heavy, Turns
 from innerd.domain.errors import Refused
 from innerd.domain.values import whole_number
 from innerd.wire import problems

@@ -18,8 +18,6 @@ never about rights.
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable, Generator
-from heapq import heappop, heappush
-from itertools import count
 from time import monotonic, thread_time
 from typing import Any, Protocol
 
@@ -33,7 +31,6 @@ ALL_BURST, ALL_RATE = 1.0, 0.3  # what all who are heavy may cost together: each
 CONNECTION = 0.0002  # seconds that one more connection is counted as
 REQUEST = 0.00015  # and a request, beside its own steps: what the loop and the server do for it
 MOST_RUNNING, ALL_RUNNING = 4, 64  # requests of a source that are read and not answered; of all who are heavy
-MOST_HEAVY = 8  # requests in progress of all who are heavy: more would have their answers in the same turn of the loop
 MOST_SEATS, MOST_UNPROVEN = 32, 24  # connections of a source, and those of them that have proved nothing
 MOST_UNREAD = 8  # connections of a source on which answers lie: each keeps one or two in memory
 _FEW = 4  # connections that every source may have, however many there are in all
@@ -86,6 +83,18 @@ class Seat(Protocol):
     def drop(self) -> None: ...
 
 
+class Waiting(Protocol):
+    """Who waits for their turn (`turns`)."""
+
+    def enter(self, place: float) -> "asyncio.Future[bool]":
+        """`place`: who has the least goes on first."""
+        ...
+
+    def give_back(self) -> None:
+        """What was given is not needed."""
+        ...
+
+
 class Visit:
     """A request in progress, until `leave`."""
 
@@ -125,7 +134,7 @@ class Visit:
             if self._left is not None:
                 self._left()
 
-    async def wait(self, queue: "Queue") -> bool:
+    async def wait(self, queue: "Waiting") -> bool:
         """Wait for what somebody sets; whether it was set, and it is not that its client is gone."""
         self._waits = queue.enter(self.source.place + self.source.running * _EXPECTED)
         try:
@@ -340,73 +349,6 @@ class Sources:
 def most_connections() -> int:
     """Three quarters of the files that this process may open: the log, the device and root's own socket need some."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
-
-
-class Queue:
-    """Who waits, the one of who has cost least first. `give_back` is called with what was given and is not needed."""
-
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self.give_back = give_back
-        self._waiting: list[tuple[float, int, asyncio.Future[bool]]] = []
-        self._order = count()
-
-    def enter(self, rank: float) -> "asyncio.Future[bool]":
-        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (rank, next(self._order), place))
-        return place
-
-    def give(self) -> bool:
-        """Let the first go on; False where nobody waits."""
-        while self._waiting:
-            place = heappop(self._waiting)[2]
-            if not place.done():  # who went away meanwhile
-                place.set_result(True)
-                return True
-        return False
-
-
-class Turns:
-    """Who begins next: one request in each turn of the loop, of the source that has cost least."""
-
-    def __init__(self) -> None:
-        self._queue = Queue(lambda: None)  # a turn is over with its turn of the loop
-        self._is_taken = False
-
-    async def take(self, visit: Visit) -> None:
-        """Return when it is this request's turn: at once, where nobody else has begun in this turn of the loop; or when
-        its client is gone."""
-        if not self._is_taken:
-            self._is_taken = True
-            asyncio.get_running_loop().call_soon(self._next)
-            return
-        await visit.wait(self._queue)
-
-    def _next(self) -> None:
-        self._is_taken = self._queue.give()
-        if self._is_taken:
-            asyncio.get_running_loop().call_soon(self._next)
-
-
-class Heavy:
-    """Who is heavy waits for a place here before its turn: the first of who has cost least. Who is not goes past."""
-
-    def __init__(self) -> None:
-        self._queue = Queue(self._leave)
-        self._running = 0
-
-    async def enter(self, visit: Visit) -> None:
-        """Return when it has a place; or when its client is gone."""
-        if not visit.source.is_heavy:
-            return
-        if self._running < MOST_HEAVY:
-            self._running += 1
-        elif not await visit.wait(self._queue):
-            return
-        visit.on_leave(self._leave)
-
-    def _leave(self) -> None:
-        if not self._queue.give():  # else the next one takes over the place
-            self._running -= 1
 
 
 class Metered:

@@ -2,6 +2,7 @@
 go of what is past its time."""
 
 import asyncio
+import gc
 import time
 
 import structlog
@@ -17,6 +18,7 @@ _log = structlog.get_logger("innerd")
 
 _TRIES = 10.0  # seconds between looks whether the log can be written
 _HOUSEKEEPING = 60.0  # seconds
+_GARBAGE = 600.0  # seconds between looks for it
 _DAY = 86_400.0  # seconds between looks at every page of the log
 
 
@@ -47,6 +49,14 @@ async def keep_house(writer: Writer, clock: Clock) -> None:
         except Exception:
             _log.exception("housekeeping")
         await asyncio.sleep(_HOUSEKEEPING)
+
+
+async def keep_clear() -> None:
+    """What points at itself and is seldom made (an error, say) goes in time, where nothing else makes the collector
+    look. It looks at what is younger than two looks: all of it would hold the loop for as long as there are streams."""
+    while True:
+        await asyncio.sleep(_GARBAGE)
+        gc.collect(1)
 
 
 async def clean(writer: Writer, clock: Clock) -> None:

@@ -103,7 +103,7 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         """For the head; unless it is we who did not read it."""
-        if self.is_held or self._is_due:
+        if self.is_held or self._is_due or not self._is_in_turn:
             self._deadline = self._in_time()
         else:
             self.drop()
@@ -161,8 +161,8 @@ class TunnelProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.is_held or not self._is_in_turn:
             self._keep(data)
-        elif self._source is None or not self._is_between_requests() or self._sources.readings.have_time():
-            self._take(data)  # a body that has begun is waited for, and there are few
+        elif self._source is None or self._sources.readings.have_time():
+            self._take(data)
         else:
             self._wait(self._source, data)
 
@@ -176,7 +176,7 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def _wait(self, source: Source, data: bytes) -> None:
         self._is_in_turn = False
-        if not self._is_due:
+        if not self._is_due and self._is_between_requests():  # else its request is counted already
             self._is_due = True
             source.due += 1
             source.settle()

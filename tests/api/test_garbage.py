@@ -1,5 +1,5 @@
 """What a connection leaves behind when it ends: nothing that only the collector would find. It is told to spare what
-lives long, and looks seldom (`wiring.spare_the_collector`), so cycles would be memory that grows with every stream."""
+lives long, and looks seldom (`spare_the_collector`), so cycles would be memory that grows with every stream."""
 
 import asyncio
 import contextlib

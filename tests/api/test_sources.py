@@ -10,19 +10,17 @@ from innerd.api.sources import (
     BURST,
     HEAVY,
     LEAST_BURST,
-    MOST_HEAVY,
     MOST_RUNNING,
     MOST_SEATS,
     MOST_UNPROVEN,
     RATE,
-    Heavy,
     Metered,
     Source,
     Sources,
-    Turns,
     Visit,
     most_connections,
 )
+from innerd.api.turns import MOST_HEAVY, Heavy, Turns
 from innerd.domain.errors import Refused
 
 MARI = ("127.42.128.2", 40_000)
