@@ -95,6 +95,11 @@ class DnsServer:
             connection.end()
         self._udp, self._tcp = [], []
 
+    def answer(self) -> None:
+        """What waits on the sockets, at once: for whoever holds the loop for long."""
+        for udp in self._udp:
+            self._readable(udp)
+
     def respond(self, packet: bytes, source: str, transport: str) -> bytes | None:
         """The answer to a packet from a source address, or None where silence is the answer."""
         began = perf_counter()

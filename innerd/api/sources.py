@@ -8,6 +8,7 @@ One process serves everybody on one loop, so a source that asks without end must
 - What was sent is parsed a little in each turn of the loop, one connection of each source after the other (`readings`).
 - Only a few requests of a source are in progress. While they are, its other connections are not read, nor begun; when
   one is done, the next on which something lies is read, and no other.
+- After each millisecond of it something else has its turn (`between`: names are answered).
 - Who is heavy shares what there is with all others who are: a part of the time, and a few requests in progress.
 
 A source is an address, and apart from it what only root can send from that address (ports below 1024): another user of
@@ -36,6 +37,7 @@ MOST_UNREAD = 8  # connections of a source on which answers lie: each keeps one 
 _FEW = 4  # connections that every source may have, however many there are in all
 _REST = 1.0  # seconds at most for which who is over its budget is not read from
 _SHARED_EVERY = 0.25  # seconds
+_BETWEEN = 0.001  # seconds of the loop
 _EXPECTED = 0.001  # seconds that a request which waits for its turn is taken to cost
 _REMEMBERED = 4096  # sources: past that, those without connections or debts are forgotten
 
@@ -110,7 +112,9 @@ class Visit:
         source.settle()
 
     def charge(self, seconds: float) -> None:
-        if not self._is_excused:
+        if self._is_excused:
+            self.source.spend(seconds)
+        else:
             self._spent += seconds
             self.source.charge(seconds)
 
@@ -210,6 +214,11 @@ class Source:
         self._cost, self._counted = min(max(0.0, self._cost_at(now) + seconds), 2 * BURST), now
         if self._cost > HEAVY:
             self._sources.costly.add(self)
+        self.spend(seconds)
+
+    def spend(self, seconds: float) -> None:
+        """What costs the loop, and nobody."""
+        self._sources.spend(seconds)
 
     def require_budget(self) -> None:
         """Raises Refused `rate_limited`, with the seconds to wait. Whoever goes on asking is not heard for a while."""
@@ -276,10 +285,11 @@ class Source:
 
 
 class Sources:
-    """All sources. Their addresses are the network's: WireGuard lets no others through."""
+    """All sources. Their addresses are the network's: WireGuard lets no others through. `between` is called after each
+    millisecond that was spent, in the midst of a turn of the loop."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self.clock = clock
+    def __init__(self, clock: Callable[[], float] = monotonic, between: Callable[[], None] = lambda: None) -> None:
+        self.clock, self._between, self._spent = clock, between, 0.0
         self.burst, self.rate, self.running = BURST, RATE, MOST_RUNNING  # what each source may cost, and have, now
         self._rated = clock()
         self._sources: dict[tuple[str, bool], Source] = {}
@@ -308,6 +318,12 @@ class Sources:
             self.running = max(1, min(MOST_RUNNING, ALL_RUNNING // heavy))
         return now
 
+    def spend(self, seconds: float) -> None:
+        self._spent += max(0.0, seconds)
+        if self._spent >= _BETWEEN:
+            self._spent = 0.0
+            self._between()
+
     def _forget(self) -> None:
         kept = {key: s for key, s in self._sources.items() if s.seats or s.running or s.cost > 0}
         self._sources = kept
@@ -331,6 +347,7 @@ class Sources:
 
     def take_over(self, before: Seat, seat: Seat, source: Source) -> None:
         """A connection has begun."""
+        self.spend(CONNECTION)
         del source.seats[before]
         source.seats[seat] = None
 
@@ -342,6 +359,7 @@ class Sources:
         return self.seats < most * 7 // 6 and len(source.seats) < max(_FEW, most // len(self._sources))
 
     def unseat(self, seat: Seat, source: Source) -> None:
+        self.spend(CONNECTION)
         if source.seats.pop(seat, seat) is None:
             self.seats -= 1
 

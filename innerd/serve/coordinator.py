@@ -78,7 +78,7 @@ class Coordinator:
         )
         self._answering = Answering(self._dns, paths.network, self._address, str(paths.config))
         self._hosts = self._hosts_block()
-        self._sources = Sources()
+        self._sources = Sources(between=self._dns.answer)
         self._lanes = Lanes(paths.network, self._address, config.listen_port, self._sources)
         self._services = self._provided(self._followed())
         self._app = create_app(self._services)
