@@ -23,6 +23,22 @@ _HELP = {
 }
 
 
+class Stamp(NamedTuple):
+    """What tells a file that was written to since; all 0 where there is none."""
+
+    inode: int = 0
+    size: int = 0  # bytes
+    modified: int = 0  # nanoseconds since 1970
+
+
+def stamp_of(path: Path) -> Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return Stamp()
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def _markers(interface: str) -> tuple[bytes, bytes]:
     return (f"# DO NOT EDIT innernet {interface} BEGIN".encode(), f"# DO NOT EDIT innernet {interface} END".encode())
 

@@ -1,5 +1,6 @@
 """The names of a network in the hosts file of the coordinator's own host, kept there whatever becomes of the file: what
-could not be written is tried again, and a block that somebody overwrote comes back.
+could not be written is tried again, and a block that somebody overwrote comes back. While nothing happens that is one
+look at when the file was written.
 
 The lines are kept, so that a change costs its own, and the file is written aside, several changes at once where it is
 large: no command waits for it."""
@@ -38,6 +39,7 @@ class HostsBlock:
         self._changed: set[int] = set()  # peers
         self._stirred = asyncio.Event()
         self._trouble: Failure | None = None
+        self._stamp: hostsfile.Stamp | None = None  # of the file, when it said what it should
 
     def follow(self, change: Committed) -> None:
         """A follower of the feed."""
@@ -52,18 +54,21 @@ class HostsBlock:
     async def run(self) -> None:
         while True:
             began = time.monotonic()
-            await self.look()
-            rest = _REST * (time.monotonic() - began) if len(self._block) > _MANY else 0.0
-            await asyncio.sleep(min(_LONGEST, max(_LEAST, rest)))
+            if await self.look():
+                rest = _REST * (time.monotonic() - began) if len(self._block) > _MANY else 0.0
+                await asyncio.sleep(min(_LONGEST, max(_LEAST, rest)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AGAIN):
                     await self._stirred.wait()
             self._stirred.clear()
 
-    async def look(self) -> None:
-        """Have the file say what it should. What hinders is said once."""
+    async def look(self) -> bool:
+        """Have the file say what it should. What hinders is said once. False where there was nothing to do."""
         network, changed = self._network(), self._changed
-        self._changed = set()
+        if not changed and self._stamp == hostsfile.stamp_of(self._path):
+            self.shown = network.revision
+            return False
+        self._changed, self._stamp = set(), None
         for number, names in with_addresses(network, changed):
             self._block.put(number, names)
         try:
@@ -73,4 +78,5 @@ class HostsBlock:
                 _log.error("names were not written", path=str(self._path), error=failure.message)
             self._trouble = failure
         else:
-            self.shown, self._trouble = network.revision, None
+            self.shown, self._trouble, self._stamp = network.revision, None, hostsfile.stamp_of(self._path)
+        return True

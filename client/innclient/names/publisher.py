@@ -28,7 +28,6 @@ from innerd.wireguard.links import index_of
 
 _LOOK_AGAIN = 30.0  # seconds until it is looked whether the host resolves by something else now
 _MANY, _REST = 500, 20.0  # names in the hosts file, from which on it is left alone so many times as long as it took
-_NO_STAMP = (0, 0, 0)
 
 Believed = Callable[[set[int] | None], list[KnownPeer]]  # the peers that are believed: some, or all
 
@@ -64,7 +63,7 @@ class Publisher:
         self._setting: Setting | None = None
         self._looked_at = float("-inf")
         self._block: hostsfile.Block | None = None  # the lines of the hosts file, if it has names
-        self._stamp = _NO_STAMP  # of the file, when it said what it should
+        self._stamp = hostsfile.Stamp()  # of the file, when it said what it should
         self._rests_until, self._rewriting = 0.0, asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
@@ -104,8 +103,14 @@ class Publisher:
         ending = None if self._block is None else self._block.suffix
         if self.mode != before or ending not in (None, self._names.ending(netmap)):
             await self._write(netmap, believed)
-        elif self._may_write(netmap) and (self._unwritten is not None or self._stamp != _stamp_of(self._names.path)):
+        elif self._may_write(netmap) and (
+            self._unwritten is not None or self._stamp != hostsfile.stamp_of(self._names.path)
+        ):
             await self._rewrite(at_once=False)
+
+    def _is_written(self) -> bool:
+        """Whether the file is as we left it."""
+        return self._unwritten is None and self._stamp == hostsfile.stamp_of(self._names.path)
 
     async def _settle(self, netmap: Netmap) -> None:
         """Listen, and tell the host's resolver."""
@@ -118,13 +123,21 @@ class Publisher:
         if self._setting is not None and time.monotonic() - self._looked_at < pause:
             return
         self._looked_at = time.monotonic()
-        mode = names.dns if names.dns != "auto" else await asyncio.to_thread(resolver.usual)
-        address: str | None = self.stub.address
-        if mode == "resolvconf":  # openresolv takes a server on the loopback for a resolver of everything
-            address = await self.stub.listen_on_tunnel()
-        if address is None:
-            mode, address = "hosts", self.stub.address
-        await asyncio.to_thread(self._tell, mode, address, domains_of(netmap))
+        domains = domains_of(netmap)
+        if await asyncio.to_thread(self._tell_usual, self.stub.address, domains) == "resolvconf":
+            # openresolv takes a server on the loopback for a resolver of everything
+            on_tunnel = await self.stub.listen_on_tunnel()
+            mode: Mode = "hosts" if on_tunnel is None else "resolvconf"
+            await asyncio.to_thread(self._tell, mode, on_tunnel or self.stub.address, domains)
+
+    def _tell_usual(self, address: str, domains: tuple[str, ...]) -> Mode:
+        """Tell whatever this host resolves by, which is the answer; but for openresolv, which must be told of an
+        address that is listened on first."""
+        names = self._names
+        mode = names.dns if names.dns != "auto" else resolver.usual()
+        if mode != "resolvconf":
+            self._tell(mode, address, domains)
+        return mode
 
     def _tell(self, mode: Mode, address: str, domains: tuple[str, ...]) -> None:
         wanted = Setting(mode=mode, interface=self._paths.interface, server=address, domains=domains)
@@ -198,7 +211,7 @@ class Publisher:
                     self._log.error("names were not written", path=str(self._names.path), error=failure.message)
                 self._unwritten = failure.message
             else:
-                self._unwritten, self._stamp = None, _stamp_of(self._names.path)
+                self._unwritten, self._stamp = None, hostsfile.stamp_of(self._names.path)
             took = time.monotonic() - began
             self._rests_until = began + (_REST * took if len(lines) > _MANY else 0.0)
 
@@ -218,15 +231,6 @@ class Publisher:
             await self._write(netmap, believed, always=True)  # first: a name that is looked up now must not leak
         await asyncio.to_thread(resolver.undo, self._paths.resolver)
         await self.stub.close()
-
-
-def _stamp_of(path: Path) -> tuple[int, int, int]:
-    """What tells a file that was written to since: inode, size, time."""
-    try:
-        status = path.stat()
-    except OSError:
-        return _NO_STAMP
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _named(peer: KnownPeer, netmap: Netmap) -> Iterator[tuple[Address, str]]:
