@@ -195,6 +195,9 @@ def parse_listen(text: str, key: str) -> tuple[str, int]:
     return host, port
 
 
+_KEPT = 4096  # endpoints whose addresses are kept: each look at a device asks for those of all its peers again
+
+
 def split_endpoint(endpoint: Endpoint) -> tuple[str, int]:
     """The host (brackets of IPv6 taken off) and port of an endpoint."""
     host, _, port = endpoint.rpartition(":")
@@ -206,6 +209,7 @@ def endpoint_of(host: str, port: int) -> Endpoint:
     return Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
+@lru_cache(_KEPT)
 def endpoint_address(endpoint: Endpoint) -> Address | None:
     """The address of an endpoint, or None where its host is a domain."""
     try:
@@ -244,6 +248,7 @@ _PRIVATE = [
 ]
 
 
+@lru_cache(_KEPT)
 def is_private(endpoint: Endpoint) -> bool:
     """Whether an endpoint has an address that means something on its own site only."""
     address = endpoint_address(endpoint)
