@@ -285,8 +285,8 @@ class Source:
 
 
 class Sources:
-    """All sources. Their addresses are the network's: WireGuard lets no others through. `between` is called after each half
-    millisecond that was spent, in the midst of a turn of the loop."""
+    """All sources. Their addresses are the network's: WireGuard lets no others through. `between` is called after each
+    half millisecond that was spent, in the midst of a turn of the loop."""
 
     def __init__(self, clock: Callable[[], float] = monotonic, between: Callable[[], None] = lambda: None) -> None:
         self.clock, self._between, self._spent = clock, between, 0.0
