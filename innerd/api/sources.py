@@ -229,9 +229,15 @@ class Source:
             raise Refused("rate_limited", "this peer asks too often, or for too much", f"wait {wait:.1f} seconds")
 
     def rest(self, seconds: float) -> None:
-        self._rests_until = self._sources.clock() + seconds
+        self._rests_until = until = self._sources.clock() + seconds
         self.settle()
-        asyncio.get_running_loop().call_later(seconds, self.settle)
+        asyncio.get_running_loop().call_later(seconds, self._rested, until)
+
+    def _rested(self, until: float) -> None:
+        """Whatever the time is: a loop's clock may be ahead of ours by a part of a millisecond."""
+        if until == self._rests_until:
+            self._rests_until = 0.0
+        self.settle()
 
     def settle(self) -> None:
         """Have as many of its connections read as there is room for requests in progress."""
@@ -249,14 +255,17 @@ class Source:
         return self._sources.running - self.running - self.due
 
     def _read_again(self, room: int) -> bool:
-        """Those on which something lies, up to a number, and those that are silent; whether the number is used up."""
-        for seat in [seat for seat in self.seats if seat.is_held]:
-            if room == 0:
-                return True
-            if is_due := seat.has_more():
+        """Those on which something lies, up to a number; whether it is used up. If not, those that are silent too."""
+        held = [seat for seat in self.seats if seat.is_held]
+        for seat in held:
+            if room and seat.has_more():
                 room -= 1
                 self.due += 1
-            seat.let_go(is_due)
+                seat.let_go(is_due=True)
+        if room:
+            for seat in held:
+                if seat.is_held:
+                    seat.let_go(is_due=False)
         return room == 0
 
     def no_longer_due(self) -> None:
@@ -275,10 +284,10 @@ class Source:
 
     def has_room(self) -> bool:
         """Whether one more connection fits; of root's, one that has proved nothing yet gives way to it."""
-        unproven = [seat for seat in self.seats if not seat.is_proven]
+        unproven = [seat for seat in self.seats if not seat.is_proven and not seat.is_gone()]
         if len(self.seats) < MOST_SEATS and len(unproven) < MOST_UNPROVEN:
             return True
-        if self.is_root and unproven:
+        if self.is_root and unproven and len(self.seats) < 2 * MOST_SEATS:  # who was dropped is not gone at once
             unproven[0].drop()
             return True
         return False
@@ -347,9 +356,9 @@ class Sources:
 
     def take_over(self, before: Seat, seat: Seat, source: Source) -> None:
         """A connection has begun."""
-        self.spend(CONNECTION)
         del source.seats[before]
         source.seats[seat] = None
+        self.spend(CONNECTION)
 
     def _has_room(self, source: Source) -> bool:
         """When files become few, who holds many connections gets no more."""
@@ -359,9 +368,9 @@ class Sources:
         return self.seats < most * 7 // 6 and len(source.seats) < max(_FEW, most // len(self._sources))
 
     def unseat(self, seat: Seat, source: Source) -> None:
-        self.spend(CONNECTION)
         if source.seats.pop(seat, seat) is None:
             self.seats -= 1
+        self.spend(CONNECTION)
 
 
 def most_connections() -> int:

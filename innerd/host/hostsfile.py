@@ -146,6 +146,13 @@ def _between(before: bytes, section: bytes, after: bytes) -> bytes:
     return before[:-1] + after if before else after[1:]
 
 
+def keep(path: Path, interface: str, block: list[bytes]) -> Stamp | None:
+    """As `update`; the stamp of the file where nothing had to be written. Of one that was written there is none:
+    somebody else may have written to it since, and the next look finds out."""
+    stamp = stamp_of(path)
+    return None if update(path, interface, block) else stamp
+
+
 def update(path: Path, interface: str, block: list[bytes]) -> bool:
     """Bring the block up to date; an empty one takes it out. Whether the file changed. Raises Failure: then it is as it
     was."""

@@ -49,7 +49,7 @@ class Arrived:
         self._begin = begin
 
     def hold(self) -> None:
-        self.is_held = True
+        self.is_held = not self.is_due  # it has its place already
 
     def has_more(self) -> bool:
         return tcp.unread(self.connection) > 0
@@ -89,7 +89,8 @@ class Arrivals:
         self._order = count()
         self._seated: set[Arrived] = set()  # all that have not begun, and wait or are held
         self._is_beginning = False
-        self._beginnings: set[asyncio.Task[None]] = set()
+        self._beginnings: dict[asyncio.Task[None], Arrived] = {}
+        self._is_closed = False
         self._again: asyncio.TimerHandle | None = None
         for lane in lanes:
             lane.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UNREAD)  # inherited: else megabytes of each
@@ -100,12 +101,12 @@ class Arrivals:
         self._stop_listening()
         if self._again is not None:
             self._again.cancel()
+        self._is_closed = True
         for arrived in self._seated:
-            self._sources.unseat(arrived, arrived.source)
-            arrived.connection.close()
+            self._end(arrived)
         self._seated, self._waiting = set(), []
-        for beginning in self._beginnings:
-            beginning.cancel()
+        for arrived in self._beginnings.values():  # a loop that is interrupted in it would leave half a connection
+            arrived.is_dropped = True
         for lane in self._lanes:
             lane.close()
 
@@ -161,6 +162,8 @@ class Arrivals:
             self._wait(arrived)
 
     def _wait(self, arrived: Arrived) -> None:
+        if self._is_closed:
+            return
         arrived.is_on_its_way = True
         heappush(self._waiting, (arrived.source.place, next(self._order), arrived))
         if not self._is_beginning:
@@ -181,7 +184,7 @@ class Arrivals:
                 self._end(arrived)
                 continue
             beginning = self._loop.create_task(self._begin_one(arrived))
-            self._beginnings.add(beginning)
+            self._beginnings[beginning] = arrived
             beginning.add_done_callback(partial(self._begun, arrived))
             if arrived.source.is_heavy:  # and so are all behind it
                 break
@@ -191,7 +194,7 @@ class Arrivals:
         await self._loop.connect_accepted_socket(partial(self._make, arrived), arrived.connection)
 
     def _begun(self, arrived: Arrived, beginning: asyncio.Task[None]) -> None:
-        self._beginnings.discard(beginning)
+        del self._beginnings[beginning]
         if beginning.cancelled() or beginning.exception() is not None:  # gone already; else its protocol has its seat
             self._end(arrived)
 

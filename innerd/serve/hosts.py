@@ -72,11 +72,11 @@ class HostsBlock:
         for number, names in with_addresses(network, changed):
             self._block.put(number, names)
         try:
-            await asyncio.to_thread(hostsfile.update, self._path, self._interface, self._block.lines())
+            stamp = await asyncio.to_thread(hostsfile.keep, self._path, self._interface, self._block.lines())
         except Failure as failure:
             if self._trouble is None or self._trouble.message != failure.message:
                 _log.error("names were not written", path=str(self._path), error=failure.message)
             self._trouble = failure
         else:
-            self.shown, self._trouble, self._stamp = network.revision, None, hostsfile.stamp_of(self._path)
+            self.shown, self._trouble, self._stamp = network.revision, None, stamp
         return True

@@ -4,6 +4,7 @@ go of what is past its time."""
 import asyncio
 import gc
 import time
+from itertools import count
 
 import structlog
 
@@ -18,7 +19,7 @@ _log = structlog.get_logger("innerd")
 
 _TRIES = 10.0  # seconds between looks whether the log can be written
 _HOUSEKEEPING = 60.0  # seconds
-_GARBAGE = 600.0  # seconds between looks for it
+_GARBAGE, _ALL_GARBAGE = 600.0, 36  # seconds between looks for it, and how many until one is at all that was made
 _DAY = 86_400.0  # seconds between looks at every page of the log
 
 
@@ -53,10 +54,11 @@ async def keep_house(writer: Writer, clock: Clock) -> None:
 
 async def keep_clear() -> None:
     """What points at itself and is seldom made (an error, say) goes in time, where nothing else makes the collector
-    look. It looks at what is younger than two looks: all of it would hold the loop for as long as there are streams."""
-    while True:
+    look: at what is young, and each sixth hour at all of it, which holds the loop the longer the more streams there
+    are."""
+    for look in count(1):
         await asyncio.sleep(_GARBAGE)
-        gc.collect(1)
+        gc.collect(2 if look % _ALL_GARBAGE == 0 else 1)
 
 
 async def clean(writer: Writer, clock: Clock) -> None:

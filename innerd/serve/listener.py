@@ -162,7 +162,7 @@ class TunnelProtocol(HttpToolsProtocol):
         if self.is_held or not self._is_in_turn:
             self._keep(data)
         elif self._source is None or self._sources.readings.have_time():
-            self._take(data)
+            self._take(self._taken() + data)  # what came before was kept, and is not taken yet
         else:
             self._wait(self._source, data)
 
@@ -205,16 +205,17 @@ class TunnelProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         began = thread_time()
-        self._message += len(data)
-        if self._message > _HEAD_BYTES + MAX_BODY + _READ:  # chunks and trailers without end
+        if self._message + len(data) > _HEAD_BYTES + MAX_BODY + _READ:  # chunks and trailers without end
             self.drop()
             return
         for start in range(0, len(data), _PIECE):
-            super().data_received(data[start : start + _PIECE])
+            piece = data[start : start + _PIECE]
+            self._message += len(piece)
+            super().data_received(piece)
+            if not self._deadline.cancelled() and self._message > _HEAD_BYTES:  # still in the head
+                self.drop()
             if self.transport.is_closing():
                 break
-        if not self._deadline.cancelled():  # still in the head
-            self._count(len(data))
         self._charge(thread_time() - began)
 
     def _charge(self, seconds: float) -> None:

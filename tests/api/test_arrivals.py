@@ -4,6 +4,7 @@ away before anything is made for it."""
 import asyncio
 import contextlib
 import errno
+import random
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -74,6 +75,14 @@ def knocking(listening: socket.socket, *whose: str) -> "contextlib._GeneratorCon
         ]
 
 
+def as_root(listening: socket.socket) -> socket.socket:
+    """A connection from a port that only root may have, whichever is free."""
+    for port in random.sample(range(600, 1024), 100):
+        with contextlib.suppress(OSError):
+            return socket.create_connection(listening.getsockname(), source_address=(LIGHT_ONE, port))
+    raise AssertionError("no low port is free")
+
+
 def listener() -> socket.socket:
     listening = socket.create_server((AT, 0), backlog=128)
     listening.setblocking(False)
@@ -104,7 +113,7 @@ async def test_who_has_no_room_is_sent_away_and_counted(sources: Sources, order:
 async def test_while_a_source_is_held_only_as_many_begin_as_there_is_room_for(
     sources: Sources, order: list[str]
 ) -> None:
-    """Each that begins may bring tens of kilobytes at once. One on which nothing lies begins all the same."""
+    """Each that begins may bring tens of kilobytes at once. Who is silent begins when there is room left."""
     source, listening = sources.of((LIGHT_ONE, 40_000)), listener()
     visits = [Visit(source) for _ in range(MOST_RUNNING)]
     with knocking(listening, *[LIGHT_ONE] * 5, HEAVY_ONE) as knocked:
@@ -113,24 +122,49 @@ async def test_while_a_source_is_held_only_as_many_begin_as_there_is_room_for(
         async with accepting(sources, order, listening):
             await eventually(lambda: order == [HEAVY_ONE] and len(source.seats) == 5)
             visits[0].leave()
-            await eventually(lambda: order[1:] == [LIGHT_ONE] * 2)
+            await eventually(lambda: order[1:] == [LIGHT_ONE])
             assert (source.due, source.is_held) == (1, True), "what it sent has its place"
             for visit in visits[1:]:
                 visit.leave()
-            await eventually(lambda: order[1:] == [LIGHT_ONE] * 5)
+            await eventually(lambda: order[1:] == [LIGHT_ONE] * 4)
             assert (source.due, source.is_held) == (4, True)
+            source.no_longer_due()
+            await eventually(lambda: order[1:] == [LIGHT_ONE] * 5)
+            assert not source.is_held
+
+
+async def test_one_that_has_its_place_is_not_held_until_it_begins(sources: Sources) -> None:
+    """It would be counted a second time when it is let go, and its source never be read again."""
+    source, began = sources.of((LIGHT_ONE, 40_000)), list[Arrived]()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        arrived = Arrived(ours, (LIGHT_ONE, 40_000), source, began.append)
+        arrived.hold()
+        arrived.let_go(is_due=True)
+        arrived.hold()
+        assert (arrived.is_held, began) == (False, [arrived])
+
+
+async def test_what_has_its_place_gives_it_back_when_the_listener_ends(sources: Sources, order: list[str]) -> None:
+    source, listening = sources.of((LIGHT_ONE, 40_000)), listener()
+    visits = [Visit(source) for _ in range(MOST_RUNNING)]
+    with knocking(listening, *[LIGHT_ONE] * 5) as knocked:
+        for one in knocked:
+            one.sendall(b"GET / HTTP/1.1\r\n")
+        async with accepting(sources, order, listening):
+            await eventually(lambda: len(source.seats) == 5)
+            visits[0].leave()
+            assert source.due == 1
+        await asyncio.sleep(0.05)
+        assert (source.due, source.seats, sources.seats, order) == (0, {}, 0, [])
 
 
 async def test_one_that_gives_way_before_it_has_begun_is_ended(sources: Sources, order: list[str]) -> None:
     """A connection of root's comes, when the source has as many as it may that have proved nothing."""
     source, listening = sources.of((LIGHT_ONE, 700)), listener()
     visits = [Visit(source) for _ in range(MOST_RUNNING)]
-    ports = range(900, 900 + MOST_UNPROVEN + 1)
     with contextlib.ExitStack() as stack:
-        knocked = [
-            stack.enter_context(socket.create_connection(listening.getsockname(), source_address=(LIGHT_ONE, port)))
-            for port in ports
-        ]
+        knocked = [stack.enter_context(as_root(listening)) for _ in range(MOST_UNPROVEN + 1)]
         async with accepting(sources, order, listening):
             await eventually(lambda: len(source.seats) == MOST_UNPROVEN)
             await eventually(lambda: all(seat.is_held and not seat.is_gone() for seat in source.seats))

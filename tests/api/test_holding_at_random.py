@@ -127,6 +127,10 @@ class Lines(RuleBasedStateMachine):
             assert self.source.running + self.source.due >= self.sources.running
 
     @invariant()
+    def no_more_are_in_progress_than_ever_may_be(self) -> None:
+        assert self.source.running + self.source.due <= MOST_RUNNING
+
+    @invariant()
     def nothing_that_is_read_is_forgotten(self) -> None:
         assert all(line.is_held or line.is_due or line.visit for line in self.lines if line.has_sent)
 

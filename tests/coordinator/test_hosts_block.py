@@ -24,6 +24,7 @@ async def test_it_is_written_once_and_again_when_somebody_wrote_to_the_file(file
     written = file.read_text()
     assert "mari.kermpany.wg" in written
     assert block.shown == w.writer.network.revision
+    assert await block.look(), "somebody may have written to it at that moment"
     assert not await block.look()
     file.write_text("127.0.0.1 localhost\n")
     assert await block.look()
@@ -33,9 +34,27 @@ async def test_it_is_written_once_and_again_when_somebody_wrote_to_the_file(file
     assert "mari.kermpany.wg" in file.read_text()
 
 
+async def test_what_somebody_writes_right_after_us_is_found(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    w = await populated()
+    block, update = HostsBlock(file, "kermpany", "kermpany.wg", lambda: w.writer.network), hostsfile.update
+
+    def overtaken(path: Path, interface: str, lines: list[bytes]) -> bool:
+        is_new = update(path, interface, lines)
+        if is_new:
+            path.write_text("127.0.0.1 localhost\n")
+        return is_new
+
+    monkeypatch.setattr(hostsfile, "update", overtaken)
+    await block.look()
+    monkeypatch.setattr(hostsfile, "update", update)
+    await block.look()
+    assert "mari.kermpany.wg" in file.read_text()
+
+
 async def test_while_nothing_happens_the_file_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     w = await populated()
     block = HostsBlock(file, "kermpany", "kermpany.wg", lambda: w.writer.network)
+    await block.look()
     await block.look()
 
     def read(*_: object) -> bool:
@@ -60,4 +79,5 @@ async def test_what_could_not_be_written_is_tried_again(file: Path, monkeypatch:
     monkeypatch.setattr(hostsfile, "update", update)
     assert await block.look()
     assert list(block.troubles()) == []
+    assert await block.look()
     assert not await block.look()

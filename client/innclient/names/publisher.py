@@ -63,7 +63,7 @@ class Publisher:
         self._setting: Setting | None = None
         self._looked_at = float("-inf")
         self._block: hostsfile.Block | None = None  # the lines of the hosts file, if it has names
-        self._stamp = hostsfile.Stamp()  # of the file, when it said what it should
+        self._stamp: hostsfile.Stamp | None = None  # of the file, when it said what it should
         self._rests_until, self._rewriting = 0.0, asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("agent").bind(interface=paths.interface)
@@ -103,9 +103,7 @@ class Publisher:
         ending = None if self._block is None else self._block.suffix
         if self.mode != before or ending not in (None, self._names.ending(netmap)):
             await self._write(netmap, believed)
-        elif self._may_write(netmap) and (
-            self._unwritten is not None or self._stamp != hostsfile.stamp_of(self._names.path)
-        ):
+        elif self._may_write(netmap) and not self._is_written():
             await self._rewrite(at_once=False)
 
     def _is_written(self) -> bool:
@@ -205,13 +203,13 @@ class Publisher:
             began = time.monotonic()
             lines = [] if self._block is None else self._block.lines()
             try:
-                await asyncio.to_thread(hostsfile.update, self._names.path, self._paths.interface, lines)
+                self._stamp = await asyncio.to_thread(hostsfile.keep, self._names.path, self._paths.interface, lines)
             except Failure as failure:
                 if self._unwritten != failure.message:  # it is tried again and again
                     self._log.error("names were not written", path=str(self._names.path), error=failure.message)
                 self._unwritten = failure.message
             else:
-                self._unwritten, self._stamp = None, hostsfile.stamp_of(self._names.path)
+                self._unwritten = None
             took = time.monotonic() - began
             self._rests_until = began + (_REST * took if len(lines) > _MANY else 0.0)
 
