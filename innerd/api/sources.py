@@ -8,7 +8,7 @@ One process serves everybody on one loop, so a source that asks without end must
 - What was sent is parsed a little in each turn of the loop, one connection of each source after the other (`readings`).
 - Only a few requests of a source are in progress. While they are, its other connections are not read, nor begun; when
   one is done, the next on which something lies is read, and no other.
-- After each half millisecond of it something else has its turn (`between`: names are answered).
+- After each quarter of a millisecond of it something else has its turn (`between`: names are answered).
 - Who is heavy shares what there is with all others who are: a part of the time, and a few requests in progress.
 
 A source is an address, and apart from it what only root can send from that address (ports below 1024): another user of
@@ -37,7 +37,7 @@ MOST_UNREAD = 8  # connections of a source on which answers lie: each keeps one 
 _FEW = 4  # connections that every source may have, however many there are in all
 _REST = 1.0  # seconds at most for which who is over its budget is not read from
 _SHARED_EVERY = 0.25  # seconds
-_BETWEEN = 0.0005  # seconds of the loop
+_BETWEEN = 0.00025  # seconds of the loop
 _EXPECTED = 0.001  # seconds that a request which waits for its turn is taken to cost
 _REMEMBERED = 4096  # sources: past that, those without connections or debts are forgotten
 
@@ -295,7 +295,7 @@ class Source:
 
 class Sources:
     """All sources. Their addresses are the network's: WireGuard lets no others through. `between` is called after each
-    half millisecond that was spent, in the midst of a turn of the loop."""
+    quarter of a millisecond that was spent, in the midst of a turn of the loop."""
 
     def __init__(self, clock: Callable[[], float] = monotonic, between: Callable[[], None] = lambda: None) -> None:
         self.clock, self._between, self._spent = clock, between, 0.0

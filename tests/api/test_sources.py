@@ -449,19 +449,19 @@ async def test_whose_last_request_is_longest_ago_goes_on_first(sources: Sources)
     assert order == [chairs[1], chairs[2], chairs[0]]
 
 
-async def test_after_each_half_millisecond_that_is_spent_something_else_has_its_turn(clock: Clock) -> None:
+async def test_after_each_quarter_of_a_millisecond_that_is_spent_something_else_has_its_turn(clock: Clock) -> None:
     turns = list[float]()
     sources = Sources(clock, between=lambda: turns.append(clock.now))
     source = sources.of(MARI)
     for _ in range(30):
         source.charge(0.0004)
-    assert len(turns) == 15
+    assert len(turns) == 30
     visit = Visit(source)
     visit.excuse()  # an administrator's costs it nothing, and the others all the same
     before = len(turns)
     for _ in range(30):
         visit.charge(0.0004)
-    assert len(turns) == before + 15
+    assert len(turns) == before + 30
 
 
 # -- what is parsed when -------------------------------------------------------------------------------------------
