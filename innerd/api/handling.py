@@ -11,7 +11,7 @@ from functools import partial
 from innerd.api.asgi import SEAT
 from innerd.api.routing import Answer, Request, json
 from innerd.api.services import Services
-from innerd.api.sources import Seat
+from innerd.api.sources import Serving
 from innerd.coordinator.writer import Asked, Outcome, Render, digest_of, nothing
 from innerd.domain.commands import ChangePeer, Command, DisablePeer, Redeem, RemovePeer
 from innerd.domain.errors import Refused
@@ -78,7 +78,7 @@ def _is_out(services: Services, asker: Peer | None) -> bool:
     return now is None or not now.is_active
 
 
-async def _let_go(last: asyncio.Event, seat: Seat | None) -> None:
+async def _let_go(last: asyncio.Event, seat: Serving | None) -> None:
     if seat is not None:
         await seat.heard(FAREWELL)
     last.set()

@@ -57,11 +57,6 @@ class Seat(Protocol):
         """Whether its client has left an answer lying."""
         ...
 
-    @property
-    def has_body(self) -> bool:
-        """Whether all of the body has come of the request in progress."""
-        ...
-
     def is_gone(self) -> bool:
         """Whether there is nobody any more to answer to: then no answer is missed."""
         ...
@@ -78,11 +73,20 @@ class Seat(Protocol):
         """Read it again; if it is due, what lies there is counted as to be parsed."""
         ...
 
+    def drop(self) -> None: ...
+
+
+class Serving(Seat, Protocol):
+    """One that has begun, and serves requests."""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether all of the body has come of the request in progress."""
+        ...
+
     async def heard(self, seconds: float) -> bool:
         """Wait until its client has all that was answered, or is gone; whether that was so within a time."""
         ...
-
-    def drop(self) -> None: ...
 
 
 class Waiting(Protocol):
@@ -138,7 +142,7 @@ class Visit:
             if self._left is not None:
                 self._left()
 
-    async def wait(self, queue: "Waiting") -> bool:
+    async def wait(self, queue: Waiting) -> bool:
         """Wait for what somebody sets; whether it was set, and it is not that its client is gone."""
         self._waits = queue.enter(self.source.place + self.source.running * _EXPECTED)
         try:

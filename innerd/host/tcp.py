@@ -17,19 +17,21 @@ def unheard(transport: asyncio.WriteTransport) -> int:
     waiting = transport.get_write_buffer_size()
     if connection is None:
         return waiting
-    try:
-        told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
-    except (OSError, ValueError):
-        return 0
-    return waiting + int(struct.unpack("=i", told)[0])
+    left = _asked(connection, termios.TIOCOUTQ)
+    return 0 if left is None else waiting + left
 
 
 def unread(connection: socket.socket) -> int:
     """The bytes that came and were not read (SIOCINQ, tcp(7)). 0 where there is no connection any more."""
+    return _asked(connection, termios.FIONREAD) or 0
+
+
+def _asked(connection: socket.socket, what: int) -> int | None:
+    """A number of bytes; None where there is no connection any more."""
     try:
-        told = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
+        told = fcntl.ioctl(connection.fileno(), what, bytes(4))
     except (OSError, ValueError):
-        return 0
+        return None
     return int(struct.unpack("=i", told)[0])
 
 

@@ -40,7 +40,7 @@ class Arrived:
     """A connection that was accepted and has not begun: it has its source's seat until its protocol takes that over.
     `is_due`: what lies on it is counted as to be parsed."""
 
-    is_proven = is_unread = has_body = False
+    is_proven = is_unread = False
 
     def __init__(self, connection: socket.socket, client: Client, source: Source, begin: "Begin") -> None:
         self.connection, self.client, self.source = connection, client, source
@@ -61,10 +61,6 @@ class Arrived:
 
     def is_gone(self) -> bool:
         return self.is_dropped
-
-    async def heard(self, seconds: float) -> bool:
-        """Nothing was answered."""
-        return True
 
     def drop(self) -> None:
         """Whoever begins it next sees that."""

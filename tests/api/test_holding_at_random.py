@@ -6,37 +6,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from innerd.api.sources import MOST_RUNNING, Sources, Visit
+from tests.api.chairs import Chair
 
 WHO = ("127.42.128.2", 700)
 
 
-class Line:
+class Line(Chair):
     """A connection, as the listener treats one."""
 
-    is_unread = has_body = False
-
     def __init__(self) -> None:
+        super().__init__()
         self.is_proven = True
-        self.is_held = self.is_due = self.has_sent = self.is_dropped = False
         self.visit: Visit | None = None
 
     def hold(self) -> None:
         self.is_held |= not self.is_due and self.visit is None
-
-    def has_more(self) -> bool:
-        return self.has_sent
-
-    def let_go(self, is_due: bool) -> None:
-        self.is_held, self.is_due = False, is_due
-
-    def is_gone(self) -> bool:
-        return self.is_dropped
-
-    async def heard(self, seconds: float) -> bool:
-        return True
-
-    def drop(self) -> None:
-        self.is_dropped = True
 
 
 class Lines(RuleBasedStateMachine):

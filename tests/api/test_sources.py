@@ -22,8 +22,8 @@ from innerd.api.sources import (
 )
 from innerd.api.turns import MOST_HEAVY, Heavy, Turns
 from innerd.domain.errors import Refused
+from tests.api.chairs import MARI, Chair
 
-MARI = ("127.42.128.2", 40_000)
 ROOT = ("127.42.128.2", 700)
 
 
@@ -33,33 +33,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Chair:
-    """A connection that only notes what is done to it."""
-
-    def __init__(self, sources: Sources | None = None, client: tuple[str, int] = MARI) -> None:
-        self.is_proven = self.is_held = self.is_dropped = False
-        self.is_unread = False
-        self.has_sent = self.is_due = False
-        self.source = None if sources is None else sources.admit(client)
-        if sources is not None and self.source is not None:
-            sources.seat(self, self.source)
-
-    def hold(self) -> None:
-        self.is_held = True
-
-    def has_more(self) -> bool:
-        return self.has_sent
-
-    def let_go(self, is_due: bool) -> None:
-        self.is_held, self.is_due = False, is_due
-
-    def is_gone(self) -> bool:
-        return self.is_dropped
-
-    def drop(self) -> None:
-        self.is_dropped = True
 
 
 @pytest.fixture
@@ -244,7 +217,6 @@ async def test_who_goes_on_asking_past_its_budget_is_not_read_for_a_moment(sourc
     assert chair.is_held
     clock.now += 1.1
     source.settle()
-    await asyncio.sleep(0)  # who is heavy is read again in the next turn of the loop
     assert not chair.is_held
 
 
