@@ -24,11 +24,12 @@ _SPREAD = 2_654_435_761  # Knuth's: neighbours are far apart
 
 def lanes(interface: str, address: Address, port: int) -> list[socket.socket]:
     """Sockets to listen on, the first of which is administrators' once it is said who they are (`assign`). Raises
-    DeviceError."""
+    DeviceError, OSError."""
     made: list[socket.socket] = []
     try:
         for _ in range(LANES):
             made.append(bound(interface, address, port, socket.SOCK_STREAM, shared=True))
+        assign(made, address.version, ())  # else the kernel spreads strangers over all, the first lane too
     except BaseException:
         for one in made:
             one.close()

@@ -32,7 +32,7 @@ def lane_of(made: list[socket.socket], source: str) -> int:
 
 
 def test_an_administrator_has_a_lane_for_itself_as_long_as_it_is_one(made: list[socket.socket]) -> None:
-    assert lane_of(made, ADMIN) != 0
+    assert all(lane_of(made, ADMIN) != 0 for _ in range(64))  # from another port each
     lanes.assign(made, 4, [parse_address(ADMIN), parse_address("127.42.128.9")])
     assert lane_of(made, ADMIN) == 0
     assert all(lane_of(made, other) != 0 for other in OTHERS)
@@ -57,6 +57,6 @@ def test_of_ipv6_the_last_word_counts() -> None:
         made = lanes.lanes("lo", parse_address(AT[6]), 51_878)
         for one in made:
             stack.callback(one.close)
-        assert lane_of(made, "::1") != 0
+        assert all(lane_of(made, "::1") != 0 for _ in range(64))  # from another port each
         lanes.assign(made, 6, [parse_address("fd00::1")])
         assert lane_of(made, "::1") == 0
