@@ -23,6 +23,7 @@ from innerd.domain.values import (
 from innerd.domain.visibility import View
 from innerd.failure import USAGE, Failure, not_found
 from innerd.host import files, toml
+from innerd.relay.limits import Limits, parse_rate
 from innerd.wire import checkpoint
 from innerd.wire.note import Signer
 from innerd.wireguard.device import clamped
@@ -52,6 +53,15 @@ class NamesSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=T
     host_suffix: str | None = None  # None: <network>.<suffix>
 
 
+class RelaySection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How much is relayed; whether at all is for the log (`innerd allow-relay`). `mode`: in the kernel where that can
+    be, or in this process alone; rates such as "50 Mbit/s", or "none"."""
+
+    mode: Literal["auto", "userspace"] = "auto"
+    per_peer: str = "50 Mbit/s"
+    total: str = "200 Mbit/s"
+
+
 class Config(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     private_key: str
     listen_port: Port
@@ -61,6 +71,7 @@ class Config(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, o
     dns: DnsSection = field(default_factory=DnsSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     names: NamesSection = field(default_factory=NamesSection)
+    relay: RelaySection = field(default_factory=RelaySection)
 
     def __repr__(self) -> str:
         return "Config()"  # it holds the private key
@@ -110,6 +121,7 @@ def load(paths: Paths) -> Config:
             listen_address(config.metrics.listen)
         metrics_rule(config.metrics)
         parse_suffix(config.dns.suffix, "dns suffix")
+        relay_limits(config.relay)
     except Refused as error:
         what = "private-key is not a WireGuard key" if error.code == "invalid_key" else error.message
         raise Failure(USAGE, "config_invalid", f"{paths.config}: {what}") from None
@@ -153,6 +165,11 @@ def metrics_rule(section: MetricsSection) -> MetricsRule:
     words = {"admins", "infra"}
     ranges = tuple(parse_range(text) for text in section.allow if text not in words)
     return MetricsRule("admins" in section.allow, "infra" in section.allow, ranges)
+
+
+def relay_limits(section: RelaySection) -> Limits:
+    """Raises Refused."""
+    return Limits(parse_rate(section.per_peer), parse_rate(section.total))
 
 
 def signer_of(config: Config, network_id: str) -> Signer:

@@ -24,6 +24,7 @@ DnsMode = Literal["auto", "resolved", "resolvconf", "hosts", "none"]
 
 class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     nat_traversal: bool = True
+    relay: bool = True
     exclude_nat_candidates: list[str] = []
     hosts_path: str = "/etc/hosts"
     write_hosts: bool = True

@@ -20,6 +20,7 @@ from innerd.command.near import did_you_mean
 from innerd.command.options import run
 from innerd.command.settings import Settings
 from innerd.domain.events import AnyEvent, type_of
+from innerd.domain.values import COORDINATOR
 from innerd.failure import Failure, unreachable, usage
 from innerd.wire.ours import Audit, AuditRecord, Convergence, Status, Why
 
@@ -268,6 +269,29 @@ async def set_endpoint(call: Call, endpoint: str) -> None:
         call.tell({"endpoint": endpoint, "revision": reply.revision}, f"Peers reach the coordinator at {endpoint} now.")
 
 
+_RELAYING = click.option("--peer", help="The peer that relays (default: the coordinator).")
+
+
+async def _relays(call: Call, peer: str | None, method: str, said: str) -> None:
+    network = await call.network()
+    found = peer_named(network, peer if peer is not None else str(COORDINATOR))
+    reply = await call.change(method, f"/v1/admin/relays/{found.id}")
+    if reply:
+        call.tell({"peer": found.name, "revision": reply.revision}, f"{found.name} {said}")
+
+
+@verb("allow-relay", _RELAYING, changes=True)
+async def allow_relay(call: Call, peer: str | None) -> None:
+    """Let the coordinator relay for peers that have no other way to each other. It can read nothing of it."""
+    await _relays(call, peer, "PUT", "relays now for those who have no other way to each other.")
+
+
+@verb("disallow-relay", _RELAYING, changes=True)
+async def disallow_relay(call: Call, peer: str | None) -> None:
+    """Relay no more: who has no other way to each other has none then."""
+    await _relays(call, peer, "DELETE", "relays no more.")
+
+
 @verb(
     "why",
     click.argument("peer"),
@@ -290,8 +314,9 @@ async def why(call: Call, peer: str, other: str | None, at: str | None) -> None:
     if found.since_before is not None:
         output.line(f"  since before revision {found.since_before}, which is as far as the coordinator remembers")
     if way is not None:
-        tried = f" (tried {', '.join(way.tried)})" if way.tried and way.path == "none" else ""
-        output.line(f"  path: {way.path}{f' by {way.endpoint}' if way.path != 'none' else ''}{tried}")
+        tried = f" (tried {', '.join(way.tried)})" if way.tried and way.path_missing else ""
+        via = f" via {way.via}" if way.via else ""
+        output.line(f"  path: {way.path}{via}{f' by {way.endpoint}' if way.path != 'none' else ''}{tried}")
         if way.path_missing:
             output.line(f"    {way.path_missing}")
 
@@ -317,6 +342,7 @@ class Way(msgspec.Struct, kw_only=True):
     tried: list[str]
     path_missing: str | None
     last_handshake: float | None
+    via: str | None = None
 
 
 def _way(found: Why) -> Way | None:

@@ -7,7 +7,7 @@ import click
 from innerd.admin import inspect, lists
 from innerd.admin.verb import Call, verb
 from innerd.command import listing, output
-from innerd.wire.ours import NetworkJson, Status
+from innerd.wire.ours import NetworkJson, RelayStatus, Status
 
 
 @verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."), lists=lists.PEERS)
@@ -48,6 +48,8 @@ async def status(call: Call) -> None:
         return
     output.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
     output.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
+    if found.relay is not None:
+        _relay(found.relay)
     if found.software:
         output.line(f"  they run: {', '.join(f'{what} ({count})' for what, count in found.software.items())}")
     if found.device_errors:
@@ -57,4 +59,13 @@ async def status(call: Call) -> None:
             output.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
 
 
-VERBS = [show, status, inspect.set_endpoint]
+def _relay(found: RelayStatus) -> None:
+    if found.mode == "off":
+        output.line(f"  relay: off{f' ({found.why})' if found.why else ''}")
+        return
+    how = "in the kernel" if found.mode == "kernel" else f"in user space: {found.why}"
+    carried = f"{output.count(found.pairs, 'pair')}, {found.bytes} bytes"
+    output.line(f"  relay: {how}; {carried}{f', {found.held} packets held back' if found.held else ''}")
+
+
+VERBS = [show, status, inspect.set_endpoint, inspect.allow_relay, inspect.disallow_relay]

@@ -292,6 +292,16 @@ async def set_endpoint(request: Request, services: Services) -> Answer:
     return await carry_out(request, services, c.SetNetworkEndpoint(parse_endpoint(contents.endpoint)))
 
 
+@route("PUT", "/v1/admin/relays/{id}", "AllowRelay", "Let a peer relay", status=204)
+async def allow_relay(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    return await carry_out(request, services, c.AllowRelay(id))
+
+
+@route("DELETE", "/v1/admin/relays/{id}", "DisallowRelay", "Let a peer relay no more", status=204)
+async def disallow_relay(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    return await carry_out(request, services, c.DisallowRelay(id))
+
+
 @route("POST", "/v1/admin/rebuild", "Rebuild", "Make the read models anew from the log", answer=ours.Rebuilt)
 async def rebuild(request: Request, services: Services) -> Answer:
     """No change of the network: there is nothing to try dry or to be late for."""
@@ -319,5 +329,7 @@ ROUTES = [
     add_record,
     delete_record,
     set_endpoint,
+    allow_relay,
+    disallow_relay,
     rebuild,
 ]

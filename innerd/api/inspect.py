@@ -151,6 +151,7 @@ async def status(request: Request, services: Services) -> Answer:
         follower_errors=services.writer.feed.errors,
         troubles=services.troubles(),
         software=releases(running),
+        relay=await services.relay_status(),
     )
     return json(found, network.revision)
 

@@ -13,7 +13,7 @@ from innerd.domain.network import Peer
 from innerd.domain.values import Address, PublicKey
 from innerd.streaming.convergence import Convergence
 from innerd.streaming.hub import Hub
-from innerd.wire.ours import Trouble
+from innerd.wire.ours import RelayStatus, Trouble
 
 
 async def _no_device(revision: int) -> None:
@@ -23,6 +23,11 @@ async def _no_device(revision: int) -> None:
 async def _no_metrics() -> bytes:
     """Nothing is counted."""
     return b""
+
+
+async def _no_relay() -> RelayStatus | None:
+    """There is nothing to relay with."""
+    return None
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -46,5 +51,6 @@ class Services(Struct, frozen=True, kw_only=True):
     sources: Sources = field(default_factory=Sources)
     device_errors: Callable[[], int] = lambda: 0
     troubles: Callable[[], list[Trouble]] = list
+    relay_status: Callable[[], Awaitable[RelayStatus | None]] = _no_relay
     started: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.time

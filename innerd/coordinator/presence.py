@@ -51,6 +51,7 @@ class Presence:
         self.version = 0  # of all of it
         self._stirred: list[Callable[[], None]] = []
         self._moved: list[Callable[[int], None]] = []
+        self._placed: list[Callable[[int, Endpoint], None]] = []
         self.unsettled: set[int] = set()  # who may not have all that it was to be told
         self._clock = clock
         self._twins = Twins()
@@ -62,6 +63,15 @@ class Presence:
     def on_news(self, call: Callable[[], None]) -> None:
         """Call it at every change that is worth telling others."""
         self._stirred.append(call)
+
+    def on_place(self, call: Callable[[int, Endpoint], None]) -> None:
+        """Call it with each peer that is seen somewhere else, and where."""
+        self._placed.append(call)
+
+    def _place(self, peer: int, endpoint: Endpoint) -> None:
+        self._learned.setdefault(peer, deque(maxlen=16)).append(endpoint)
+        for call in self._placed:
+            call(peer, endpoint)
 
     def on_progress(self, call: Callable[[int], None]) -> None:
         """Call it with each peer that sent a receipt, or whose stream came or went."""
@@ -98,7 +108,7 @@ class Presence:
         if before is None or (before.endpoint, before.handshake) != (seen.endpoint, seen.handshake):
             self.worth_keeping.add(peer)
         if seen.endpoint is not None and (before is None or before.endpoint != seen.endpoint):
-            self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
+            self._place(peer, seen.endpoint)
             self._twins.moved(peer, seen.endpoint, self._clock())
             self._stir(peer)
         self._note_online(peer)
@@ -132,7 +142,7 @@ class Presence:
             self.observed[peer] = seen
             self.recalled.add(peer)
             if seen.endpoint is not None:
-                self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
+                self._place(peer, seen.endpoint)
                 self._stir(peer)
             self._note_online(peer)
 

@@ -38,6 +38,7 @@ def create_network(network: Network, command: CreateNetwork) -> Events:
         )
     require_reachable(command.endpoint)
     address = first_address(command.range)
+    relays = (e.RelayAllowed(peer=COORDINATOR, name=INFRA_NAME),) if command.relays else ()
     return (
         e.NetworkCreated(id=command.id, name=command.name, range=str(command.range)),
         e.CidrCreated(id=ROOT, name=command.name, range=str(command.range), parent=None),
@@ -52,6 +53,7 @@ def create_network(network: Network, command: CreateNetwork) -> Events:
             invite_expires=None,
             endpoint=command.endpoint,
         ),
+        *relays,
     )
 
 

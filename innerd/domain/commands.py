@@ -14,6 +14,7 @@ class CreateNetwork(Struct, frozen=True, kw_only=True):
     range: Range
     public_key: PublicKey  # the coordinator's
     endpoint: Endpoint
+    relays: bool = False  # whether the coordinator relays
 
 
 class ImportNetwork(Struct, frozen=True, kw_only=True):
@@ -149,6 +150,14 @@ class OverrideEndpoint(Struct, frozen=True):
     endpoint: Endpoint | None  # None: clear the override
 
 
+class AllowRelay(Struct, frozen=True):
+    id: int
+
+
+class DisallowRelay(Struct, frozen=True):
+    id: int
+
+
 class AddRecord(Struct, frozen=True, kw_only=True):
     """A DNS record; `name` and names in `value` are relative to the network's domain."""
 
@@ -183,6 +192,8 @@ Command = (
     | AddAssociation
     | DeleteAssociation
     | OverrideEndpoint
+    | AllowRelay
+    | DisallowRelay
     | AddRecord
     | DeleteRecord
 )

@@ -57,6 +57,10 @@ def decide(network: Network, command: c.Command, now: float) -> tuple[e.AnyEvent
             return associations.delete_association(network, command)
         case c.OverrideEndpoint():
             return peers.override_endpoint(network, command)
+        case c.AllowRelay():
+            return peers.allow_relay(network, command)
+        case c.DisallowRelay():
+            return peers.disallow_relay(network, command)
         case c.AddRecord():
             return records.add_record(network, command)
         case c.DeleteRecord():

@@ -163,6 +163,20 @@ class EndpointOverrideCleared(Event, frozen=True, tag="endpoint.override_cleared
     was: str
 
 
+class RelayAllowed(Event, frozen=True, tag="relay.allowed"):
+    """A peer relays for those who see it, where they have no other way to each other."""
+
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
+    peer: int
+    name: str
+
+
+class RelayDisallowed(Event, frozen=True, tag="relay.disallowed"):
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
+    peer: int
+    name: str
+
+
 class RecordAdded(Event, frozen=True, tag="record.added"):
     """A DNS record hangs on a peer from now on. `owner` is relative to the peer (`@`), `name` what that was then."""
 
@@ -214,6 +228,8 @@ AnyEvent = (
     | AssociationDeleted
     | EndpointOverridden
     | EndpointOverrideCleared
+    | RelayAllowed
+    | RelayDisallowed
     | RecordAdded
     | RecordDeleted
     | LogRestored

@@ -57,6 +57,7 @@ class Peer(Struct, frozen=True, gc=False, kw_only=True):
     invitation_key: PublicKey | None = None
     redeemed_at: int | None = None
     records: tuple[Record, ...] = ()
+    is_relay: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -305,6 +306,11 @@ def _endpoint_set(draft: _Draft, event: e.EndpointOverridden | e.NetworkEndpoint
 @_on(e.EndpointOverrideCleared, changes="peers")
 def _endpoint_cleared(draft: _Draft, event: e.EndpointOverrideCleared) -> None:
     draft.peers[event.peer] = replace(draft.peers[event.peer], endpoint=None)
+
+
+@_on(e.RelayAllowed, e.RelayDisallowed, changes="peers")
+def _relays(draft: _Draft, event: e.RelayAllowed | e.RelayDisallowed) -> None:
+    draft.peers[event.peer] = replace(draft.peers[event.peer], is_relay=isinstance(event, e.RelayAllowed))
 
 
 @_on(e.RecordAdded, changes="peers aliases")

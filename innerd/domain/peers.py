@@ -1,4 +1,5 @@
-"""Deciders for peers: add, rename, enable, disable, grant and revoke admin rights, remove, override an endpoint."""
+"""Deciders for peers: add, rename, enable, disable, grant and revoke admin rights, remove, override an endpoint, let
+relay."""
 
 from msgspec import UnsetType
 
@@ -175,6 +176,22 @@ def override_endpoint(network: Network, command: c.OverrideEndpoint) -> Events:
     if command.endpoint is None:
         return (e.EndpointOverrideCleared(peer=peer.id, name=peer.name, was=peer.endpoint or ""),)
     return (e.EndpointOverridden(peer=peer.id, name=peer.name, endpoint=command.endpoint, was=peer.endpoint),)
+
+
+def allow_relay(network: Network, command: c.AllowRelay) -> Events:
+    peer = find_peer(network, command.id)
+    if peer.id != COORDINATOR:
+        raise Refused(
+            "peer_cannot_relay",
+            f"peer {shown(peer.name)} can't relay: in this release only the coordinator does",
+            "leave --peer out",
+        )
+    return () if peer.is_relay else (e.RelayAllowed(peer=peer.id, name=peer.name),)
+
+
+def disallow_relay(network: Network, command: c.DisallowRelay) -> Events:
+    peer = find_peer(network, command.id)
+    return (e.RelayDisallowed(peer=peer.id, name=peer.name),) if peer.is_relay else ()
 
 
 def set_network_endpoint(network: Network, command: c.SetNetworkEndpoint) -> Events:

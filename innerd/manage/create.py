@@ -29,7 +29,7 @@ from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import DeviceError
 
 
-def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user: str) -> None:
+def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user: str, *, relays: bool) -> None:
     """Make a network: its config with a new key, its log with the founding events. All or nothing; raises Failure."""
     if Path(f"/sys/class/net/{paths.network}").exists():
         raise Failure(
@@ -42,6 +42,7 @@ def found(paths: Paths, block: Range, endpoint: Endpoint, listen_port: int, user
         range=block,
         public_key=keys.public_key(private_key),
         endpoint=endpoint,
+        relays=relays,
     )
     config = Config(
         private_key=private_key,

@@ -40,6 +40,7 @@ def _network_range(text: str) -> Range:
 @click.option("--listen-port", type=click.IntRange(1, 65535), help="UDP port of WireGuard here.")
 @click.option("--public-range", is_flag=True, help="Take a range that is not private.")
 @click.option("--accept-overlap", is_flag=True, help="Take a range or port that this host uses already.")
+@click.option("--no-relay", is_flag=True, help="Do not relay for peers that have no other way to each other.")
 @json_flag()
 @click.pass_context
 def new(
@@ -51,6 +52,7 @@ def new(
     listen_port: int | None,
     public_range: bool,
     accept_overlap: bool,
+    no_relay: bool,
 ) -> None:
     """Make a new network."""
     from innerd.manage.create import agree, found
@@ -71,7 +73,7 @@ def new(
     port = listen_port or int(prompt.text("Listen port", "--listen-port", "51820", check=prompt.port))
     endpoint = _endpoint(external_endpoint, auto_external_endpoint, port)
     agree(paths, block, endpoint, port, public_range=public_range, accept_overlap=accept_overlap)
-    found(paths, block, endpoint, port, files_verbs.user())
+    found(paths, block, endpoint, port, files_verbs.user(), relays=not no_relay)
     if settings.as_json:
         made = {"name": name, "cidr": str(block), "endpoint": endpoint, "address": str(first_address(block))}
         output.document({"network": made, "config": str(paths.config), "database": str(paths.database)})
@@ -79,6 +81,9 @@ def new(
     output.line(f'Network "{name}" ({block}) made. The coordinator is {first_address(block)}, reached at {endpoint}.')
     output.line(f"  config    {paths.config}")
     output.line(f"  database  {paths.database}")
+    if not no_relay:
+        output.line("It relays for peers that have no other way to each other, and can read none of it;")
+        output.line(f"innerd disallow-relay {name} ends that.")
     output.line(f"Next: innerd add-cidr {name}, innerd add-peer {name}, innerd serve {name}")
 
 

@@ -18,7 +18,7 @@ from innerd.api.app import create_app
 from innerd.api.metrics import Counted, Metrics
 from innerd.api.services import Services
 from innerd.api.sources import Sources
-from innerd.config import Config, Paths, address_of, listen_address, metrics_rule
+from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, relay_limits
 from innerd.coordinator import remembering
 from innerd.coordinator.device_sync import DeviceSync, OwnInterface
 from innerd.coordinator.names import NetworkNames
@@ -26,6 +26,7 @@ from innerd.domain.values import endpoint_of
 from innerd.failure import INTERNAL, Failure
 from innerd.host.systemd import keep_told, keep_watched, notify
 from innerd.log.store import StoreError
+from innerd.relay.relay import Setup
 from innerd.serve import holding
 from innerd.serve.device import Options, bring_up
 from innerd.serve.dns import DNS_PORT, Answering
@@ -35,9 +36,10 @@ from innerd.serve.housekeeping import keep_clear, keep_house, keep_trying, keep_
 from innerd.serve.lanes import Lanes
 from innerd.serve.listener import Listener, control_socket
 from innerd.serve.opened import Opened, opened, services_of
+from innerd.serve.relaying import Relaying
 from innerd.serve.status_line import headline, troubles
 from innerd.wire.ours import Trouble
-from innerd.wireguard import ownership, watch
+from innerd.wireguard import keys, ownership, watch
 from innerd.wireguard.backend import Backend, choose
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.sockets import knock
@@ -77,6 +79,7 @@ class Coordinator:
             rate=_QUERIES,
         )
         self._answering = Answering(self._dns, paths.network, self._address, str(paths.config))
+        self._relaying = Relaying(_relay_setup(paths.network, config), writer, opened.presence, opened.looks)
         self._hosts = self._hosts_block()
         self._sources = Sources(between=self._dns.answer)
         self._lanes = Lanes(paths.network, self._address, config.listen_port, self._sources)
@@ -93,6 +96,7 @@ class Coordinator:
         streams = Counted(self._opened.hub.follow, self._opened.writer.network.revision)
         feed.follow("dns", self._names.follow)
         feed.follow("streams", streams.follow)
+        feed.follow("relay", self._relaying.follow)
         feed.follow("device", sync.follow)
         feed.follow("head", self._opened.keeper.follow)
         feed.follow("lanes", self._lanes.follow)
@@ -120,6 +124,7 @@ class Coordinator:
             may_read_metrics=lambda peer: rule.allows(peer, opened.writer.view),
             observe_request=opened.timings.observe_request,
             sources=self._sources,
+            relay_status=self._relaying.status,
         )
         metrics = Metrics(
             services,
@@ -146,6 +151,7 @@ class Coordinator:
         found = [
             *troubles(opened.writer, opened.clock, opened.hub, opened.presence, self._sync),
             *self._answering.troubles(),
+            *self._relaying.troubles(),
         ]
         return found if self._hosts is None else [*found, *self._hosts.troubles()]
 
@@ -157,6 +163,8 @@ class Coordinator:
         async for moved in watch.changes(self._interface):
             if moved.own or moved.host:
                 self._sync.disturbed()
+            if moved.host:
+                await self._relaying.relay.look()
 
     def served(self) -> list[str]:
         """What is served where, and what should be and is not, in words."""
@@ -199,6 +207,7 @@ class Coordinator:
             keep_trying(writer),
             keep_clear(),
             keep_whole(writer),
+            self._relaying.run(),
             keep_told(lambda: headline(writer, opened.presence, self._troubles())),
             opened.keeper.run(),
             remembering.keep(writer, opened.presence),
@@ -256,9 +265,21 @@ class Coordinator:
             self._listeners.append(self._tunnel)
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         await self._dns.close()
+        await self._relaying.stop()
         self._paths.socket.unlink(missing_ok=True)
         with contextlib.suppress(StoreError):  # said already, if it is the disk
             await remembering.write(self._opened.writer, self._opened.presence)
+
+
+def _relay_setup(network: str, config: Config) -> Setup:
+    return Setup(
+        network=network,
+        interface=network,
+        port=config.listen_port,
+        own_key=keys.public_key(config.private_key),
+        limits=relay_limits(config.relay),
+        mode=config.relay.mode,
+    )
 
 
 def spare_the_collector() -> None:

@@ -17,6 +17,7 @@ _SAID = {
     "rewound": "THE LOG WAS REWOUND: ",
     "twins": "A KEY IS ON TWO MACHINES: ",
     "dns": "DNS IS NOT SERVED: ",
+    "relay": "NOTHING IS RELAYED: ",
     "hosts": "THE HOSTS FILE IS NOT AS IT SHOULD BE: ",
 }
 _NAMED = 5  # peers

@@ -81,7 +81,7 @@ class RecordJson(Struct, frozen=True):
 
 
 class PeerJson(Struct, kw_only=True, omit_defaults=True):
-    """A peer. `records` are ours, and absent where there are none."""
+    """A peer. `records` and `is_relay` are ours, and absent where there are none and where it is not."""
 
     id: int
     name: str
@@ -96,6 +96,7 @@ class PeerJson(Struct, kw_only=True, omit_defaults=True):
     invite_expires: SystemTime | None
     candidates: list[str]
     records: list[RecordJson] = []
+    is_relay: bool = False
 
 
 class CidrContents(Struct, kw_only=True):
@@ -190,6 +191,7 @@ def peer_json(view: View, peer: Peer, presence: SoftState | None = None) -> Peer
         invite_expires=expires,
         candidates=list(candidates),
         records=[RecordJson(r.owner, r.rrtype, r.value) for r in peer.records],
+        is_relay=peer.is_relay,
     )
 
 

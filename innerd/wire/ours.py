@@ -100,6 +100,7 @@ class NetworkPeer(Struct, kw_only=True):
     last_handshake: float | None
     applied: int | None  # the revision that its device is known to match
     software: str | None = None  # what it says that it runs, such as inn/0.1.0
+    is_relay: bool = False
 
 
 class NetworkCidr(Struct, kw_only=True):
@@ -152,7 +153,8 @@ class RecordContents(Struct, kw_only=True):
 class Trouble(Struct, kw_only=True, frozen=True):
     """Something that is wrong with the coordinator now: `kind` is log (nothing can be changed), rewound (peers have
     seen more of the log than there is), device, clock, twins (two machines have one key), dns (names are
-    not answered) or hosts (the coordinator's own hosts file can't be written)."""
+    not answered), relay (nothing is relayed, though it should be) or hosts (the coordinator's own hosts file can't be
+    written)."""
 
     kind: str
     code: str
@@ -180,6 +182,30 @@ class Status(Struct, kw_only=True):
     follower_errors: dict[str, int]
     troubles: list[Trouble] = []
     software: dict[str, int] = {}  # how many active peers run what, so far as they say
+    relay: "RelayStatus | None" = None  # None from a release that does not relay
+
+
+class RelayedPair(Struct, kw_only=True):
+    """Two peers whose traffic is relayed, by name; `since` is in seconds since 1970, `bytes` is both ways."""
+
+    a: str
+    b: str
+    since: float
+    bytes: int
+
+
+class RelayStatus(Struct, kw_only=True):
+    """The relay here. `mode` is kernel, userspace or off; `why` says why it is not in the kernel, or not on. `held` are
+    packets that were above a limit, `refused` handshakes that were for nobody."""
+
+    mode: str
+    why: str | None = None
+    pairs: int = 0
+    bytes: int = 0
+    handshakes: int = 0
+    held: int = 0
+    refused: int = 0
+    repairs: int = 0
 
 
 class PeerConvergence(Struct, kw_only=True):
@@ -351,6 +377,7 @@ def network_peer(
         last_handshake=None if presence is None else presence.handshake(peer.id),
         applied=None if presence is None else presence.applied(peer.id),
         software=None if presence is None else presence.software.get(peer.id),
+        is_relay=peer.is_relay,
     )
 
 

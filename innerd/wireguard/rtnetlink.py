@@ -25,6 +25,7 @@ _LINK, _ADDRESS, _ROUTE = struct.Struct("=BxHiII"), struct.Struct("=BBBBI"), str
 _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_ALIAS, _INFO_KIND = 3, 4, 10, 18, 20, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_METRICS, _RTA_MULTIPATH, _RTA_TABLE, _RTAX_MTU = 1, 4, 8, 9, 15, 2
+_RTA_GATEWAY, _RTA_PREFSRC = 5, 7
 _HOP = struct.Struct("=HBBi")  # length, flags, hops, link
 _NODAD = 0x02  # IFA_F_NODAD
 _STATIC, _UNICAST, _NOWHERE = 4, 1, (6, 7, 8)  # RTPROT_STATIC; RTN_UNICAST, …BLACKHOLE, …UNREACHABLE, …PROHIBIT
@@ -65,6 +66,14 @@ class HostRoute(NamedTuple):
     is_dead: bool = False
 
 
+class NextHop(NamedTuple):
+    """Where a packet goes first: the link, the router (None: its receiver is on that link), and its source address."""
+
+    link: int
+    router: Address | None
+    source: Address | None
+
+
 class RouteSocket(Line):
     """All methods raise OSError with the kernel's errno."""
 
@@ -93,6 +102,21 @@ class RouteSocket(Line):
         except OSError:
             return None  # unreachable, prohibited, no such family
         return next((one for message in told for one in _route(message)), None)
+
+    def next_hop(self, address: Address) -> NextHop | None:
+        """Where a packet to an address goes first; None where no link leads there."""
+        header = _ROUTE.pack(_FAMILY[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+        try:
+            told = self.ask(_GET_ROUTE, header + attribute(_RTA_DST, address.packed))
+        except OSError:
+            return None  # unreachable, prohibited, no such family
+        for message in told:
+            kind, said = _ROUTE.unpack_from(message)[7], dict(attributes(message[_ROUTE.size :]))
+            if kind == _UNICAST and _RTA_OIF in said:
+                router, source = said.get(_RTA_GATEWAY), said.get(_RTA_PREFSRC)
+                hop = None if router is None else ip_address(router)
+                return NextHop(_number(said[_RTA_OIF]) or 0, hop, None if source is None else ip_address(source))
+        return None
 
     # -- what is to be ------------------------------------------------------------------------------------------
 

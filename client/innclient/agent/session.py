@@ -70,6 +70,7 @@ class Session:
         values = loaded.values
         self.membership, saved = store.load_membership(paths, values)
         tries = choices.making.try_endpoints
+        self.membership.takes_relay = choices.making.take_relay
         self.peer_paths = PeerPaths(self.membership, secrets.randbits(63), tries=tries)
         self.agent = Agent(self.membership, self.peer_paths, saved, tells_candidates=choices.report_candidates)
         self.names = Publisher(choices.names, paths, values.address.ip)

@@ -52,6 +52,7 @@ class _PeerFile(msgspec.Struct, kw_only=True):
     endpoint: str | None
     is_admin: bool
     records: list[KnownRecord] = []
+    is_relay: bool = False
 
 
 class _CidrFile(msgspec.Struct, kw_only=True):
@@ -301,6 +302,7 @@ def _peer(peer: _PeerFile) -> KnownPeer:
         endpoint=None if peer.endpoint is None else parse_endpoint(peer.endpoint),
         is_admin=peer.is_admin,
         records=tuple(peer.records),
+        is_relay=peer.is_relay,
     )
 
 

@@ -31,6 +31,7 @@ class Making(Struct, frozen=True, kw_only=True):
     mtu: int | None
     routing: bool = True
     try_endpoints: bool = True
+    take_relay: bool = True
 
 
 class Tunnel:

@@ -79,7 +79,9 @@ class Agent:
     @property
     def due(self) -> float | None:
         """When it has to look again before the next tick, in seconds since 1970."""
-        return min((at for at in (self.membership.due, self.change.look_at) if at is not None), default=None)
+        doubts = self.paths.due if self._stays and self._is_connected else None
+        own = (self.membership.due, self.change.look_at, doubts)
+        return min((at for at in own if at is not None), default=None)
 
     @property
     def _is_connected(self) -> bool:
@@ -172,12 +174,25 @@ class Agent:
         if told is not None:
             self.memory.matched(told.peers)
         commands += self.memory.next(connected=self._is_connected)
-        return commands if told is None else commands + self._end_of(told, now)
+        return commands + (self._give_up(now) if told is None else self._end_of(told, now))
 
     def _look_for_paths(self, numbers: set[int] | None, now: Instant) -> list[Command]:
         if not (self._stays and self._is_connected) or self.change.device is None:
             return []
         return _asking(self.paths.consider(self.change.device, now, numbers))
+
+    def _give_up(self, now: Instant) -> list[Command]:
+        """Let go of sessions that lead nowhere any more; whose turn it then is to begin is looked at at once."""
+        fallen = self.paths.fallen(now)
+        if not fallen:
+            return []
+        names = ", ".join(peer.name for peer in fallen)
+        said = c.Log("info", "a way leads nowhere any more: begun anew", {"peers": names})
+
+        def plan(device: Device) -> tuple[tuple[Change, ...], Device]:
+            return self.membership.silenced(fallen, device)
+
+        return [said, *self.change.take_detour(Detour(plan, [], looks_again=True))]
 
     def _probing(self, event: e.Probing, now: Instant) -> list[Command]:
         """Paths are looked for to those that were told of before there was anything to probe them with."""

@@ -41,10 +41,11 @@ class Step(Enum):
 
 class Detour(Struct, frozen=True):
     """A change of some entries alone, on the device as it is read: the path to a peer was found, or peers are not to be
-    sent to. `then` is to be done after it."""
+    sent to. `then` is to be done after it; `looks_again`: all is to be looked at then, not only at the next tick."""
 
     plan: Callable[[Device], tuple[tuple[Change, ...], Device]]
     then: list[Command]
+    looks_again: bool = False
 
 
 class DeviceChange:
@@ -148,6 +149,7 @@ class DeviceChange:
         self._rest = _REST * took if len(device.peers) > MANY else 0.0
         if self.detour is not None:
             changes, self._after = self.detour.plan(device)
+            self.look_at = now if self.detour.looks_again else None
             self.step = Step.APPLYING
             return [c.Apply(changes)]
         before, self._before = self._before, None

@@ -37,7 +37,7 @@ from innclient.core.trials import (
 )
 from innclient.core.witness import Witnessed, agrees, meet, take_note, with_proof
 from innerd.domain.errors import Refused
-from innerd.domain.values import Address, Endpoint, PublicKey
+from innerd.domain.values import COORDINATOR, Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import SHUT_OUT, Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, Wanted
@@ -91,6 +91,8 @@ class Membership:
         self._is_greeted = False  # on the connection that is open
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
         self.applied: int | None = None  # the revision of it that the coordinator knows of
+        self.takes_relay = True  # whether this machine is relayed where there is no other way
+        self.relay: Endpoint | None = None  # by which it is
         self._entries = Entries()
         self._everybody: tuple[object, Pins, list[KnownPeer]] | None = None  # who is believed, and what that is made of
 
@@ -265,8 +267,9 @@ class Membership:
         tried, me = self.trials, self.me.public_key
         known = [peer for peer in peers if peer.id in presence and peer.id not in unsure]
         silent = [peer for peer in known if is_silent(device.peers.get(peer.public_key), now)]
-        free = [peer for peer in silent if not turns.holds(peer.id)]
-        trials = next_trials(tried, me, free, presence, device, now, turns)
+        self.relay = self._relay_on(device)
+        free = silent if self.relay is not None else [peer for peer in silent if not turns.holds(peer.id)]
+        trials = next_trials(tried, me, free, presence, device, now, turns, self.relay)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers or n in unsure}
         self.trials = kept | trials
         due = {number: trial for number, trial in trials.items() if trial.is_turn_after(tried.get(number))}
@@ -275,6 +278,13 @@ class Membership:
             if peer.id in misled and presence[peer.id].endpoints and not turns.holds(peer.id):
                 due[peer.id] = Trial(now, 0, presence[peer.id].endpoints[0])
         return due
+
+    def _relay_on(self, device: Device) -> Endpoint | None:
+        """Where the relay is, as this machine reaches it: at the coordinator's endpoint, if that is one."""
+        coordinator, entry = self.netmap.peers.get(COORDINATOR), device.peers.get(self.me.server_key)
+        if not self.takes_relay or coordinator is None or not coordinator.is_relay or entry is None:
+            return None
+        return entry.endpoint
 
     def _came(self, due: dict[int, Trial]) -> list[KnownPeer]:
         """Those whose first turn begins, and who were tried before they were there."""
@@ -307,8 +317,8 @@ class Membership:
 
     @property
     def due(self) -> float | None:
-        """When the first turn of a peer comes whose turn it is not yet."""
-        return min((trial.since for trial in self.trials.values() if trial.turn < 0), default=None)
+        """When the next turn of a peer comes that must not wait for the next look."""
+        return min((due for trial in self.trials.values() if (due := trial.due) is not None), default=None)
 
     def receipt(self) -> Applied | None:
         """What must be reported of what the device matches; None where the coordinator knows it."""

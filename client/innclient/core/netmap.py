@@ -59,6 +59,7 @@ class KnownPeer(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint | None
     is_admin: bool
     records: tuple[KnownRecord, ...] = ()
+    is_relay: bool = False
 
 
 class KnownCidr(Struct, frozen=True, kw_only=True):
@@ -252,6 +253,7 @@ def _peer(peer: PeerJson, block: Range | None) -> KnownPeer:
         endpoint=None if peer.endpoint is None else parse_endpoint(peer.endpoint),
         is_admin=peer.is_admin,
         records=tuple(_records(peer.records)),
+        is_relay=peer.is_relay,
     )
 
 

@@ -34,6 +34,10 @@ _DEAF = 40.0  # seconds without a byte from a peer: keepalives come every 25
 _UNANSWERED = 12.0  # seconds without a byte from a peer that was sent data: it answers within 10
 _A_KEEPALIVE = 32  # bytes: nobody answers these
 _TURNS, _TURN = 4, 2  # attempts that fail until the device has another turn; its first is after so many
+_RELAYED_PAUSES = (5.0, 10.0, 30.0, 60.0)  # the same while a relay carries, and what is sent is worth a better way
+_RELAYED_IDLE = 600.0  # while nothing is sent
+_FALLS = 1.5  # seconds that a path in doubt has to be heard from, or found again, before it is given up for a relay
+_LITTLE = 2000  # bytes that handshakes and keepalives make in ten minutes, and less than what people send
 _GONE = 2  # attempts that fail until a session through which nothing comes is given up
 
 
@@ -54,6 +58,7 @@ class PeerPath(Struct, kw_only=True):
     failed_at: float = 0.0
     seen: Endpoint | None = None  # by the coordinator
     doubted: bool = False  # one of us is somewhere else now, and nothing was heard since
+    looked_tx: int = 0  # bytes that were sent when a better way than a relay was looked for last
     rx: int = 0
     tx: int = 0
     heard_at: float = 0.0
@@ -85,9 +90,12 @@ class PeerPath(Struct, kw_only=True):
     def failed(self, now: float) -> None:
         self.failures, self.failed_at = self.failures + 1, now
 
-    def rests(self, now: float) -> bool:
+    def rests(self, now: float, *, is_relayed: bool = False) -> bool:
         """Whether it is too early for another attempt."""
-        pause = _PAUSES[min(self.failures, len(_PAUSES)) - 1] if self.failures else 0.0
+        pauses = _RELAYED_PAUSES if is_relayed else _PAUSES
+        pause = pauses[min(self.failures, len(pauses)) - 1] if self.failures else 0.0
+        if is_relayed and self.failures > len(pauses) and self.tx - self.looked_tx < _LITTLE:
+            pause = _RELAYED_IDLE
         return 0 <= now - self.failed_at < pause
 
     @property
@@ -108,6 +116,7 @@ class PeerPaths:
         self.tries = tries
         self._is_probing = False  # there are sockets
         self.may_probe = True  # until the system refuses
+        self._doubts: dict[int, float] = {}  # those that are stuck, and when they are to be given up for a relay
         self._seen: Endpoint | None = None  # where the coordinator sees us
         self._membership = membership
 
@@ -187,6 +196,8 @@ class PeerPaths:
             entry, path = device.peers.get(peer.public_key), self.known.get(peer.id)
             is_silent_ = is_silent(entry, now) or (path is not None and path.is_gone(now))
             is_sent_to = entry is not None and entry.endpoint is not None and is_silent_
+            if entry is not None and self.is_relay(entry.endpoint):
+                continue
             if is_sent_to and self.holds(peer.id, stays=True) and peer.ip not in self._membership.overrides:
                 found.append(peer)
         return found
@@ -196,7 +207,13 @@ class PeerPaths:
         head_start, moment = (HEAD_START, MOMENT) if stays else (0.0, 0.0)
         return Turns(head_start, moment, lambda number: self.holds(number, stays=stays), self.begins)
 
+    def is_relay(self, endpoint: Endpoint | None) -> bool:
+        """Whether an endpoint of a peer is that of the relay."""
+        return endpoint is not None and endpoint == self._membership.relay
+
     def kind(self, number: int, endpoint: Endpoint | None) -> str:
+        if number != COORDINATOR and self.is_relay(endpoint):
+            return "relayed"
         known = self._presence(number)
         version = 4 if endpoint is None else version_of(endpoint)
         mine = self.is_open(self._me, number, version) is not False
@@ -209,9 +226,12 @@ class PeerPaths:
         """What is said of the path to a peer that answers at an endpoint (None: it does not)."""
         path = self.known.get(number) or PeerPath()
         since = path.since if endpoint is not None and endpoint == path.endpoint else None
-        missing = self._missing(number, path, now, connected=connected) if endpoint is None else None
         kind = "none" if endpoint is None else self.kind(number, endpoint)
-        return Path(kind, since or None, [str(tried) for tried in path.tried], missing)
+        is_missing = kind in ("none", "relayed")
+        missing = self._missing(number, path, now, connected=connected) if is_missing else None
+        relay = self._membership.netmap.peers.get(COORDINATOR) if kind == "relayed" else None
+        via = None if relay is None else str(relay.name)
+        return Path(kind, since or None, [str(tried) for tried in path.tried], missing, via)
 
     def _missing(self, number: int, path: PeerPath, now: float, *, connected: bool) -> str:
         """Why there is no way to a peer, so far as we know."""
@@ -273,15 +293,18 @@ class PeerPaths:
         coordinator is to be asked for a moment."""
         if not self.tries:
             return []
-        begun, moved = [], self._has_moved(numbers)
+        begun: list[int] = []
+        moved = self._has_moved(numbers)
         for peer in self._there(numbers):
             entry = device.peers.get(peer.public_key)
             path = self.known.setdefault(peer.id, PeerPath(since=now.wall))
             if entry is not None:
                 path.note(entry, now.wall)
             self._compare(peer.id, path, device, moved=moved)
-            if is_silent(entry, now.wall) or path.is_stuck(now.wall):
-                begun += self._begin(peer, path, device, now)
+            is_relayed = entry is not None and self.is_relay(entry.endpoint)
+            self._doubt(peer, path, entry, now)
+            if is_silent(entry, now.wall) or path.is_stuck(now.wall) or is_relayed:
+                begun += self._begin(peer, path, device, now, is_relayed=is_relayed)
             elif path.failures:
                 path.failures = 0
         return begun
@@ -293,8 +316,30 @@ class PeerPaths:
         for peer in self._there(None):
             path = self.known.setdefault(peer.id, PeerPath(since=now.wall))
             path.doubted = True
+            self._doubt(peer, path, device.peers.get(peer.public_key), now)
             begun += self._begin(peer, path, device, now)
         return begun
+
+    def _doubt(self, peer: KnownPeer, path: PeerPath, entry: DevicePeer | None, now: Instant) -> None:
+        """Note when a session that leads nowhere any more is given up, so that a relay carries the next: who begins of
+        the two sooner, as handshakes that cross cost five seconds."""
+        if not path.is_stuck(now.wall) or is_silent(entry, now.wall) or not self.holds(peer.id, stays=True):
+            self._doubts.pop(peer.id, None)
+        elif self._membership.relay is not None:
+            follows = 0.0 if self._membership.me.public_key > peer.public_key else HEAD_START
+            self._doubts.setdefault(peer.id, now.wall + follows + (_FALLS if path.doubted else 0.0))
+
+    @property
+    def due(self) -> float | None:
+        """When the first session in doubt is to be given up, in seconds since 1970."""
+        return min(self._doubts.values(), default=None)
+
+    def fallen(self, now: Instant) -> list[KnownPeer]:
+        """Those whose session is to be given up now."""
+        numbers = {number for number, at in self._doubts.items() if at <= now.wall}
+        for number in numbers:
+            del self._doubts[number]
+        return self._membership.believed(numbers) if numbers else []
 
     def found(self, found: Found, now: float) -> tuple[KnownPeer, float] | None:
         """Whose the path is, and how long to wait until it is set on the device. Both find it at the same moment: the
@@ -339,13 +384,17 @@ class PeerPaths:
             if known is not None and known.online and peer.id not in (COORDINATOR, self._me):
                 yield peer
 
-    def _begin(self, peer: KnownPeer, path: PeerPath, device: Device, now: Instant) -> list[int]:
-        if not self._is_probing or path.rests(now.wall) or peer.ip in self._membership.overrides:
+    def _begin(
+        self, peer: KnownPeer, path: PeerPath, device: Device, now: Instant, *, is_relayed: bool = False
+    ) -> list[int]:
+        rests = path.rests(now.wall, is_relayed=is_relayed)
+        if not self._is_probing or rests or peer.ip in self._membership.overrides:
             return []
         candidates = self._candidates(peer.id, device)
         if not candidates or not self.traversal.begin(peer.id, candidates, now.steady):
             return []
         path.tried = [candidate.endpoint for candidate in candidates]
+        path.looked_tx = path.tx
         return [peer.id]
 
     def _candidates(self, number: int, device: Device | None) -> tuple[Candidate, ...]:

@@ -17,13 +17,14 @@ from innerd.wireguard.device import Device, DevicePeer
 
 
 class Path(Struct, frozen=True):
-    """A way to a peer: lan, direct, punched or none; since when; the endpoints that were tried for it; where there is
-    none, why."""
+    """A way to a peer: lan, direct, punched, relayed or none; since when; the endpoints that were tried for it; where
+    there is none, or none but by a relay (`via`: its name), why."""
 
     kind: str
     since: float | None = None
     tried: list[str] = []
     missing: str | None = None
+    via: str | None = None
 
 
 Paths = Callable[[int, Endpoint | None], Path]  # of a peer that answers at an endpoint; None where it does not
@@ -164,6 +165,7 @@ def _peer(peer: KnownPeer, ip: str, netmap: Netmap, device: Device, now: float, 
         path_since=path.since,
         tried=path.tried,
         path_missing=None if is_me else path.missing,
+        via=path.via,
         last_handshake=entry.last_handshake if entry else None,
         rx_bytes=entry.rx_bytes if entry else 0,
         tx_bytes=entry.tx_bytes if entry else 0,

@@ -7,7 +7,7 @@ Nobody is sent anything by itself who is not there, or not known where: of 5,000
 the keepalive is on where a peer answers or is online, and has an endpoint; switched on, it greets at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ SILENT = 180.0  # seconds without a handshake: WireGuard has given the session u
 MOMENT = 0.05  # seconds until a peer begins: the other should know of it by then, or it drops its packet
 _NO_DATA = 148 + 2 * 32  # bytes: a handshake's, and two keepalives
 TRY = 5.0  # seconds for each endpoint: WireGuard's own retry
+DIRECT_FIRST = 1.0  # seconds in which a peer that should be open answers, before it is tried by a relay
 HEAD_START = 0.6  # seconds in which the peer that begins should have reached the other: a way by satellite and back
 
 
@@ -59,6 +60,14 @@ class Trial(Struct, frozen=True):
     endpoint: Endpoint | None
     online: bool = False
     came: bool = False
+    has_next: bool = False  # the relay is tried next, soon
+
+    @property
+    def due(self) -> float | None:
+        """When its next turn is, where that must not wait for the next look."""
+        if self.turn < 0:
+            return self.since
+        return self.since + DIRECT_FIRST if self.has_next and self.turn == 0 else None
 
     def is_turn_after(self, before: "Trial | None") -> bool:
         """Whether it is another turn than that one."""
@@ -86,6 +95,7 @@ def next_trials(
     device: Device,
     now: float,
     turns: Turns = Turns(),  # noqa: B008 - frozen
+    relay: Endpoint | None = None,
 ) -> dict[int, Trial]:
     """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
 
@@ -97,14 +107,22 @@ def next_trials(
     An endpoint is set once a turn and then left alone, as the peer may be trying us at the same moment and
     WireGuard has learned the better one from its packet. Who is not online has no turns, but one endpoint, for what
     this host may want to send.
+
+    Where there is a `relay` (its endpoint), it is the way to a peer whom the device must not try by itself, and else
+    the next after the first that did not answer: what carries is found by whoever looks for it meanwhile.
     """
     after = {}
     for peer in peers:
         known = presence.get(peer.id)
-        if known is None or not known.endpoints or not is_silent(device.peers.get(peer.public_key), now):
+        if known is None or not is_silent(device.peers.get(peer.public_key), now):
+            continue
+        ways = _Ways(known.endpoints, relay, is_held=turns.holds(peer.id))
+        if not ways.is_any:
             continue
         before = trials.get(peer.id)
         if not known.may_answer:
+            if not known.endpoints:
+                continue
             idle = before is not None and before.turn == 0 and before.endpoint == known.endpoints[0]
             after[peer.id] = before if before is not None and idle else Trial(now, 0, known.endpoints[0])
             continue
@@ -115,15 +133,42 @@ def next_trials(
             before = None  # both begin now
         first = me > peer.public_key if (said := turns.begins(peer.id)) is None else said
         since = before.since if before is not None else now + (turns.moment if first else turns.head_start)
-        turn = max(-1, int((now - since) // TRY))
+        turn = ways.turn(now - since)
         if before is None or turn != before.turn:
-            endpoint = known.endpoints[turn % len(known.endpoints)] if turn >= 0 else None
-            after[peer.id] = Trial(since, turn, endpoint, known.online, came)
+            endpoint = ways.at(turn) if turn >= 0 else None
+            after[peer.id] = Trial(since, turn, endpoint, known.online, came, ways.alternates)
         else:
             after[peer.id] = (
                 before if known.online == before.online else replace(before, online=known.online, came=False)
             )
     return after
+
+
+class _Ways:
+    """What a peer is tried at, turn by turn."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], relay: Endpoint | None, *, is_held: bool) -> None:
+        self._direct = () if is_held else endpoints
+        self._relay = relay
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self._direct) or self._relay is not None
+
+    @property
+    def alternates(self) -> bool:
+        return bool(self._direct) and self._relay is not None
+
+    def turn(self, seconds: float) -> int:
+        """Whose turn it is so long after the first began; -1 before it."""
+        if self.alternates and seconds >= DIRECT_FIRST:
+            return 1 + int((seconds - DIRECT_FIRST) // TRY)
+        return 0 if self.alternates and seconds >= 0 else max(-1, int(seconds // TRY))
+
+    def at(self, turn: int) -> Endpoint:
+        if self._relay is not None and (not self._direct or turn % 2):
+            return self._relay
+        return self._direct[(turn // 2 if self._relay is not None else turn) % len(self._direct)]
 
 
 class Entries:

@@ -15,8 +15,9 @@ class Broken(Struct, frozen=True, kw_only=True):
 
 
 class PeerView(Struct, kw_only=True):
-    """A peer as this machine sees it. Times are seconds since 1970. `path` is lan, direct, punched or none, `tried`
-    where it was looked for, `path_missing` why there is none, so far as the agent knows."""
+    """A peer as this machine sees it. Times are seconds since 1970. `path` is lan, direct, punched, relayed
+    (`via` whom) or none, `tried` where it was looked for, `path_missing` why there is none or only a relay, so far as
+    the agent knows."""
 
     id: int
     name: str
@@ -32,6 +33,7 @@ class PeerView(Struct, kw_only=True):
     path_since: float | None
     tried: list[str]
     path_missing: str | None
+    via: str | None = None
     last_handshake: float | None
     rx_bytes: int
     tx_bytes: int

@@ -34,6 +34,7 @@ HOSTS = (
 )
 NAT = (
     click.option("--no-nat-traversal", is_flag=True, help="Don't try the endpoints of silent peers."),
+    click.option("--no-relay", is_flag=True, help="Don't reach peers by way of the coordinator."),
     click.option("--exclude-nat-candidates", multiple=True, metavar="CIDR", help="Never report these addresses."),
     click.option("--no-nat-candidates", is_flag=True, help="Report no addresses of this host."),
 )
@@ -68,6 +69,7 @@ def session_of(settings: Settings, interface: str, flags: dict[str, Any]) -> "Se
             mtu=settings.mtu or section.mtu,
             routing=not settings.no_routing,
             try_endpoints=section.nat_traversal and not flags.get("no_nat_traversal"),
+            take_relay=section.relay and not flags.get("no_relay"),
         ),
         report_candidates=not flags.get("no_nat_candidates"),
     )
@@ -124,6 +126,7 @@ def agent_section(settings: Settings, flags: dict[str, Any]) -> "config.AgentSec
         excluded = ["0.0.0.0/0", "::/0"]
     kept = config.AgentSection(exclude_nat_candidates=excluded, mtu=settings.mtu, host_suffix=flags.get("host_suffix"))
     kept.nat_traversal = not flags.get("no_nat_traversal")
+    kept.relay = not flags.get("no_relay")
     kept.write_hosts = not flags.get("no_write_hosts")
     if flags.get("hosts_path"):
         kept.hosts_path = str(flags["hosts_path"])

@@ -38,10 +38,11 @@ def as_text(view: NetworkView, *, short: bool, tree: bool, whole_keys: bool) -> 
         line(f"    ip: {peer.ip}")
         if peer.endpoint:
             since = f" since {moment(peer.path_since)}" if peer.path_since else ""
-            line(f"    endpoint: {peer.endpoint}" + (f" ({peer.path}{since})" if peer.path != "none" else ""))
-        if peer.path == "none" and peer.path_missing:
+            via = f" via {peer.via}" if peer.via else ""
+            line(f"    endpoint: {peer.endpoint}" + (f" ({peer.path}{via}{since})" if peer.path != "none" else ""))
+        if peer.path in ("none", "relayed") and peer.path_missing:
             tried = f"; tried {', '.join(peer.tried)}" if peer.tried else ""
-            line(f"    no way: {peer.path_missing}{tried}")
+            line(f"    {'no way' if peer.path == 'none' else 'not direct'}: {peer.path_missing}{tried}")
         if peer.last_handshake:
             line(f"    last handshake: {ago(peer.last_handshake)}")
         if peer.rx_bytes or peer.tx_bytes:

@@ -1,0 +1,256 @@
+"""The edge in the kernel: data is forwarded by nftables at ingress, before anything else of this host sees it, and none
+of it comes to a process. Blocks; errors are OSError or DeviceError.
+
+The table is `innerd-NETWORK`, of the family netdev. `index4` and `index6` say whom what comes from an endpoint under an
+index is for, as a mark that is the peer's id; all else of the peer (address and port, which of our addresses it knows
+us by, the next hop and its link) is by that mark, so that one who moves costs one element of each.
+"""
+
+import errno
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
+
+from innerd.domain.values import endpoint_of, split_endpoint
+from innerd.relay.limits import Limits
+from innerd.relay.nftables import Edits, Entry, Maps, run
+from innerd.relay.table import LIVES, Drop, Edit, Element, Place, Placed, Put
+from innerd.wireguard.device import DeviceError
+from innerd.wireguard.rtnetlink import LOOPBACK, UP, route_socket
+
+_ADDRESSES = ("address", "own", "hop")  # of a peer
+COUNTERS = ("forwarded", "held_peer", "held_total")
+_BURST = 5  # parts of a second
+_LEAST_BURST = 200_000  # bytes
+
+
+class KernelEdge:
+    """`links` are looked up anew at each `install`."""
+
+    name = "kernel"
+
+    def __init__(self, network: str, own_interface: str, port: int, limits: Limits) -> None:
+        self.table = f"innerd-{network}"
+        self._own, self._port, self._limits = own_interface, port, limits
+        self._links: tuple[str, ...] = ()
+        self._maps = Maps(self.table)
+        self.placed: dict[int, dict[str, tuple[bytes, bytes]]] = {}  # by peer: map, key and value
+        self._put: set[Element] = set()
+
+    def close(self) -> None:
+        """Let go of it; what it carries it goes on carrying."""
+        self._maps.close()
+
+    # -- rules --------------------------------------------------------------------------------------------------
+
+    def install(self) -> bool:
+        """The table with all its rules, on the links that this host has now; elements stay. Whether it was not there
+        before. Raises DeviceError."""
+        links = _links(self._own)
+        if not links:
+            raise DeviceError("no_link", "this host has no link to relay on")
+        was_there = self._maps.exists()
+        chains = [name for name in self._maps.chains() if name.startswith("in")] if was_there else None
+        run(rules(self.table, links, self._port, self._limits, chains))
+        self._links = links
+        if not was_there:
+            self.placed, self._put = {}, set()
+        return not was_there
+
+    def is_whole(self) -> bool:
+        return self._maps.exists()
+
+    def has_other_links(self) -> bool:
+        """Whether this host has other links now than at the last `install`."""
+        return _links(self._own) != self._links
+
+    def remove(self) -> None:
+        """Take it all away."""
+        run(f"add table netdev {self.table}\ndelete table netdev {self.table}\n")
+        self.placed, self._put = {}, set()
+
+    # -- elements -----------------------------------------------------------------------------------------------
+
+    def apply(self, edits: Iterable[Edit]) -> None:
+        """What is to be carried to whom, and where they are. Where no link leads to a place, it is left out of
+        `placed`."""
+        gone: dict[str, list[bytes]] = {}
+        put: dict[str, list[Entry]] = {}
+        for edit in edits:
+            match edit:
+                case Put(element, to):
+                    name, key = _key(element)
+                    self._put.add(element)
+                    put.setdefault(name, []).append(Entry(key, struct.pack("=I", to), LIVES))
+                case Drop(element):
+                    name, key = _key(element)
+                    self._put.discard(element)
+                    gone.setdefault(name, []).append(key)
+                case Placed(peer, place):
+                    self._place(peer, place, gone, put)
+        self._commit(gone, put)
+
+    def _place(self, peer: int, place: Place | None, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
+        before, after = self.placed.pop(peer, {}), {} if place is None else _of_place(peer, place)
+        for name, (key, value) in before.items():
+            if after.get(name) != (key, value):
+                gone.setdefault(name, []).append(key)
+        for name, (key, value) in after.items():
+            if before.get(name) != (key, value):
+                put.setdefault(name, []).append(Entry(key, value))
+        if after:
+            self.placed[peer] = after
+
+    def _commit(self, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
+        edits = [Edits(name, gone.get(name, []), put.get(name, [])) for name in {*gone, *put}]
+        try:
+            self._maps.change(edits)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EEXIST):
+                raise
+            self._one_by_one(edits)
+
+    def _one_by_one(self, edits: Sequence[Edits]) -> None:
+        """Something was gone already (its time was over), or is there (of a run before): what can be done is done."""
+        for edit in edits:
+            for key in [*edit.gone, *(entry.key for entry in edit.put)]:
+                try:
+                    self._maps.change([Edits(edit.map, [key], [])])
+                except FileNotFoundError:
+                    continue
+            self._maps.change([Edits(edit.map, [], edit.put)])
+
+    def counters(self) -> dict[Element, int]:
+        """The bytes that have passed by each element."""
+        found = {}
+        for name in ("index4", "index6"):
+            for key, _, passed in self._maps.counters(name):
+                found[_element(key)] = passed
+        return found
+
+    def held(self) -> dict[str, int]:
+        """Packets that were above a limit, by which."""
+        packets = self._maps.packets()
+        return {name: packets.get(name, 0) for name in COUNTERS[1:]}
+
+    def adopt(self) -> dict[Element, int]:
+        """Take what is there from a run before: the elements, and for whom each is."""
+        for version in (4, 6):
+            for name in (f"{name}{version}" for name in (*_ADDRESSES, "link", "port")):
+                for key, value, _ in self._maps.counters(name):
+                    self.placed.setdefault(int(struct.unpack("=I", key)[0]), {})[name] = (key, value)
+        found = {}
+        for name in ("index4", "index6"):
+            for key, value, _ in self._maps.counters(name):
+                found[_element(key)] = int(struct.unpack("=I", value)[0])
+        self._put = set(found)
+        return found
+
+
+def _links(own: str) -> tuple[str, ...]:
+    """The links over which packets of others may come: all that are up and are not our own interface or loopback."""
+    with route_socket() as ip:
+        addressed = {one.link for one in ip.addresses()}
+        found = [
+            link.name
+            for link in ip.links()
+            if link.number in addressed
+            and link.flags & UP
+            and not link.flags & LOOPBACK
+            and link.name != own
+            and link.kind not in ("wireguard", "tun")
+        ]
+    return tuple(sorted(found))
+
+
+def _key(element: Element) -> tuple[str, bytes]:
+    """The map that an element is in, and its key there: address, port in four bytes, index."""
+    host, port = split_endpoint(element.source)
+    address = ip_address(host)
+    return f"index{address.version}", address.packed + struct.pack(">H2x", port) + element.index
+
+
+def _element(key: bytes) -> Element:
+    address, (port,) = key[:-8], struct.unpack_from(">H", key, len(key) - 8)
+    return Element(endpoint_of(str(ip_address(address)), port), key[-4:])
+
+
+def _of_place(peer: int, place: Place) -> dict[str, tuple[bytes, bytes]]:
+    """The elements of a peer at a place; none where no link leads there."""
+    host, port = split_endpoint(place.endpoint)
+    address, mark = ip_address(host.partition("%")[0]), struct.pack("=I", peer)
+    with route_socket() as ip:
+        way = ip.next_hop(address)
+        if way is None or ip.link(way.link).flags & LOOPBACK:
+            return {}
+    own, hop = ip_address(place.own) if place.own else way.source, way.router or address
+    if own is None or not own.version == hop.version == address.version:
+        return {}
+    values = {
+        "address": address.packed,
+        "own": own.packed,
+        "hop": hop.packed,
+        "link": struct.pack("=i", way.link),
+        "port": struct.pack(">H", port),
+    }
+    return {f"{name}{address.version}": (mark, value) for name, value in values.items()}
+
+
+def rules(table: str, links: Sequence[str], port: int, limits: Limits, chains: Sequence[str] | None) -> str:
+    """The table as nft(8) reads it. `chains`: those at ingress that it has, where it is there already and its elements
+    stay."""
+    made = [f"add table netdev {table}"]
+    if chains is None:
+        made += [line for version in (4, 6) for line in _maps_of(table, version)]
+        made += [f"add counter netdev {table} {name}" for name in COUNTERS]
+    else:
+        made += [f"flush table netdev {table}", *(f"delete chain netdev {table} {name}" for name in chains)]
+    for version in (4, 6):
+        made += _forwarding(table, version, port, limits)
+    for number, link in enumerate(links):
+        chain = f"add chain netdev {table} in{number}"
+        made.append(f'{chain} {{ type filter hook ingress device "{link}" priority 0; policy accept; }}')
+        for version in (4, 6):
+            protocol = "ip protocol" if version == 4 else "ip6 nexthdr"
+            # Cookie replies and data: both bear the receiver's index at the same place.
+            made.append(
+                f"add rule netdev {table} in{number} {protocol} udp udp dport {port} "
+                f"@th,64,32 {{ 0x03000000, 0x04000000 }} jump relay{version}"
+            )
+    return "\n".join(made) + "\n"
+
+
+def _maps_of(table: str, version: int) -> Iterator[str]:
+    ip, address = ("ip", "ipv4_addr") if version == 4 else ("ip6", "ipv6_addr")
+    key = f"typeof {ip} saddr . udp sport . @th,96,32 : meta mark"
+    yield f"add map netdev {table} index{version} {{ {key}; flags timeout; size 262144; counter; }}"
+    for name, kind in (*((name, address) for name in _ADDRESSES), ("link", "iface_index"), ("port", "inet_service")):
+        yield f"add map netdev {table} {name}{version} {{ type mark : {kind}; size 65536; }}"
+    source = f"typeof {ip} saddr . udp sport"
+    yield f"add set netdev {table} rate{version} {{ {source}; flags dynamic,timeout; timeout 1m; size 65536; }}"
+
+
+def _forwarding(table: str, version: int, port: int, limits: Limits) -> list[str]:
+    ip = "ip" if version == 4 else "ip6"
+    chain, mark = f"netdev {table} relay{version}", "meta mark map @"
+    out = f"netdev {table} out{version}"
+    made = [f"add chain {out}", f"add chain {chain}"]
+    made.append(
+        f"add rule {chain} meta mark set {ip} saddr . udp sport . @th,96,32 map @index{version} goto out{version}"
+    )
+    if limits.per_peer is not None:
+        rate = f"limit rate over {_rate(limits.per_peer)}"
+        source = f"{ip} saddr . udp sport"
+        made.append(f"add rule {out} update @rate{version} {{ {source} {rate} }} counter name held_peer drop")
+    if limits.total is not None:
+        made.append(f"add rule {out} limit rate over {_rate(limits.total)} counter name held_total drop")
+    to = f"udp dport set {mark}port{version} udp sport set {port}"
+    addresses = f"{ip} saddr set {mark}own{version} {ip} daddr set {mark}address{version}"
+    forward = f"fwd {ip} to {mark}hop{version} device {mark}link{version}"
+    made.append(f"add rule {out} {to} {addresses} counter name forwarded {forward}")
+    return made
+
+
+def _rate(limit: int) -> str:
+    burst = max(_LEAST_BURST, limit // _BURST)
+    return f"{limit} bytes/second burst {burst} bytes"

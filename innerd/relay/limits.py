@@ -1,0 +1,46 @@
+"""How much may pass: rates as people write them, and buckets that fill with time. Pure: the time is an argument."""
+
+import re
+
+from msgspec import Struct
+
+from innerd.domain.errors import Refused
+
+_RATE = re.compile(r"([0-9]{1,6})\s*([kKMG])bit/s")
+_UNITS = {"k": 1_000, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+
+
+class Limits(Struct, frozen=True):
+    """Bytes a second of what each peer may have relayed, and all together; None: as much as goes through."""
+
+    per_peer: int | None = None
+    total: int | None = None
+
+
+def parse_rate(text: str) -> int | None:
+    """Bytes a second of "50 Mbit/s"; None of "none". Raises Refused."""
+    if text.strip() == "none":
+        return None
+    match = _RATE.fullmatch(text.strip())
+    if match is None or not int(match[1]):
+        raise Refused("invalid_rate", f'"{text}" is no rate', 'write "50 Mbit/s", "800 kbit/s", "1 Gbit/s" or "none"')
+    return int(match[1]) * _UNITS[match[2]] // 8
+
+
+class Bucket(Struct):
+    """Holds `most`, and `rate` more comes in a second."""
+
+    rate: float
+    most: float
+    left: float = -1.0  # as much as there is room for
+    at: float = 0.0
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take so much out, if it is there."""
+        before = self.most if self.left < 0 else self.left
+        self.left = min(self.most, before + max(0.0, now - self.at) * self.rate)
+        self.at = now
+        if self.left < amount:
+            return False
+        self.left -= amount
+        return True

@@ -1,0 +1,198 @@
+"""Elements of nftables' maps, by netlink (linux/uapi/linux/netfilter/nf_tables.h): a process for each would cost
+15 ms. Blocks; errors are OSError with the kernel's errno.
+
+A batch is carried out whole or not at all. What is in one is a message for each map, with any number of elements.
+"""
+
+import socket
+import struct
+import subprocess
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from innerd.wireguard.device import DeviceError
+from innerd.wireguard.filters import ALL, LOAD_BYTE, RETURN, Program, attach
+from innerd.wireguard.genetlink import Line, messages
+from innerd.wireguard.netlink import attribute, attributes
+
+_NETFILTER, _GROUP = 12, 7  # NETLINK_NETFILTER, NFNLGRP_NFTABLES
+_SUBSYSTEM, _BEGIN, _END = 10, 16, 17  # NFNL_SUBSYS_NFTABLES, NFNL_MSG_BATCH_…
+_NEW, _GET, _DELETE = 12, 13, 14  # NFT_MSG_…SETELEM
+_GET_TABLE, _GET_CHAIN, _NEW_GENERATION = 1, 4, 15
+_NETDEV = 5  # NFPROTO_
+_HEADER = struct.Struct("=IHHII")
+_REQUEST, _ACK, _CREATE = 0x1, 0x4, 0x400
+_TABLE, _SET, _ELEMENTS, _LIST, _CHAIN_TABLE, _CHAIN_NAME = 1, 2, 3, 1, 1, 3
+_KEY, _DATA, _TIMEOUT, _EXPR, _VALUE = 1, 2, 4, 7, 1
+_COUNTER_BYTES, _EXPR_DATA, _COUNTER_PACKETS = 1, 2, 2
+_GET_OBJECT, _OBJECT_NAME, _OBJECT_DATA = 19, 2, 4
+_NESTED = 0x8000
+_IN_A_MESSAGE = 400  # elements: an attribute holds 64 KiB
+_JUMP_AT_LEAST, _JUMP_ABOVE = 0x35, 0x25
+
+
+class Entry(NamedTuple):
+    """An element of a map: key and value as the kernel has them; `lives` in seconds (None: for ever)."""
+
+    key: bytes
+    value: bytes = b""
+    lives: float | None = None
+
+
+class Edits(NamedTuple):
+    """What goes out of a map and what comes in, in this order."""
+
+    map: str
+    gone: list[bytes]
+    put: list[Entry]
+
+
+def run(rules: str) -> None:
+    """Carry out rules with nft(8), all or none. Raises DeviceError."""
+    try:
+        done = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True, timeout=20, check=False)
+    except FileNotFoundError:
+        raise DeviceError("nft_missing", "nft is not installed", "apt install nftables") from None
+    except subprocess.TimeoutExpired:
+        raise DeviceError("nft_failed", "nft does not come to an end") from None
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "rror" in line), done.stderr.strip())
+        raise DeviceError("nft_failed", f"nft refuses: {said}")
+
+
+class Maps(Line):
+    """The maps of one table of the family netdev."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(_NETFILTER)
+        self._table = attribute(_TABLE, table.encode() + b"\0")
+
+    def exists(self) -> bool:
+        """Whether the table is there."""
+        try:
+            self.ask(_SUBSYSTEM << 8 | _GET_TABLE, _family(_NETDEV) + self._table)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def chains(self) -> list[str]:
+        """The names of the chains of the table."""
+        found = []
+        for told in self.dump_of(_SUBSYSTEM << 8 | _GET_CHAIN, _family(_NETDEV)):
+            said = dict(attributes(told[4:]))
+            if attribute(_CHAIN_TABLE, said.get(_CHAIN_TABLE, b"")) == self._table:
+                found.append(said.get(_CHAIN_NAME, b"").rstrip(b"\0").decode(errors="replace"))
+        return found
+
+    def change(self, edits: Iterable[Edits]) -> None:
+        """Carry out edits, all or none."""
+        parts = []
+        for edit in edits:
+            for keys in _pieces(edit.gone):
+                parts.append((_DELETE, 0, self._body(edit.map, (_element(Entry(key)) for key in keys))))
+            for entries in _pieces(edit.put):
+                parts.append((_NEW, _CREATE, self._body(edit.map, map(_element, entries))))
+        if parts:
+            self._batch(parts)
+
+    def _body(self, name: str, elements: Iterable[bytes]) -> bytes:
+        listed = b"".join(attribute(_LIST | _NESTED, element) for element in elements)
+        head = self._table + attribute(_SET, name.encode() + b"\0")
+        return _family(_NETDEV) + head + attribute(_ELEMENTS | _NESTED, listed)
+
+    def _batch(self, parts: list[tuple[int, int, bytes]]) -> None:
+        first = self._sequence + 1
+        data = [_message(_BEGIN, _REQUEST, first, _family(0, _SUBSYSTEM))]
+        for number, (kind, flags, body) in enumerate(parts, first + 1):
+            data.append(_message(_SUBSYSTEM << 8 | kind, _REQUEST | _ACK | flags, number, body))
+        self._sequence = first + len(parts) + 1
+        data.append(_message(_END, _REQUEST, self._sequence, _family(0, _SUBSYSTEM)))
+        self._socket.sendto(b"".join(data), (0, 0))
+        waiting, failed = set(range(first + 1, self._sequence)), None
+        while waiting:
+            for kind, _, sequence, payload in messages(self._socket.recv(1 << 17)):
+                if kind != 2 or not first <= sequence <= self._sequence:
+                    continue
+                number = -struct.unpack_from("=i", payload)[0]
+                if number and failed is None:
+                    failed = number
+                waiting.discard(sequence)
+                if failed is not None and sequence == first:
+                    waiting.clear()  # the batch as a whole
+        if failed is not None:
+            raise OSError(failed, f"nftables refuses: errno {failed}")
+
+    def packets(self) -> dict[str, int]:
+        """The packets that each named counter of the table has."""
+        found: dict[str, int] = {}
+        for told in self.dump_of(_SUBSYSTEM << 8 | _GET_OBJECT, _family(_NETDEV) + self._table):
+            said = dict(attributes(told[4:]))
+            if attribute(_TABLE, said.get(_TABLE, b"")) == self._table:
+                data = dict(attributes(said.get(_OBJECT_DATA, b"")))
+                name = said.get(_OBJECT_NAME, b"").rstrip(b"\0").decode(errors="replace")
+                found[name] = int.from_bytes(data.get(_COUNTER_PACKETS, b""), "big")
+        return found
+
+    def counters(self, name: str) -> Iterator[tuple[bytes, bytes, int]]:
+        """The key and the value of each element of a map, and how many bytes its counter has."""
+        body = _family(_NETDEV) + self._table + attribute(_SET, name.encode() + b"\0")
+        for told in self.dump_of(_SUBSYSTEM << 8 | _GET, body):
+            for kind, value in attributes(told[4:]):
+                if kind == _ELEMENTS:
+                    yield from (_read(element) for _, element in attributes(value))
+
+
+def _pieces(whole: list) -> Iterator[list]:  # type: ignore[type-arg]
+    return (whole[at : at + _IN_A_MESSAGE] for at in range(0, len(whole), _IN_A_MESSAGE))
+
+
+def _family(number: int, resource: int = 0) -> bytes:
+    """struct nfgenmsg."""
+    return struct.pack("=BB", number, 0) + struct.pack(">H", resource)
+
+
+def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body
+
+
+def _element(entry: Entry) -> bytes:
+    made = attribute(_KEY | _NESTED, attribute(_VALUE, entry.key))
+    if entry.value:
+        made += attribute(_DATA | _NESTED, attribute(_VALUE, entry.value))
+    if entry.lives is not None:
+        made += attribute(_TIMEOUT, struct.pack(">Q", int(1000 * entry.lives)))
+    return made
+
+
+def _read(element: bytes) -> tuple[bytes, bytes, int]:
+    key, value, passed = b"", b"", 0
+    for kind, inner in attributes(element):
+        if kind == _KEY:
+            key = dict(attributes(inner)).get(_VALUE, b"")
+        elif kind == _DATA:
+            value = dict(attributes(inner)).get(_VALUE, b"")
+        elif kind == _EXPR:
+            data = dict(attributes(dict(attributes(inner)).get(_EXPR_DATA, b"")))
+            passed = int.from_bytes(data.get(_COUNTER_BYTES, b""), "big")
+    return key, value, passed
+
+
+def watching() -> socket.socket:
+    """A socket that hears of changes of this host's rules, but not of elements and generations: those are ours."""
+    heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETFILTER)
+    try:
+        # A type is in the host's order; of little-endian hosts the low byte comes first.
+        low = 4 if struct.pack("=H", 1)[0] else 5
+        not_elements: Program = [
+            (LOAD_BYTE, 0, 0, low),
+            (_JUMP_AT_LEAST, 0, 2, _NEW),
+            (_JUMP_ABOVE, 1, 0, _NEW_GENERATION),
+            (RETURN, 0, 0, 0),
+            (RETURN, 0, 0, ALL),
+        ]
+        attach(heard, not_elements)
+        heard.setsockopt(270, 1, _GROUP)  # SOL_NETLINK, NETLINK_ADD_MEMBERSHIP
+    except BaseException:
+        heard.close()
+        raise
+    return heard

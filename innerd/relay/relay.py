@@ -1,0 +1,248 @@
+"""A relay that runs: what comes to WireGuard's port goes to the table, what the table says to the edges, and handshakes
+on to whom they are for."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+from msgspec import Struct
+
+from innerd.domain.values import Endpoint, PublicKey
+from innerd.relay.edges import Edges
+from innerd.relay.kernel import KernelEdge
+from innerd.relay.limits import Bucket, Limits
+from innerd.relay.messages import COOKIE, DATA, parse
+from innerd.relay.nftables import watching
+from innerd.relay.sockets import RawSockets
+from innerd.relay.table import STRANGER, Drop, Edit, Place, Placed, Sight, Table
+from innerd.relay.userspace import UserEdge
+from innerd.wireguard.device import DeviceError
+
+_log = structlog.get_logger("relay")
+
+_COUNTS = 60.0  # seconds between two counts of what has passed, while there are pairs
+_SETTLES = 0.1  # seconds after a change of the host's rules
+_WAITS = 4.0  # seconds that a stranger's handshake is kept: WireGuard sends another after five
+_MOST_STRANGERS, _ASKS = 256, 2.0  # kept at a time; looks at the device a second because of such
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """`mode`: auto, kernel or userspace. `interface`: the WireGuard interface, whose `port` it is."""
+
+    network: str
+    interface: str
+    port: int
+    own_key: PublicKey
+    limits: Limits
+    mode: str = "auto"
+
+
+class _Stranger(Struct, frozen=True):
+    """A handshake that came from where nobody is known to be, to which address of ours, and when."""
+
+    datagram: bytes
+    own: str
+    at: float
+
+
+class Relay:
+    """`strange` is called when a handshake came from where nobody is known to be: WireGuard may know more by now."""
+
+    def __init__(self, setup: Setup, sight: Sight, strange: Callable[[], None]) -> None:
+        self.setup = setup
+        self.table = Table(sight, setup.own_key)
+        self.refused: Counter[str] = Counter()  # handshakes that went nowhere, by why
+        self.handshakes = 0  # that were sent on
+        self.repairs = 0  # of the table in the kernel
+        self.is_on = False
+        self.edges = Edges(None, UserEdge(setup.limits))
+        self._strange = strange
+        self._may_ask = Bucket(_ASKS, 4.0)
+        self._strangers: dict[Endpoint, _Stranger] = {}
+        self._sockets: RawSockets | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- on and off ---------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to relay. Raises DeviceError where there are no raw sockets to be had."""
+        try:
+            self._sockets = RawSockets(self.setup.port, self._hear)
+        except OSError as error:
+            raise DeviceError(
+                "relay_failed", f"no raw sockets to relay with: {error.strerror}", "it needs CAP_NET_RAW"
+            ) from error
+        self.edges.kernel, self.edges.why = await asyncio.to_thread(self._kernel)
+        if self.edges.kernel is not None:
+            await self._adopt(self.edges.kernel)
+        self.is_on = True
+        self._tasks = [asyncio.create_task(run()) for run in (self._watch, self._keep)]
+        _log.info("relaying", mode=self.edges.mode, why=self.edges.why)
+
+    async def stop(self, *, for_good: bool) -> None:
+        """Relay no more; `for_good`: nor does the kernel what it knows of already."""
+        self.is_on = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
+        kernel = self.edges.kernel
+        if kernel is not None:
+            if for_good:
+                with contextlib.suppress(DeviceError):
+                    await asyncio.to_thread(kernel.remove)
+            kernel.close()
+        if for_good:
+            self.table.part(list(self.table.pairs))
+        self.edges = Edges(None, UserEdge(self.setup.limits))
+
+    def _kernel(self) -> tuple[KernelEdge | None, str | None]:
+        """The kernel's edge, or why there is none. Blocks."""
+        if self.setup.mode == "userspace":
+            return None, "the config says so (relay.mode)"
+        try:
+            edge = KernelEdge(self.setup.network, self.setup.interface, self.setup.port, self.setup.limits)
+            edge.install()
+        except (OSError, DeviceError) as error:
+            return None, str(error)
+        return edge, None
+
+    async def _adopt(self, kernel: KernelEdge) -> None:
+        """What a run before put into the kernel goes on being carried, so far as it may still be."""
+        try:
+            left = await asyncio.to_thread(kernel.adopt)
+        except OSError as error:
+            self.edges.give_up(str(error))
+            return
+        now = time.monotonic()
+        void: list[Edit] = [Drop(element) for element, to in left.items() if not self.table.adopt(element, to, now)]
+        with contextlib.suppress(OSError):
+            kernel.apply([*void, *(Placed(peer, None) for peer in set(kernel.placed) - self.table.paired())])
+        self.edges.restore(self.table.everything())
+
+    # -- what is known ------------------------------------------------------------------------------------------
+
+    def place(self, peer: int, endpoint: Endpoint) -> None:
+        """WireGuard sees a peer there."""
+        known = self.table.places.get(peer)
+        stranger = self._strangers.pop(endpoint, None)
+        own = stranger.own if stranger is not None else known.own if known is not None else ""
+        self._apply(self.table.place(peer, Place(endpoint, own)))
+        if stranger is not None and self.is_on and time.monotonic() - stranger.at < _WAITS:
+            self._hear(stranger.datagram, endpoint, own)
+
+    def forget(self, peers: Iterable[int]) -> None:
+        """Some peers are none any more."""
+        self._apply([edit for peer in peers for edit in self.table.forget(peer)])
+
+    def revoke(self, peers: Iterable[int] | None = None) -> None:
+        """Who sees whom has changed, for some peers or (None) for all."""
+        self._apply(self.table.revoke(peers))
+
+    # -- what comes ---------------------------------------------------------------------------------------------
+
+    def _hear(self, datagram: bytes, source: Endpoint, own: str) -> None:
+        message = parse(datagram)
+        if message is None:
+            return
+        if message.kind in (DATA, COOKIE):
+            to = self.edges.user.to(source, message.receiver, len(datagram), time.monotonic())
+            if to is not None and self._sockets is not None:
+                self._sockets.send(to, datagram)
+            return
+        peer = self.table.who(source)
+        if peer is None:
+            self._note_stranger(_Stranger(datagram, own, time.monotonic()), source)
+            return
+        known = self.table.places[peer]
+        if known.own != own:
+            self._apply(self.table.place(peer, Place(source, own)))
+        handled = self.table.handle(message, datagram, source, time.monotonic())
+        if handled.to is None:
+            if handled.why:
+                self.refused[handled.why] += 1
+            return
+        place = self.table.places[handled.to]
+        self.handshakes += 1
+        self._apply(handled.edits, then=lambda: self._forward(place, datagram))
+
+    def _forward(self, place: Place, datagram: bytes) -> None:
+        if self._sockets is not None:
+            self._sockets.send(place, datagram)
+
+    def _note_stranger(self, stranger: "_Stranger", source: Endpoint) -> None:
+        """Somebody whom WireGuard may just have met: what it sent is kept until the device was looked at."""
+        self.refused[STRANGER] += 1
+        if len(self._strangers) >= _MOST_STRANGERS:
+            self._strangers.clear()
+        self._strangers[source] = stranger
+        if self._may_ask.take(1.0, stranger.at):
+            self._strange()
+
+    def _apply(self, edits: Sequence[Edit], then: Callable[[], None] | None = None) -> None:
+        """The edges first: an answer must find its way back."""
+        if edits:
+            self.edges.apply(edits)
+            if self._sockets is not None:
+                self._sockets.carry_data(not self.edges.user.is_idle)
+        if then is not None:
+            then()
+
+    # -- while it runs ------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Put the table back at once where somebody takes it away."""
+        loop = asyncio.get_running_loop()
+        with contextlib.closing(watching()) as heard:
+            while True:
+                await _readable(loop, heard)
+                await asyncio.sleep(_SETTLES)
+                _drain(heard)
+                await self.look()
+
+    async def look(self) -> None:
+        """Whether the table in the kernel is whole, and on the links that this host has now."""
+        kernel = self.edges.kernel
+        if kernel is None:
+            return
+        try:
+            is_whole = await asyncio.to_thread(kernel.is_whole)
+            if is_whole and not await asyncio.to_thread(kernel.has_other_links):
+                return
+            was_gone = await asyncio.to_thread(kernel.install)
+        except (OSError, DeviceError) as error:
+            self.edges.give_up(str(error))
+            return
+        if was_gone:
+            self.repairs += 1
+            _log.warning("the relay's table was taken away: it is made anew", table=kernel.table)
+            self.edges.restore(self.table.everything())
+
+    async def _keep(self) -> None:
+        """Let go of what is old, and count what passed before it is gone."""
+        while True:
+            await asyncio.sleep(_COUNTS)
+            if self.table.pairs:
+                await self.count()
+            self._apply(self.table.expire(time.monotonic()))
+
+    async def count(self) -> None:
+        """Take in how many bytes have passed."""
+        if self.table.pairs:
+            self.table.counted(await asyncio.to_thread(self.edges.counters))
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, heard: socket.socket) -> None:
+    await loop.sock_recv(heard, 1 << 16)
+
+
+def _drain(heard: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError, InterruptedError):
+        while heard.recv(1 << 16):
+            pass

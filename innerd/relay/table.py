@@ -1,0 +1,354 @@
+"""What is relayed, as a value: where each peer's port is, which pairs speak by way of us, and by which index whoever
+answers is known. Pure: messages, places and the time come in, what an edge is to do comes out.
+
+An initiation says for whom it is, to whoever knows that one's public key; with it comes the index that the answer will
+bear, so where that comes from and bears it goes back. The answer brings the other index. From then on data is carried
+by (where it comes from, index) alone. Both sides take new indices at each handshake, every two minutes.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from innerd.domain.values import Endpoint, PublicKey
+from innerd.relay.limits import Bucket
+from innerd.relay.messages import RESPONSE, Message, is_meant_for, mac1_key
+
+LIVES = 250.0  # seconds: WireGuard lets go of a session after 180, and what passed by it is counted once a minute
+_KEPT = 4  # indices of one towards the other: the session, those before and after it, and one that was not answered
+_MOST_PAIRS = 30_000
+_INITIATIONS, _BURST = 0.5, 5.0  # a second, from one to another: WireGuard sends one in five seconds
+_TRIES, _TRIES_BURST = 5_000.0, 30_000.0  # keys a second that one's initiations are compared with
+
+
+STRANGER = "unknown source"
+
+
+class Element(Struct, frozen=True, gc=False):
+    """What comes from a peer's port and bears an index."""
+
+    source: Endpoint
+    index: bytes
+
+
+class Place(Struct, frozen=True, gc=False):
+    """Where a peer is reached; `own`: the address of ours that it sends to, "" where that is not known."""
+
+    endpoint: Endpoint
+    own: str = ""
+
+
+class Put(Struct, frozen=True, gc=False):
+    """Carry what comes as an element to a peer."""
+
+    element: Element
+    to: int
+
+
+class Drop(Struct, frozen=True, gc=False):
+    element: Element
+
+
+class Placed(Struct, frozen=True, gc=False):
+    """A peer of a pair is there (None: is in no pair any more)."""
+
+    peer: int
+    place: Place | None
+
+
+Edit = Put | Drop | Placed
+
+
+class Lane(Struct, gc=False):
+    """From whom to whom an element leads, until when, and the bytes that have passed."""
+
+    sender: int
+    receiver: int
+    until: float
+    passed: int = 0
+
+
+class Pair(Struct):
+    """Two peers; `since` and `shook` are when they first and last shook hands by way of us."""
+
+    since: float
+    shook: float | None = None
+    passed: int = 0
+    lanes: dict[int, deque[Element]] = {}  # by who sends
+    allowances: dict[int, Bucket] = {}
+
+
+class Handled(Struct, frozen=True):
+    """What became of a handshake: to whom it goes on (None: to nobody, and `why`; without a reason it is for the host
+    that relays itself), and what an edge is to do first."""
+
+    to: int | None = None
+    edits: tuple[Edit, ...] = ()
+    why: str = ""
+
+
+class Sight(Protocol):
+    """Who sees whom: the network's one rule."""
+
+    def seen_by(self, peer: int) -> Sequence[tuple[int, PublicKey]]:
+        """Whom a peer sees, by id, each with its key."""
+        ...
+
+    def sees(self, one: int, other: int) -> bool: ...
+
+    def key_of(self, peer: int) -> PublicKey | None: ...
+
+
+class Table:
+    """`own` is the key of the host that relays: what is for itself concerns nobody else."""
+
+    def __init__(self, sight: Sight, own: PublicKey) -> None:
+        self.places: dict[int, Place] = {}
+        self.pairs: dict[tuple[int, int], Pair] = {}
+        self.lanes: dict[Element, Lane] = {}
+        self.ended = 0  # bytes of pairs that are gone
+        self._who: dict[Endpoint, int] = {}
+        self._of: dict[int, set[tuple[int, int]]] = {}  # the pairs of a peer
+        self._expiring: deque[tuple[float, Element]] = deque()
+        self._keys: dict[PublicKey, bytes] = {}
+        self._tries: dict[int, Bucket] = {}
+        self._latest: dict[int, int] = {}  # whom a peer's last initiation was for
+        self._sight, self._own = sight, mac1_key(own)
+
+    # -- where peers are ----------------------------------------------------------------------------------------
+
+    def who(self, endpoint: Endpoint) -> int | None:
+        return self._who.get(endpoint)
+
+    def place(self, peer: int, place: Place) -> list[Edit]:
+        """WireGuard sees a peer there: what leads to it and from it is others' from now on."""
+        before = self.places.get(peer)
+        if before == place:
+            return []
+        self.places[peer] = place
+        if before is not None and self._who.get(before.endpoint) == peer:
+            del self._who[before.endpoint]
+        self._who[place.endpoint] = peer
+        if peer not in self._of:
+            return []
+        edits: list[Edit] = [Placed(peer, place)]
+        if before is not None and before.endpoint != place.endpoint:
+            for pair in self._of[peer]:
+                edits += self._moved(self.pairs[pair], peer, place.endpoint)
+        return edits
+
+    def _moved(self, pair: Pair, peer: int, endpoint: Endpoint) -> Iterator[Edit]:
+        lanes, pair.lanes[peer] = pair.lanes.get(peer, deque()), deque()
+        for element in lanes:
+            lane, anew = self.lanes.pop(element), Element(endpoint, element.index)
+            self.lanes[anew] = lane
+            self._expiring.append((lane.until, anew))
+            pair.lanes[peer].append(anew)
+            yield Drop(element)
+            yield Put(anew, lane.receiver)
+
+    def forget(self, peer: int) -> list[Edit]:
+        """A peer is none any more."""
+        edits = self.part(self._of.get(peer, ()))
+        place = self.places.pop(peer, None)
+        if place is not None and self._who.get(place.endpoint) == peer:
+            del self._who[place.endpoint]
+        self._tries.pop(peer, None)
+        self._latest.pop(peer, None)
+        return edits
+
+    # -- handshakes ---------------------------------------------------------------------------------------------
+
+    def handle(self, message: Message, datagram: bytes, source: Endpoint, now: float) -> Handled:
+        """An initiation or a response that came from somewhere."""
+        sender = self._who.get(source)
+        if sender is None:
+            return Handled(why=STRANGER)
+        if is_meant_for(datagram, self._own):
+            return Handled()
+        if message.kind == RESPONSE:
+            return self._response(message, datagram, source, sender, now)
+        return self._initiation(message, datagram, sender, now)
+
+    def _initiation(self, message: Message, datagram: bytes, sender: int, now: float) -> Handled:
+        receiver = self._meant(datagram, sender, now)
+        if receiver is None:
+            return Handled(why="for nobody that it sees")
+        name = _pair(sender, receiver)
+        pair = self.pairs.get(name)
+        if pair is None and len(self.pairs) >= _MOST_PAIRS:
+            return Handled(why="too many pairs")
+        place = self.places.get(receiver)
+        if place is None:
+            return Handled(why="nobody knows where the other is")
+        if pair is None:
+            pair = self.pairs[name] = Pair(now)
+        allowance = pair.allowances.setdefault(sender, Bucket(_INITIATIONS, _BURST))
+        if not allowance.take(1.0, now):
+            return Handled(why="too many initiations")
+        edits = [*self._joined(name), *self._put(pair, receiver, sender, place.endpoint, message.sender, now)]
+        return Handled(receiver, tuple(edits))
+
+    def _response(self, message: Message, datagram: bytes, source: Endpoint, sender: int, now: float) -> Handled:
+        lane = self.lanes.get(Element(source, message.receiver))
+        if lane is None or lane.sender != sender:
+            return Handled(why="answers nothing")
+        receiver = lane.receiver
+        key = self._sight.key_of(receiver)
+        if key is None or not is_meant_for(datagram, self._mac1_key(key)):
+            return Handled(why="for somebody else")
+        pair, place = self.pairs[_pair(sender, receiver)], self.places.get(receiver)
+        if place is None:
+            return Handled(why="nobody knows where the other is")
+        pair.shook = now
+        return Handled(receiver, tuple(self._put(pair, receiver, sender, place.endpoint, message.sender, now)))
+
+    def _meant(self, datagram: bytes, sender: int, now: float) -> int | None:
+        """For whom an initiation is, of those whom its sender sees: with whom it spoke last, then the others, from the
+        one on that its last initiation was for: a host that begins greets all its peers in their order."""
+        tries = self._tries.setdefault(sender, Bucket(_TRIES, _TRIES_BURST))
+        for peer, key in self._candidates(sender):
+            if not tries.take(1.0, now):
+                return None
+            if is_meant_for(datagram, self._mac1_key(key)):
+                self._latest[sender] = peer
+                return peer
+        return None
+
+    def _candidates(self, sender: int) -> Iterator[tuple[int, PublicKey]]:
+        known = set(self.partners(sender))
+        for peer in known:
+            key = self._sight.key_of(peer)
+            if key is not None and self._sight.sees(sender, peer):
+                yield peer, key
+        seen = self._sight.seen_by(sender)
+        begin = bisect_right(seen, self._latest.get(sender, 0), key=lambda one: one[0])
+        for at in range(len(seen)):
+            peer, key = seen[(begin + at) % len(seen)]
+            if peer in self.places and peer != sender and peer not in known:
+                yield peer, key
+
+    def _mac1_key(self, key: PublicKey) -> bytes:
+        found = self._keys.get(key)
+        if found is None:
+            found = self._keys[key] = mac1_key(key)
+        return found
+
+    def adopt(self, element: Element, receiver: int, now: float) -> bool:
+        """An edge has it from a run before. Whether it still counts."""
+        sender = self._who.get(element.source)
+        if sender is None or receiver not in self.places or not self._sight.sees(sender, receiver):
+            return False
+        name = _pair(sender, receiver)
+        pair = self.pairs.setdefault(name, Pair(now))
+        pair.shook = now
+        for _ in self._joined(name):
+            pass
+        return any(self._put(pair, sender, receiver, element.source, element.index, now))
+
+    # -- pairs --------------------------------------------------------------------------------------------------
+
+    def _joined(self, name: tuple[int, int]) -> Iterator[Edit]:
+        for peer in name:
+            if peer not in self._of and peer in self.places:
+                yield Placed(peer, self.places[peer])
+            self._of.setdefault(peer, set()).add(name)
+
+    def _put(
+        self, pair: Pair, sender: int, receiver: int, source: Endpoint, index: bytes, now: float
+    ) -> Iterator[Edit]:
+        """What `sender` (at `source`) sends under an index goes to `receiver`."""
+        element = Element(source, index)
+        lanes = pair.lanes.setdefault(sender, deque())
+        if element in lanes:
+            self.lanes[element].until = now + LIVES
+            return
+        other = self.lanes.get(element)
+        if other is not None:  # the same index by chance, or by somebody's wish: whoever had it keeps it
+            return
+        while len(lanes) >= _KEPT:
+            yield self._taken(pair, lanes.popleft())
+        lanes.append(element)
+        self.lanes[element] = Lane(sender, receiver, now + LIVES)
+        self._expiring.append((now + LIVES, element))
+        yield Put(element, receiver)
+
+    def _taken(self, pair: Pair, element: Element) -> Drop:
+        pair.passed += self.lanes.pop(element).passed
+        return Drop(element)
+
+    def part(self, names: Iterable[tuple[int, int]]) -> list[Edit]:
+        """Some pairs are none any more."""
+        edits: list[Edit] = []
+        for name in list(names):
+            pair = self.pairs.pop(name, None)
+            if pair is None:
+                continue
+            edits += [self._taken(pair, element) for lanes in pair.lanes.values() for element in lanes]
+            self.ended += pair.passed
+            for peer in name:
+                self._of[peer].discard(name)
+                if not self._of[peer]:
+                    del self._of[peer]
+                    edits.append(Placed(peer, None))
+        return edits
+
+    def revoke(self, peers: Iterable[int] | None = None) -> list[Edit]:
+        """Part those of the pairs (of some peers; None: of all) that see each other no more."""
+        names = self.pairs if peers is None else {name for peer in peers for name in self._of.get(peer, ())}
+        return self.part([name for name in names if not self._sight.sees(*name)])
+
+    def expire(self, now: float) -> list[Edit]:
+        """Let go of what is as old as no session gets."""
+        edits: list[Edit] = []
+        idle = set()
+        while self._expiring and self._expiring[0][0] <= now:
+            _, element = self._expiring.popleft()
+            lane = self.lanes.get(element)
+            if lane is None:
+                continue
+            if lane.until > now:
+                self._expiring.append((lane.until, element))
+                continue
+            name = _pair(lane.sender, lane.receiver)
+            pair = self.pairs[name]
+            pair.lanes[lane.sender].remove(element)
+            edits.append(self._taken(pair, element))
+            if not any(pair.lanes.values()):
+                idle.add(name)
+        return edits + self.part(idle)
+
+    def counted(self, passed: dict[Element, int]) -> None:
+        """How many bytes have passed by elements, since they were put."""
+        for element, number in passed.items():
+            lane = self.lanes.get(element)
+            if lane is not None:
+                lane.passed = max(lane.passed, number)
+
+    def bytes_of(self, name: tuple[int, int]) -> int:
+        pair = self.pairs[name]
+        return pair.passed + sum(self.lanes[e].passed for lanes in pair.lanes.values() for e in lanes)
+
+    @property
+    def passed(self) -> int:
+        """Bytes at all."""
+        return self.ended + sum(self.bytes_of(name) for name in self.pairs)
+
+    def everything(self) -> list[Edit]:
+        """What makes an edge that has nothing one that has all of it."""
+        placed: list[Edit] = [Placed(peer, self.places[peer]) for peer in self._of if peer in self.places]
+        return placed + [Put(element, lane.receiver) for element, lane in self.lanes.items()]
+
+    def paired(self) -> set[int]:
+        """The peers of all pairs."""
+        return set(self._of)
+
+    def partners(self, peer: int) -> list[int]:
+        return [other if one == peer else one for one, other in self._of.get(peer, ())]
+
+
+def _pair(one: int, other: int) -> tuple[int, int]:
+    return (one, other) if one < other else (other, one)
