@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from innerd.domain.values import Endpoint, PublicKey
+from innerd.domain.values import KEEPALIVE, Endpoint, PublicKey
 from innerd.wireguard.device import Device, DevicePeer, Wanted, WantedPeer, clamped
 
 
@@ -109,6 +109,14 @@ def plan_some(device: Device, wanted: Wanted, keys: Iterable[PublicKey]) -> tupl
         del peers[key]
     peers.update(after.peers)
     return changes, replace(after, peers=peers)
+
+
+def greeting(key: PublicKey, endpoint: Endpoint | None) -> tuple[Change, ...]:
+    """What makes WireGuard send a peer a packet at once: its keepalive is switched on anew. Setting the endpoint again
+    makes wireguard-go forget the source address that it used until now."""
+    return tuple(
+        SetPeer(public_key=key, is_new=False, endpoint=endpoint, keepalive=seconds) for seconds in (0, KEEPALIVE)
+    )
 
 
 def edits(before: Device, now: Device) -> list[str]:

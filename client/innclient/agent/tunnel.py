@@ -21,7 +21,7 @@ from innerd.wireguard import links
 from innerd.wireguard.backend import Backend
 from innerd.wireguard.device import Device, DeviceError, DevicePeer, NoSuchDevice, only
 from innerd.wireguard.ownership import PEER, claim, finish, make, refuse_foreign, release
-from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort, identity
+from innerd.wireguard.plan import Change, RemovePeer, SetKey, SetPeer, SetPort, greeting, identity
 from innerd.wireguard.sockets import port_is_free
 
 
@@ -119,15 +119,8 @@ class Tunnel:
             self.backend.apply(self.interface, changes)
 
     def greet(self, peers: Iterable[DevicePeer]) -> None:
-        """Send each of some peers a packet at once, so that they see where we are: WireGuard does when its keepalive is
-        switched on. Setting the endpoint again makes wireguard-go forget the source address that it used until now."""
-        self.change(
-            [
-                SetPeer(public_key=peer.public_key, is_new=False, endpoint=peer.endpoint, keepalive=seconds)
-                for peer in peers
-                for seconds in (0, KEEPALIVE)
-            ]
-        )
+        """Send each of some peers a packet at once, so that they see where we are."""
+        self.change([change for peer in peers for change in greeting(peer.public_key, peer.endpoint)])
 
     def forget(self, key: PublicKey) -> None:
         """Take one entry off; the next plan makes it anew, with a handshake at once."""

@@ -243,7 +243,8 @@ class Agent:
         if not peers:
             return []
         found = c.Log("info", "a way was found", {"peer": peers[0].name, "endpoint": event.endpoint})
-        return self.change.take_detour(Detour(partial(self.membership.placed, peers[0], event.endpoint), [found]))
+        plan = partial(self.membership.placed, peers[0], event.endpoint, now=now.wall)
+        return self.change.take_detour(Detour(plan, [found]))
 
     def _session_dropped(self, event: e.SessionDropped, now: Instant) -> list[Command]:
         self.change.session_dropped()

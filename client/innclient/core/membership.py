@@ -41,7 +41,7 @@ from innerd.domain.values import COORDINATOR, Address, Endpoint, PublicKey
 from innerd.wire.ours import Applied, RefusedPeer
 from innerd.wire.stream import SHUT_OUT, Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
 from innerd.wireguard.device import Device, Wanted
-from innerd.wireguard.plan import Change, RemovePeer, applied, plan, plan_some
+from innerd.wireguard.plan import Change, RemovePeer, applied, greeting, plan, plan_some
 
 _MOST_REFUSED = 1000  # wire.ours.Applied
 _NOTHING_SIGNED = Witnessed()
@@ -291,11 +291,17 @@ class Membership:
         begun = [self.netmap.peers[number] for number, trial in due.items() if trial.came and trial.turn == 0]
         return [peer for peer in begun if peer.ip not in self.overrides]
 
-    def placed(self, peer: KnownPeer, endpoint: Endpoint | None, device: Device) -> tuple[tuple[Change, ...], Device]:
-        """What must change for a peer to be reached at an endpoint, and the device after that."""
-        key = peer.public_key
+    def placed(
+        self, peer: KnownPeer, endpoint: Endpoint | None, device: Device, now: float
+    ) -> tuple[tuple[Change, ...], Device]:
+        """What must change for a peer to be reached at an endpoint, and the device after that. One with whom there is a
+        session is greeted from there at once: what it sends until then may come by the way before, and lead back."""
+        key, entry = peer.public_key, device.peers.get(peer.public_key)
         entries = Wanted(private_key=self.me.private_key, peers={key: entry_of(peer, endpoint)})
-        return plan_some(_as_if_untried(device, [peer]), entries, (key,))
+        changes, after = plan_some(_as_if_untried(device, [peer]), entries, (key,))
+        if not is_silent(entry, now):
+            changes += greeting(key, endpoint)
+        return changes, after
 
     def silenced(self, peers: Iterable[KnownPeer], device: Device) -> tuple[tuple[Change, ...], Device]:
         """What must change for WireGuard to send some peers nothing by itself, and the device after that. Only an entry
