@@ -103,7 +103,7 @@ def test_generations(host: Host, tmp_path: Path) -> None:
         "before the restore": (early, 0, 0),
         "of the new generation": (later, 0, 0),
         "what the restore took back": (lost, 4, 2),
-        "of a generation that is not yet": (Checkpoint(early.network_id, 3, *(9, "0" * 64)), 7, 7),
+        "of a generation that is not yet": (Checkpoint(early.network_id, 3, *(10, "0" * 64)), 7, 7),
         "of the new generation, before it began": (Checkpoint(early.network_id, 2, early.revision, early.hash), 7, 2),
         "another hash": (Checkpoint(early.network_id, 1, early.revision, "0" * 64), 7, 7),
     }

@@ -208,6 +208,7 @@ async def test_the_metrics_page_and_metrics_have_the_same_families(tmp_path: Pat
     w.presence.observe(w.peer("ryo").id, Observed(None, w.now, 1, 1))
     store = await SqliteStore.open(tmp_path / "kermpany.db", create=True)
     w.timings.observe_request("/healthz", "GET", 200, 0.001)
+    w.provide(is_serving=True)
     made = Metrics(w.services, w.timings, {}, dns=Counters(), per_peer=True, store=store)
     families = text_string_to_metric_families(made.render().decode())
     await store.close()

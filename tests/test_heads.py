@@ -61,7 +61,7 @@ def test_a_log_that_went_back_is_refused_by_all_that_would_go_on_from_it(rewound
     for verb in (("serve", NETWORK), ("status", NETWORK), ("rebuild", NETWORK), ("list-peers", NETWORK)):
         done = rewound(*verb)
         assert (done.status, done.code) == (7, "log_rewound"), done
-        assert "it ends at 1.7, but 1.10 was written" in done.err
+        assert "it ends at 1.8, but 1.11 was written" in done.err
         assert "innerd restore" in done.err
     assert rewound.refused("verify", NETWORK) == (7, "log_tampered")
     assert seen(rewound.folder) == before

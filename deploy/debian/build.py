@@ -219,7 +219,7 @@ def place_control(stage: Path, version: str, target: str, *, has_daemon: bool) -
     size = str(sum(-(-path.stat().st_size // 1024) for path in files))
     text = (HERE / "control.in").read_text(encoding="utf-8")
     if has_daemon:  # then nothing is missing where the kernel has no WireGuard
-        text = text.replace("Recommends: wireguard-go | wireguard-modules\n", "")
+        text = text.replace("wireguard-go | wireguard-modules, ", "")
     for key, value in {"VERSION": version, "ARCHITECTURE": target, "SIZE": size, "PYTHON": RANGE}.items():
         text = text.replace(f"@{key}@", value)
     write(control / "control", text)

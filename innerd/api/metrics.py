@@ -27,6 +27,7 @@ from innerd.domain.network import EMPTY, Network
 from innerd.domain.values import COORDINATOR
 from innerd.streaming.sender import MAX_WAITING
 from innerd.wire.exposition import head
+from innerd.wire.ours import RelayStatus
 
 
 class OnDisk(Protocol):
@@ -65,11 +66,14 @@ class Metrics:
         per_peer: bool = False,
         store: OnDisk | None = None,
     ) -> None:
+        self._services, self._relayed = services, _Relayed()
         self._parts: dict[str, Callable[[], bytes]] = {
             "network": _rendered(_Coordinator(services, projections)),
             "requests": timings.render,
             "process": _once_a_second(_rendered(ProcessCollector(registry=None), GCCollector(CollectorRegistry()))),
         }
+        if services.is_serving:
+            self._parts["relay"] = _rendered(self._relayed)
         if store is not None:
             self._parts["database"] = _rendered(_Database(store))
         if dns is not None:
@@ -80,6 +84,7 @@ class Metrics:
     async def page(self) -> bytes:
         """The whole page, in Prometheus' text format; a part at a time, as others have their turns in between."""
         pieces = []
+        self._relayed.status = await self._services.relay_status()
         for piece in self.pieces():
             pieces.append(piece)
             await asyncio.sleep(0)
@@ -262,6 +267,28 @@ class _Database(Collector):
         yield _gauge(
             "innerd_sqlite_disk_free_bytes", "Room on the database's file system.", disk.f_bavail * disk.f_frsize
         )
+
+
+class _Relayed(Collector):
+    """`status`: as it is at this scrape."""
+
+    status: RelayStatus | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        found = self.status or RelayStatus(mode="off")
+        modes = {mode: int(found.mode == mode) for mode in ("kernel", "userspace", "off")}
+        mode = GaugeMetricFamily("innerd_relay_mode", "1 for how this coordinator relays.", labels=("mode",))
+        yield _labelled(mode, "mode", modes)
+        yield _gauge("innerd_relay_pairs", "Pairs of peers that are relayed.", found.pairs)
+        for name, text, value in (
+            ("bytes", "Bytes that were relayed.", found.bytes),
+            ("packets", "Packets that were relayed.", found.packets),
+            ("held_packets", "Packets above a limit, which were dropped.", found.held),
+            ("handshakes", "Handshakes that were sent on.", found.handshakes),
+            ("refused_handshakes", "Handshakes that were not sent on.", found.refused),
+            ("repairs", "Times that the relay's table was taken away, and made anew.", found.repairs),
+        ):
+            yield CounterMetricFamily(f"innerd_relay_{name}", text, value=value)
 
 
 class _Dns(Collector):

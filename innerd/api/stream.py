@@ -10,7 +10,7 @@ from innerd.domain.network import Peer
 from innerd.host import tcp
 from innerd.streaming.hub import FAREWELL, Hub
 from innerd.streaming.registry import Stream
-from innerd.wire.caller import RUN, parse_run
+from innerd.wire.caller import NO_RELAY, RELAY, RUN, parse_run
 from innerd.wire.stream import SHUT_OUT, Cursor, parse_cursor
 
 
@@ -71,6 +71,7 @@ async def serve_stream(hub: Hub, peer: Peer | None, scope: Scope, headers: dict[
         raise Refused("invalid_request", "a stream needs a connection through the tunnel")
     pipe = connect()
     run = parse_run(headers.get(RUN.lower().encode(), b"").decode("latin-1"))
+    hub.presence.takes_relay(peer.id, headers.get(RELAY.lower().encode()) != NO_RELAY.encode())
     stream = await hub.open(peer, _cursor(scope, headers, hub.generation), pipe, run)
     pipe.gone = stream.finished.set
     if pipe.is_closing():  # it went while the log was read

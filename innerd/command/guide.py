@@ -20,8 +20,8 @@ _HELP = ("help", "completions")
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "innerd": {
         "Coordinator": (
-            *("new", "init", "serve", "set-endpoint", "backup", "restore", "verify", "rebuild"),
-            *("import-innernet", "uninstall"),
+            *("new", "init", "serve", "set-endpoint", "allow-relay", "disallow-relay"),
+            *("backup", "restore", "verify", "rebuild", "import-innernet", "uninstall"),
         ),
         "Peers": _PEERS,
         "Groups and links": _LINKS,
@@ -186,6 +186,14 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "innerd set-endpoint": (
         ("This host moves", "innerd set-endpoint kermpany vpn2.example.com:51820"),
         ("And all that are connected know it", "innerd set-endpoint kermpany 203.0.113.7:51820 --yes --wait"),
+    ),
+    "innerd allow-relay": (
+        ("For peers that have no other way to each other", "innerd allow-relay kermpany"),
+        ("And all that are connected know it", "innerd allow-relay kermpany --wait"),
+    ),
+    "innerd disallow-relay": (
+        ("See what would change, and change nothing", "innerd disallow-relay kermpany --dry-run"),
+        ("From now on each pair has its own way or none", "innerd disallow-relay kermpany"),
     ),
     "innerd backup": (
         ("Log and keys in one file, served or not", "innerd backup kermpany /root/kermpany.backup"),

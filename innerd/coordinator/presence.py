@@ -43,6 +43,7 @@ class Presence:
         self.proven: set[int] = set()  # peers that have shown a proof of their key: they run `inn`
         self.earlier: dict[int, Receipt] = {}  # of before the coordinator started: to be looked at, not to be relied on
         self.recalled: set[int] = set()  # peers of which what is known of where they are is from before it started
+        self.unrelayed: set[int] = set()  # peers that want nothing relayed
         self.worth_keeping: set[int] = set()  # peers of which something to be recalled has changed
         self.shown: dict[int, int] = {}  # the newest revision that a peer was told of, or brought along itself
         self.told: dict[int, int] = {}  # the revision of the last frame that a streaming peer was sent
@@ -72,6 +73,10 @@ class Presence:
         self._learned.setdefault(peer, deque(maxlen=16)).append(endpoint)
         for call in self._placed:
             call(peer, endpoint)
+
+    def takes_relay(self, peer: int, wanted: bool) -> None:
+        """Whether a peer's agent wants to be relayed."""
+        (self.unrelayed.discard if wanted else self.unrelayed.add)(peer)
 
     def on_progress(self, call: Callable[[int], None]) -> None:
         """Call it with each peer that sent a receipt, or whose stream came or went."""
@@ -197,7 +202,7 @@ class Presence:
         ):
             known.pop(peer, None)
         self._twins.forget(peer)
-        for held in (self.proven, self.streaming, self.recalled, self._online, self._changed):
+        for held in (self.unrelayed, self.proven, self.streaming, self.recalled, self._online, self._changed):
             held.discard(peer)
         self.worth_keeping.add(peer)
         self.moved(peer)

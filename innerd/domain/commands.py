@@ -14,7 +14,7 @@ class CreateNetwork(Struct, frozen=True, kw_only=True):
     range: Range
     public_key: PublicKey  # the coordinator's
     endpoint: Endpoint
-    relays: bool = False  # whether the coordinator relays
+    relays: bool = False  # whether the coordinator relays from the beginning
 
 
 class ImportNetwork(Struct, frozen=True, kw_only=True):

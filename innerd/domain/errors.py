@@ -31,6 +31,7 @@ CODES: dict[str, Kind] = {
     "body_too_large": "invalid",
     "too_many_candidates": "too_large",
     "invalid_record": "invalid",
+    "invalid_rate": "invalid",
     "invalid_checkpoint": "invalid",
     # rules of the network
     "name_taken": "refused",
@@ -53,6 +54,7 @@ CODES: dict[str, Kind] = {
     "record_conflict": "refused",
     "too_many_records": "refused",
     "association_with_itself": "refused",
+    "peer_cannot_relay": "refused",
     "coordinator_protected": "refused",
     "peer_redeemed": "refused",
     "peer_not_redeemed": "refused",

@@ -16,7 +16,7 @@ from innerd.host.lookup import resolved
 from innerd.manage import backup
 from innerd.serve import heads
 from innerd.wire.caller import is_older
-from innerd.wire.ours import Status
+from innerd.wire.ours import RelayStatus, Status
 from innerd.wireguard import links, ownership
 from innerd.wireguard.backend import Backend, choose
 from innerd.wireguard.device import DeviceError
@@ -94,6 +94,7 @@ def _serving(name: str, config: Config, status: Status | Failure) -> Iterator[Fi
     elif status.is_serving:
         yield ok("serving", f"revision {status.revision}, {status.online} of {status.peers} peers online")
         yield from _releases(status)
+        yield from _relay(status.relay)
         for trouble in status.troubles:
             exit_status = TRUST if trouble.code in ("log_corrupt", "log_rewound") else SYSTEM
             yield failed(trouble.kind, trouble.text, trouble.hint, exit_status)
@@ -113,6 +114,17 @@ def _releases(status: Status) -> Iterator[Finding]:
     if old:
         text = f"{', '.join(f'{count} run {what}' for what, count in old.items())}; this is innerd {status.version}"
         yield warning("releases", f"older agents: {text}", "upgrade them: list-peers names who runs what")
+
+
+def _relay(found: RelayStatus | None) -> Iterator[Finding]:
+    """How it relays, and what would make it the faster way."""
+    if found is None or found.mode == "off":  # why it can't, where it should, is a trouble
+        return
+    if found.mode == "userspace":
+        fix = "nftables (apt install nftables), and a kernel from 5.4 on that has nf_tables' netdev family"
+        yield warning("relay", f"relays in user space, which is slower: {found.why}", fix)
+    else:
+        yield ok("relay", f"relays in the kernel: {found.pairs} pairs")
 
 
 def _endpoint(endpoint: str, config: Config) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import structlog
 
 from innerd.domain.values import version_of
 from innerd.relay.kernel import KernelEdge
+from innerd.relay.limits import Total
 from innerd.relay.table import Drop, Edit, Element, Place, Placed, Put
 from innerd.relay.userspace import UserEdge
 from innerd.wireguard.device import DeviceError
@@ -25,6 +26,7 @@ class Edges:
         self._to: dict[int, set[Element]] = {}  # what leads to a peer
         self._in_kernel: set[Element] = set()
         self._elements: dict[Element, int] = {}
+        self._seen, self._carried = Total(), Total()  # of the kernel's: at the last look, and so far
 
     @property
     def mode(self) -> str:
@@ -91,6 +93,7 @@ class Edges:
 
     def give_up(self, why: str) -> None:
         """The kernel's edge fails: this process carries all from now on."""
+        self.total()
         kernel, self.kernel, self.why = self.kernel, None, why
         _log.error("relaying in user space from now on: slower", why=why)
         if kernel is not None:
@@ -103,13 +106,19 @@ class Edges:
         self._elements, self._in_kernel, self._to, self._places = {}, set(), {}, {}
         self.apply(everything)
 
-    def held(self) -> int:
-        """Packets that were above a limit. Blocks."""
-        held = self.user.held_peer + self.user.held_total
+    def total(self) -> Total:
+        """What both have carried since `begin`, however often the kernel's table was made anew. Blocks."""
         if self.kernel is not None:
             with contextlib.suppress(OSError):
-                held += sum(self.kernel.held().values())
-        return held
+                before, self._seen = self._seen, self.kernel.total()
+                self._carried = self._carried + self._seen.since(before)
+        return self._carried + self.user.total()
+
+    def begin(self, kernel: KernelEdge) -> None:
+        """The kernel's edge is there; what it carried before now was carried for others. Blocks."""
+        self.kernel = kernel
+        with contextlib.suppress(OSError):
+            self._seen = kernel.total()
 
     def counters(self) -> dict[Element, int]:
         """The bytes that have passed by each element. Blocks."""

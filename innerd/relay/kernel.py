@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
 from innerd.domain.values import endpoint_of, split_endpoint
-from innerd.relay.limits import Limits
+from innerd.relay.limits import Limits, Total
 from innerd.relay.nftables import Edits, Entry, Maps, run
 from innerd.relay.table import LIVES, Drop, Edit, Element, Place, Placed, Put
 from innerd.wireguard.device import DeviceError
@@ -128,10 +128,11 @@ class KernelEdge:
                 found[_element(key)] = passed
         return found
 
-    def held(self) -> dict[str, int]:
-        """Packets that were above a limit, by which."""
-        packets = self._maps.packets()
-        return {name: packets.get(name, 0) for name in COUNTERS[1:]}
+    def total(self) -> Total:
+        counted = self._maps.counted()
+        held = sum(counted.get(name, (0, 0))[0] for name in COUNTERS[1:])
+        packets, passed = counted.get(COUNTERS[0], (0, 0))
+        return Total(packets, passed, held)
 
     def adopt(self) -> dict[Element, int]:
         """Take what is there from a run before: the elements, and for whom each is."""

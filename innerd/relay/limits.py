@@ -17,6 +17,23 @@ class Limits(Struct, frozen=True):
     total: int | None = None
 
 
+class Total(Struct, frozen=True):
+    """What an edge has carried: packets and bytes, and the packets that it held back as they were above a limit."""
+
+    packets: int = 0
+    bytes: int = 0
+    held: int = 0
+
+    def __add__(self, other: "Total") -> "Total":
+        return Total(self.packets + other.packets, self.bytes + other.bytes, self.held + other.held)
+
+    def since(self, before: "Total") -> "Total":
+        """What came since then; all of it, where the counters began anew meanwhile."""
+        if self.packets < before.packets or self.held < before.held:
+            return self
+        return Total(self.packets - before.packets, self.bytes - before.bytes, self.held - before.held)
+
+
 def parse_rate(text: str) -> int | None:
     """Bytes a second of "50 Mbit/s"; None of "none". Raises Refused."""
     if text.strip() == "none":

@@ -122,15 +122,16 @@ class Maps(Line):
         if failed is not None:
             raise OSError(failed, f"nftables refuses: errno {failed}")
 
-    def packets(self) -> dict[str, int]:
-        """The packets that each named counter of the table has."""
-        found: dict[str, int] = {}
+    def counted(self) -> dict[str, tuple[int, int]]:
+        """The packets and bytes that each named counter of the table has."""
+        found: dict[str, tuple[int, int]] = {}
         for told in self.dump_of(_SUBSYSTEM << 8 | _GET_OBJECT, _family(_NETDEV) + self._table):
             said = dict(attributes(told[4:]))
             if attribute(_TABLE, said.get(_TABLE, b"")) == self._table:
                 data = dict(attributes(said.get(_OBJECT_DATA, b"")))
                 name = said.get(_OBJECT_NAME, b"").rstrip(b"\0").decode(errors="replace")
-                found[name] = int.from_bytes(data.get(_COUNTER_PACKETS, b""), "big")
+                packets, passed = (data.get(kind, b"") for kind in (_COUNTER_PACKETS, _COUNTER_BYTES))
+                found[name] = int.from_bytes(packets, "big"), int.from_bytes(passed, "big")
         return found
 
     def counters(self, name: str) -> Iterator[tuple[bytes, bytes, int]]:
@@ -191,6 +192,7 @@ def watching() -> socket.socket:
             (RETURN, 0, 0, ALL),
         ]
         attach(heard, not_elements)
+        heard.bind((0, 0))  # unbound it has the kernel's own number, to which nothing is told
         heard.setsockopt(270, 1, _GROUP)  # SOL_NETLINK, NETLINK_ADD_MEMBERSHIP
     except BaseException:
         heard.close()

@@ -76,9 +76,10 @@ class Relay:
             raise DeviceError(
                 "relay_failed", f"no raw sockets to relay with: {error.strerror}", "it needs CAP_NET_RAW"
             ) from error
-        self.edges.kernel, self.edges.why = await asyncio.to_thread(self._kernel)
-        if self.edges.kernel is not None:
-            await self._adopt(self.edges.kernel)
+        kernel, self.edges.why = await asyncio.to_thread(self._kernel)
+        if kernel is not None:
+            await asyncio.to_thread(self.edges.begin, kernel)
+            await self._adopt(kernel)
         self.is_on = True
         self._tasks = [asyncio.create_task(run()) for run in (self._watch, self._keep)]
         _log.info("relaying", mode=self.edges.mode, why=self.edges.why)

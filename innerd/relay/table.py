@@ -72,7 +72,7 @@ class Lane(Struct, gc=False):
 
 
 class Pair(Struct):
-    """Two peers; `since` and `shook` are when they first and last shook hands by way of us."""
+    """Two peers; `since` and `shook` are when they first and last shook hands by way of us, by the table's clock."""
 
     since: float
     shook: float | None = None
@@ -109,7 +109,6 @@ class Table:
         self.places: dict[int, Place] = {}
         self.pairs: dict[tuple[int, int], Pair] = {}
         self.lanes: dict[Element, Lane] = {}
-        self.ended = 0  # bytes of pairs that are gone
         self._who: dict[Endpoint, int] = {}
         self._of: dict[int, set[tuple[int, int]]] = {}  # the pairs of a peer
         self._expiring: deque[tuple[float, Element]] = deque()
@@ -128,13 +127,17 @@ class Table:
         before = self.places.get(peer)
         if before == place:
             return []
+        edits: list[Edit] = []
+        other = self._who.get(place.endpoint)
+        if other is not None and other != peer:  # it was there, and must be somewhere else now
+            edits += self.forget(other)
         self.places[peer] = place
         if before is not None and self._who.get(before.endpoint) == peer:
             del self._who[before.endpoint]
         self._who[place.endpoint] = peer
         if peer not in self._of:
-            return []
-        edits: list[Edit] = [Placed(peer, place)]
+            return edits
+        edits.append(Placed(peer, place))
         if before is not None and before.endpoint != place.endpoint:
             for pair in self._of[peer]:
                 edits += self._moved(self.pairs[pair], peer, place.endpoint)
@@ -215,7 +218,7 @@ class Table:
                 return None
             if is_meant_for(datagram, self._mac1_key(key)):
                 self._latest[sender] = peer
-                return peer
+                return peer if self._sight.sees(sender, peer) else None
         return None
 
     def _candidates(self, sender: int) -> Iterator[tuple[int, PublicKey]]:
@@ -288,7 +291,6 @@ class Table:
             if pair is None:
                 continue
             edits += [self._taken(pair, element) for lanes in pair.lanes.values() for element in lanes]
-            self.ended += pair.passed
             for peer in name:
                 self._of[peer].discard(name)
                 if not self._of[peer]:
@@ -331,11 +333,6 @@ class Table:
     def bytes_of(self, name: tuple[int, int]) -> int:
         pair = self.pairs[name]
         return pair.passed + sum(self.lanes[e].passed for lanes in pair.lanes.values() for e in lanes)
-
-    @property
-    def passed(self) -> int:
-        """Bytes at all."""
-        return self.ended + sum(self.bytes_of(name) for name in self.pairs)
 
     def everything(self) -> list[Edit]:
         """What makes an edge that has nothing one that has all of it."""

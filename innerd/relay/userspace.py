@@ -4,7 +4,7 @@ Pure: what comes is looked up here, `relay` has the sockets."""
 from collections.abc import Iterable
 
 from innerd.domain.values import Endpoint
-from innerd.relay.limits import Bucket, Limits
+from innerd.relay.limits import Bucket, Limits, Total
 from innerd.relay.table import Drop, Edit, Element, Place, Placed, Put
 
 _BURST = 0.2  # seconds' worth
@@ -21,8 +21,7 @@ class UserEdge:
         self._limits = limits
         self._each: dict[Endpoint, Bucket] = {}
         self._total = _bucket(limits.total)
-        self.forwarded = 0  # bytes
-        self.held_peer = self.held_total = 0  # packets
+        self._packets = self._bytes = self._held = 0
 
     @property
     def is_idle(self) -> bool:
@@ -51,7 +50,8 @@ class UserEdge:
         if place is None or not self._may_pass(source, size, now):
             return None
         self._passed[element] += size
-        self.forwarded += size
+        self._packets += 1
+        self._bytes += size
         return place
 
     def _may_pass(self, source: Endpoint, size: int, now: float) -> bool:
@@ -60,12 +60,15 @@ class UserEdge:
             if each is None:
                 each = self._each[source] = _bucket(self._limits.per_peer)
             if not each.take(size, now):
-                self.held_peer += 1
+                self._held += 1
                 return False
         if self._limits.total is not None and not self._total.take(size, now):
-            self.held_total += 1
+            self._held += 1
             return False
         return True
+
+    def total(self) -> Total:
+        return Total(self._packets, self._bytes, self._held)
 
     def counters(self) -> dict[Element, int]:
         """The bytes that have passed by each element."""

@@ -3,8 +3,9 @@ that does is told."""
 
 import asyncio
 import contextlib
+import time
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import structlog
 
@@ -27,10 +28,11 @@ _AGAIN = 5.0  # seconds until what failed is tried again
 
 
 class NetworkSight:
-    """Who sees whom, as the log has it now. Who a class sees is kept until the members of it are others."""
+    """Who sees whom, as the log has it now, but for those who want nothing relayed. Who a class sees is kept until the
+    members of it are others."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer, unrelayed: Set[int]) -> None:
+        self._writer, self._unrelayed = writer, unrelayed
         self._kept: dict[Class, tuple[tuple[Map[int, Peer] | None, ...], list[tuple[int, PublicKey]]]] = {}
 
     def seen_by(self, peer: int) -> Sequence[tuple[int, PublicKey]]:
@@ -46,6 +48,8 @@ class NetworkSight:
         return kept[1]
 
     def sees(self, one: int, other: int) -> bool:
+        if one in self._unrelayed or other in self._unrelayed:
+            return False
         view = self._writer.view
         peers = view.network.peers
         return one in peers and other in peers and view.sees(peers[one], peers[other])
@@ -72,10 +76,11 @@ class Relaying:
 
     def __init__(self, setup: Setup, writer: Writer, presence: Presence, looks: Looks) -> None:
         self._writer, self._presence = writer, presence
-        self.relay = Relay(setup, NetworkSight(writer), looks.want)
+        self.relay = Relay(setup, NetworkSight(writer, presence.unrelayed), looks.want)
         self.trouble: DeviceError | None = None
         self._turn = asyncio.Event()
         presence.on_place(self._placed)
+        presence.on_progress(self._came)
         for number, seen in presence.observed.items():  # recalled
             if seen.endpoint is not None:
                 self._placed(number, seen.endpoint)
@@ -88,6 +93,10 @@ class Relaying:
         known = self._writer.network.peers.get(peer)
         if known is not None and known.is_active:
             self.relay.place(peer, endpoint)
+
+    def _came(self, peer: int) -> None:
+        if peer in self._presence.unrelayed:
+            self.relay.revoke([peer])
 
     def follow(self, change: Committed) -> None:
         """A follower of the feed: who sees each other no more is relayed no more, at once."""
@@ -140,27 +149,30 @@ class Relaying:
         if not relay.is_on:
             why = self.trouble.message if self.trouble is not None else None
             return RelayStatus(mode="off", why=why)
-        await relay.count()
+        total = await asyncio.to_thread(relay.edges.total)
         return RelayStatus(
             mode=relay.edges.mode,
             why=relay.edges.why,
             pairs=len(relay.table.pairs),
-            bytes=relay.table.passed,
+            packets=total.packets,
+            bytes=total.bytes,
             handshakes=relay.handshakes,
-            held=await asyncio.to_thread(relay.edges.held),
+            held=total.held,
             refused=relay.refused.total(),
             repairs=relay.repairs,
         )
 
-    def pairs(self) -> list[RelayedPair]:
-        """Who is relayed to whom, by the bytes that have passed."""
+    async def pairs(self) -> list[RelayedPair]:
+        """Who is relayed to whom: those first through whom most has passed."""
+        await self.relay.count()
         peers, table = self._writer.network.peers, self.relay.table
+        ahead = time.time() - time.monotonic()
         found = [
-            RelayedPair(a=peers[a].name, b=peers[b].name, since=pair.since, bytes=table.bytes_of((a, b)))
+            RelayedPair(a=peers[a].name, b=peers[b].name, since=pair.since + ahead, bytes=table.bytes_of((a, b)))
             for (a, b), pair in table.pairs.items()
             if a in peers and b in peers
         ]
-        return sorted(found, key=lambda pair: -pair.bytes)
+        return sorted(found, key=lambda pair: (-pair.bytes, pair.a, pair.b))
 
     def troubles(self) -> Iterator[Trouble]:
         if self.trouble is not None:

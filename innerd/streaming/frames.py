@@ -14,7 +14,7 @@ from innerd.coordinator.feed import Feed
 from innerd.coordinator.presence import Presence
 from innerd.domain.netmap import Delta, delta, netmap
 from innerd.domain.network import Cidr, Peer
-from innerd.domain.values import COORDINATOR
+from innerd.domain.values import COORDINATOR, Endpoint
 from innerd.domain.visibility import Class, View
 from innerd.wire.innernet import State, cidr_json, peer_json
 from innerd.wire.stream import delta_frame, presence_frame, presence_of, snapshot_frame
@@ -33,7 +33,7 @@ class Frames:
         self._presence = presence
         self._clock = clock
         self._peers: dict[int, tuple[Peer, Class, Raw]] = {}
-        self._states: dict[int, tuple[Peer, Class, int, Raw]] = {}
+        self._states: dict[int, tuple[Peer, tuple[Class, int, Endpoint | None], Raw]] = {}
         self._soft: dict[int, tuple[str | None, int, bool, Raw]] = {}
         self._cidrs: tuple[object, list[Raw]] = (None, [])
         self._revision = -1
@@ -59,10 +59,13 @@ class Frames:
     def _state(self, view: View, peer: Peer) -> Raw:
         known, class_ = self._states.get(peer.id), view.class_of(peer)
         version = self._presence.versions.get(peer.id, 0)
-        if known is None or known[0] is not peer or known[1] != class_ or known[2] != version:
-            encoded = Raw(_encode(peer_json(view, peer, self._presence)))
-            known = self._states[peer.id] = (peer, class_, version, encoded)
-        return known[3]
+        coordinator = view.network.coordinator
+        relay = coordinator.endpoint if coordinator.is_relay else None
+        made_of = (class_, version, relay)
+        if known is None or known[0] is not peer or known[1] != made_of:
+            encoded = Raw(_encode(peer_json(view, peer, self._presence, relay)))
+            known = self._states[peer.id] = (peer, made_of, encoded)
+        return known[2]
 
     def presence(self, peer: Peer) -> Raw:
         """The soft state of a peer, as a `presence` frame has it."""

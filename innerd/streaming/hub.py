@@ -50,7 +50,7 @@ class Hub:
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
         self._answering: set[asyncio.Event] = set()
         self._writer = writer
-        self._presence = presence
+        self.presence = presence
         self._clock = clock
         self._suffix = suffix
         self._opens = Buckets("streams", _OPENS, _OPENS_RATE, clock)
@@ -67,12 +67,12 @@ class Hub:
             if stream is not None and (peer is None or not peer.is_active):
                 self.streams.end(stream, "disabled" if peer is not None else "retired")
             if peer is None:
-                self._presence.forget(number)
+                self.presence.forget(number)
                 self.frames.forget(number)
             if peer is None or not peer.is_active:
                 self.ahead.forget(number)
                 self.strangers.forget(number)
-                self._presence.let_go(number)
+                self.presence.let_go(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
         self.sender.note(change)
@@ -92,7 +92,7 @@ class Hub:
         if current is None or not current.is_active:
             raise Refused("unauthorized", "the source address belongs to no enabled peer")
         self.ahead.note(current, cursor, view.network)
-        is_another = run is not None and self._presence.met(peer.id, run)
+        is_another = run is not None and self.presence.met(peer.id, run)
         older = self.streams.by_peer.get(peer.id)
         if older is not None:
             self.streams.end(older, "replaced")
@@ -101,9 +101,9 @@ class Hub:
         self.streams.add(stream)
         self.streams.write(stream, frame("hello", self._hello(current, view, cursor_hash)))
         self._catch_up(stream, view, cursor)
-        self._presence.stream_opened(peer.id)
+        self.presence.stream_opened(peer.id)
         self.sender.greet(stream)
-        if is_another or self._presence.learned(peer.id) is None or peer.id in self._presence.recalled:
+        if is_another or self.presence.learned(peer.id) is None or peer.id in self.presence.recalled:
             # Others can reach it the sooner, and where it is is known should it be one of two.
             self._looking = asyncio.ensure_future(self._looks.now())
         return stream
@@ -120,7 +120,7 @@ class Hub:
 
     def _hello(self, peer: Peer, view: View, cursor_hash: str | None) -> Hello:
         return Hello(
-            twins=list(self._presence.twins(peer.id)) or None,
+            twins=list(self.presence.twins(peer.id)) or None,
             protocol=PROTOCOL,
             network=view.network.name,
             network_id=view.network.id,
@@ -140,7 +140,7 @@ class Hub:
         """Nothing for a client that is at the head, a delta for one that we remember, else a snapshot."""
         stream.cursor = cursor.revision if cursor is not None else 0
         if cursor is not None and cursor.generation == view.network.generation:
-            self._presence.shown[stream.peer] = min(cursor.revision, view.network.revision)
+            self.presence.shown[stream.peer] = min(cursor.revision, view.network.revision)
         if cursor is not None and cursor.generation == view.network.generation:
             if cursor.revision == view.network.revision:
                 return
@@ -157,7 +157,7 @@ class Hub:
     def closed(self, stream: Stream) -> None:
         """The connection of a stream is done with it, whoever ended it."""
         if self.streams.closed(stream):
-            self._presence.stream_closed(stream.peer)
+            self.presence.stream_closed(stream.peer)
 
     async def farewells(self) -> None:
         """Wait until last frames and last answers have come, for 500 ms at most: a disabled peer must hear why before

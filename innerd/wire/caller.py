@@ -2,13 +2,16 @@
 
     User-Agent: inn/0.1.0
     X-Innerd-Run: 3f9c2e0b7a5d4c18
+    X-Innerd-Relay: no
 
-The run is drawn when an agent starts: where one comes back after another did, two machines have the key.
+The run is drawn when an agent starts: where one comes back after another did, two machines have the key. The last is
+said by an agent that wants nothing relayed, neither from it nor to it.
 """
 
 import re
 
 RUN = "X-Innerd-Run"
+RELAY, NO_RELAY = "X-Innerd-Relay", "no"
 OURS = "inn"
 _PRODUCT = re.compile(r"[A-Za-z][\w.-]{0,23}/[\w.+~-]{1,23}(?=[ \t]|\Z)", re.ASCII)
 _RUN = re.compile(r"[0-9a-f]{16}")

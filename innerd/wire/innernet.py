@@ -14,6 +14,7 @@ from innerd.domain.errors import Refused
 from innerd.domain.network import Association, Cidr, Network, Peer
 from innerd.domain.unreadable import UNREADABLE
 from innerd.domain.values import (
+    COORDINATOR,
     KEEPALIVE,
     MAX_CANDIDATES,
     Endpoint,
@@ -172,10 +173,13 @@ def association_json(association: Association) -> AssociationJson:
     return AssociationJson(id=association.id, cidr_id_1=association.cidr_id_1, cidr_id_2=association.cidr_id_2)
 
 
-def peer_json(view: View, peer: Peer, presence: SoftState | None = None) -> PeerJson:
-    """A peer as innernet tells of it; with presence, learned endpoint and candidates are put in (its 4.4)."""
+def peer_json(view: View, peer: Peer, presence: SoftState | None = None, relay: Endpoint | None = None) -> PeerJson:
+    """A peer as innernet tells of it; with presence, learned endpoint and candidates are put in (its 4.4). The `relay`
+    is the first of these: clients begin with the last (their 5.6)."""
     endpoint = peer.endpoint if presence is None else presence.shown_endpoint(peer.id, peer.endpoint)
     candidates = () if presence is None else presence.shown_candidates(peer.id, endpoint)
+    if relay is not None and peer.id != COORDINATOR:
+        candidates = (relay, *(candidate for candidate in candidates if candidate != relay))
     expires = None if peer.invite_expires is None else SystemTime(peer.invite_expires, 0)
     return PeerJson(
         id=peer.id,

@@ -186,7 +186,8 @@ class Status(Struct, kw_only=True):
 
 
 class RelayedPair(Struct, kw_only=True):
-    """Two peers whose traffic is relayed, by name; `since` is in seconds since 1970, `bytes` is both ways."""
+    """Two peers whose traffic is relayed, by name; `since` is in seconds since 1970, `bytes` are those of both ways,
+    with WireGuard's own."""
 
     a: str
     b: str
@@ -201,6 +202,7 @@ class RelayStatus(Struct, kw_only=True):
     mode: str
     why: str | None = None
     pairs: int = 0
+    packets: int = 0
     bytes: int = 0
     handshakes: int = 0
     held: int = 0

@@ -14,6 +14,7 @@ import pytest
 from innerd.api.app import ROUTES as KNOWN
 from innerd.api.app import description
 from innerd.domain import commands as c
+from innerd.domain.values import COORDINATOR
 from innerd.wire import proof
 from tests.api.asking import Answer, ask, peer_contents
 from tests.api.proofs import proven
@@ -82,6 +83,8 @@ ROUTES = {
     ("POST", "/v1/admin/records"): Route("admin", 201, lambda w, name: {"name": "a.ryo", "type": "TXT", "value": "a"}),
     ("DELETE", "/v1/admin/records/{id}"): Route("admin", 204),
     ("PUT", "/v1/admin/endpoint"): Route("admin", 204, lambda w, name: {"endpoint": "192.0.2.9:9"}),
+    ("PUT", "/v1/admin/relays/{id}"): Route("admin", 204),
+    ("DELETE", "/v1/admin/relays/{id}"): Route("admin", 204),
     ("POST", "/v1/admin/rebuild"): Route("admin", 200),
     # The framework's own, which the door leads nobody to.
 }
@@ -274,7 +277,7 @@ def expected(identity: str, method: str, path: str) -> str:
 def target_of(w: World, method: str, path: str) -> str:
     """The path with the number of something that can be changed in every way."""
     peer = w.peer("kuro" if meant(method, path)[1].endswith("/reissue") else "tama")
-    ids = {"peers": peer.id, "cidrs": w.cidr_id("spare"), "associations": 1, "records": 1}
+    ids = {"peers": peer.id, "cidrs": w.cidr_id("spare"), "associations": 1, "records": 1, "relays": COORDINATOR}
     return path.replace("{id}", str(next((number for word, number in ids.items() if word in path), "index.html")))
 
 

@@ -37,6 +37,7 @@ async def test_the_network_is_told_at_one_revision(w: World) -> None:
         "last_handshake": w.now - 10,
         "applied": 12,
         "software": None,
+        "is_relay": False,
     }
     counts = {cidr["name"]: cidr["peers"] for cidr in network["cidrs"]}
     assert counts == {"kermpany": 0, "innernet-server": 1, "humans": 2, "ovens": 1, "cats": 1}

@@ -111,4 +111,5 @@ CHANGES = {
     "add-association": ["humans", "ovens"],
     "delete-association": ["humans", "cats", "--yes"],
     "set-endpoint": ["198.51.100.7:443"],
+    "disallow-relay": [],
 }

@@ -70,7 +70,8 @@ class Way(httpx2.AsyncBaseTransport):
         def program(context: click.Context) -> None:
             context.meta[CONNECT] = connect
 
-        for command in (*cidrs.VERBS, *peers.VERBS, *invites.VERBS, *inspect.VERBS, inspect.set_endpoint):
+        own = (inspect.set_endpoint, inspect.disallow_relay)  # of innerd alone
+        for command in (*cidrs.VERBS, *peers.VERBS, *invites.VERBS, *inspect.VERBS, *own):
             program.add_command(command)
         settings = Settings("inn", "/nowhere", "/nowhere", "/nowhere")
         program.main([verb, INTERFACE, *args], prog_name="inn", standalone_mode=False, obj=settings)

@@ -32,7 +32,7 @@ def test_a_change_in_json_is_one_document_with_what_it_changed_and_the_revision(
     subjects = {"cidr": "cidr", "association": "association", "endpoint": "endpoint"}
     subject = subjects.get(verb.rpartition("-")[2], "peer")
     assert document[subject]
-    if subject == "peer":
+    if subject == "peer" and not verb.endswith("-relay"):  # which says whose name
         assert {"id", "name", "ip", "cidr", "is_admin", "is_disabled", "is_redeemed"} <= set(document["peer"])
 
 
@@ -125,6 +125,7 @@ ALREADY = {
     "rename-peer": ["--name", "mari", "--new-name", "mari"],
     "rename-cidr": ["--name", "humans", "--new-name", "humans"],
     "set-endpoint": ["192.0.2.1:51820"],
+    "allow-relay": ["--peer", "innernet-server"],
 }
 
 
@@ -133,6 +134,14 @@ def test_what_is_already_so_is_done_and_adds_no_event(busy: Host, verb: str) -> 
     before = revision(busy)
     busy.ok(verb, NETWORK, *ALREADY[verb])
     assert revision(busy) == before
+
+
+def test_the_coordinator_relays_until_it_is_told_not_to_and_again(host: Host) -> None:
+    before = revision(host)
+    assert host.ok("disallow-relay", NETWORK) == "innernet-server relays no more.\n"
+    assert host.json("disallow-relay", NETWORK) == {"peer": "innernet-server", "revision": before + 1}
+    assert host.ok("allow-relay", NETWORK).startswith("innernet-server relays now")
+    assert host.json("allow-relay", NETWORK) == {"peer": "innernet-server", "revision": before + 2}
 
 
 # -- peers and invitations --------------------------------------------------------------------------------------------
@@ -237,6 +246,7 @@ REFUSED = [
         (3, "peer_redeemed"),
         id="reissue",
     ),
+    pytest.param(["allow-relay", "--peer", "mari"], (3, "peer_cannot_relay"), id="a peer that can't relay"),
     pytest.param(["rename-peer", "--name", "mari", "--new-name", "ryo"], (3, "name_taken"), id="a name taken"),
     pytest.param(["rename-peer", "--name", "mari", "--new-name", "Ma ri"], (2, "invalid_name"), id="no name"),
     pytest.param(["rename-peer", "--name", "nobody", "--new-name", "x"], (4, "peer_not_found"), id="an unknown peer"),

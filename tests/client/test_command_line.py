@@ -34,6 +34,7 @@ ADMIN = [
     "completions",
 ]
 INNERD = [*ADMIN, *["new", "serve", "list-invites", "show", "status", "convergence", "set-endpoint", "uninstall"]]
+INNERD += ["allow-relay", "disallow-relay"]
 INN = [*ADMIN, *["install", "redeem", "up", "fetch", "down", "uninstall", "show", "list", "status"]]
 VERBS = [*(("innerd", verb) for verb in INNERD), *(("inn", verb) for verb in INN)]
 GROUPS = {"innerd": innerd.cli.cli, "inn": innclient.cli.cli}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from innerd.domain import commands as c
-from innerd.domain.values import Endpoint, Name, parse_address
+from innerd.domain.values import COORDINATOR, Endpoint, Name, parse_address
 from innerd.failure import Failure
 from tests.client.commands import CHANGES as ANY
 from tests.client.meddling import Way
@@ -26,6 +26,7 @@ async def _world() -> World:
     await w.join("lost", "cats")
     await w.do(c.DisablePeer(w.peer("lost").id))
     await w.associate("humans", "cats")
+    await w.do(c.AllowRelay(COORDINATOR))
     return w
 
 

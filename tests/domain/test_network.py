@@ -54,6 +54,8 @@ CHANGES = {
     "overridden": (e.EndpointOverridden(peer=RYO, name="ryo", endpoint=HOME, was=None), {"endpoint": HOME}),
     "moved": (e.NetworkEndpointChanged(peer=RYO, endpoint=HOME, was=None), {"endpoint": HOME}),
     "cleared": (e.EndpointOverrideCleared(peer=RYO, name="ryo", was=HOME), {"endpoint": None}),
+    "relays": (e.RelayAllowed(peer=RYO, name="ryo"), {"is_relay": True}),
+    "relays no more": (e.RelayDisallowed(peer=RYO, name="ryo"), {"is_relay": False}),
     "enabled": (e.PeerEnabled(id=RYO, name="ryo"), {"is_disabled": False}),
     "revoked": (e.PeerAdminRevoked(id=RYO, name="ryo"), {"is_admin": False}),
 }
@@ -75,6 +77,7 @@ def test_an_event_changes_what_it_says_and_nothing_else(town: Network, event: e.
     [
         (e.PeerDisabled(id=RYO, name="ryo"), e.PeerEnabled(id=RYO, name="ryo")),
         (e.PeerAdminGranted(id=RYO, name="ryo"), e.PeerAdminRevoked(id=RYO, name="ryo")),
+        (e.RelayAllowed(peer=RYO, name="ryo"), e.RelayDisallowed(peer=RYO, name="ryo")),
         (e.PeerRenamed(id=RYO, name="rio", was="ryo"), e.PeerRenamed(id=RYO, name="ryo", was="rio")),
         (
             e.EndpointOverridden(peer=RYO, name="ryo", endpoint=HOME, was=None),
@@ -116,6 +119,8 @@ SUBJECTS = {
     "peer:7": (e.PeerRetired(id=7, name="a", ip="b"), "peer.retired"),
     "peer:8": (e.KeyPinned(peer=8, name="a", public_key="b", redeemed_at=1), "key.pinned"),
     "peer:9": (e.EndpointOverrideCleared(peer=9, name="a", was="b"), "endpoint.override_cleared"),
+    "peer:1": (e.RelayAllowed(peer=1, name="a"), "relay.allowed"),
+    "peer:11": (e.RelayDisallowed(peer=11, name="a"), "relay.disallowed"),
     "peer:10": (e.InvitationExpired(peer=10, name="a", ip="b"), "invitation.expired"),
     "cidr:3": (e.CidrRenamed(id=3, name="a", was="b"), "cidr.renamed"),
     "association:2": (e.AssociationDeleted(id=2, cidr_id_1=1, cidr_id_2=2), "association.deleted"),
@@ -134,7 +139,7 @@ def test_the_types_of_events_are_those_that_the_contract_names():
         network.created network.endpoint_changed cidr.created cidr.renamed cidr.deleted peer.added peer.renamed
         peer.enabled peer.disabled peer.deleted peer.retired peer.admin_granted peer.admin_revoked
         invitation.reissued invitation.expired key.pinned association.added association.deleted
-        endpoint.overridden endpoint.override_cleared log.restored
+        endpoint.overridden endpoint.override_cleared relay.allowed relay.disallowed log.restored
     """
     assert {kind.__struct_config__.tag for kind in get_args(e.AnyEvent)} >= set(named.split())
 

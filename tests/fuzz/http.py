@@ -72,7 +72,8 @@ def requests() -> st.SearchStrategy[Sent]:
     schema = schemathesis.openapi.from_dict(_description())
     operations = [found.ok() for found in schema.get_all_operations()]
     finite = [one for one in operations if one.definition.raw["operationId"] not in _ENDLESS]
-    cases = st.one_of([one.as_strategy(mode) for one in finite for mode in GenerationMode])
+    each = [one.as_strategy(mode) for one in finite for mode in GenerationMode]
+    cases = st.integers(0, len(each) - 1).flatmap(lambda number: each[number])  # whose repr is not that of all
     odd = st.sampled_from(_ODD) | st.text(max_size=20)
     queries = st.dictionaries(st.sampled_from(_QUERIES), odd, max_size=3)
     headers = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in _HEADERS.items()})

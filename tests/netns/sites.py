@@ -19,13 +19,17 @@ _AT_ONCE = 2  # machines that join at a time
 
 
 class Sites:
-    def __init__(self, net: Internet) -> None:
+    """`relay` and `per_peer` are what the config says of the relay."""
+
+    def __init__(self, net: Internet, *, relay: str = "auto", per_peer: str = "50 Mbit/s") -> None:
         self.net = net
         self.coordinator = net.dual("coordinator")
         self.keys: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
         self.introduce(self.coordinator)
         steps.found(self.coordinator, "10.42.0.0/16", endpoint=f"{SERVER}:51820")
+        with self.coordinator.path(f"/etc/innerd/{NETWORK}.toml").open("a") as config:
+            config.write(f'[relay]\nmode = "{relay}"\nper-peer = "{per_peer}"\n')
         steps.serve(self.coordinator)
 
     @property

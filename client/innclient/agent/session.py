@@ -42,6 +42,7 @@ from innerd.admin.client import Proof
 from innerd.domain.errors import plainly
 from innerd.domain.values import Endpoint
 from innerd.failure import SYSTEM, Failure
+from innerd.wire.caller import NO_RELAY, RELAY
 from innerd.wire.ours import ConnectTo
 from innerd.wireguard import links, watch
 from innerd.wireguard.device import DeviceError
@@ -76,6 +77,8 @@ class Session:
         self.names = Publisher(choices.names, paths, values.address.ip)
         proof = Proof(values.private_key, values.server_key, self.netmap.network_id)
         self.http = stream.client(values, tunnel.link, proof)
+        if not choices.making.take_relay:
+            self.http.headers[RELAY] = NO_RELAY
         self._finder = Finder(loaded, store.load_last(paths))
         self._executor = Executor(
             Means(

@@ -92,7 +92,7 @@ class Membership:
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
         self.applied: int | None = None  # the revision of it that the coordinator knows of
         self.takes_relay = True  # whether this machine is relayed where there is no other way
-        self.relay: Endpoint | None = None  # by which it is
+        self.relay: Endpoint | None = None  # where that is, if the network has one
         self._entries = Entries()
         self._everybody: tuple[object, Pins, list[KnownPeer]] | None = None  # who is believed, and what that is made of
 
@@ -268,8 +268,9 @@ class Membership:
         known = [peer for peer in peers if peer.id in presence and peer.id not in unsure]
         silent = [peer for peer in known if is_silent(device.peers.get(peer.public_key), now)]
         self.relay = self._relay_on(device)
-        free = silent if self.relay is not None else [peer for peer in silent if not turns.holds(peer.id)]
-        trials = next_trials(tried, me, free, presence, device, now, turns, self.relay)
+        relay = self.relay if self.takes_relay else None
+        free = silent if relay is not None else [peer for peer in silent if not turns.holds(peer.id)]
+        trials = next_trials(tried, me, free, presence, device, now, turns, relay)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers or n in unsure}
         self.trials = kept | trials
         due = {number: trial for number, trial in trials.items() if trial.is_turn_after(tried.get(number))}
@@ -282,7 +283,7 @@ class Membership:
     def _relay_on(self, device: Device) -> Endpoint | None:
         """Where the relay is, as this machine reaches it: at the coordinator's endpoint, if that is one."""
         coordinator, entry = self.netmap.peers.get(COORDINATOR), device.peers.get(self.me.server_key)
-        if not self.takes_relay or coordinator is None or not coordinator.is_relay or entry is None:
+        if coordinator is None or not coordinator.is_relay or entry is None:
             return None
         return entry.endpoint
 

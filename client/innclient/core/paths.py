@@ -325,7 +325,7 @@ class PeerPaths:
         the two sooner, as handshakes that cross cost five seconds."""
         if not path.is_stuck(now.wall) or is_silent(entry, now.wall) or not self.holds(peer.id, stays=True):
             self._doubts.pop(peer.id, None)
-        elif self._membership.relay is not None:
+        elif self._membership.takes_relay and self._membership.relay is not None:
             follows = 0.0 if self._membership.me.public_key > peer.public_key else HEAD_START
             self._doubts.setdefault(peer.id, now.wall + follows + (_FALLS if path.doubted else 0.0))
 
