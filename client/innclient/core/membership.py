@@ -92,7 +92,7 @@ class Membership:
         self.matched = netmap  # what the device matches: told to nobody, and written nowhere, before it does
         self.applied: int | None = None  # the revision of it that the coordinator knows of
         self.takes_relay = True  # whether this machine is relayed where there is no other way
-        self.relay: Endpoint | None = None  # where that is, if the network has one
+        self.coordinator_at: Endpoint | None = None  # as this machine reaches it; so is who is relayed
         self._entries = Entries()
         self._everybody: tuple[object, Pins, list[KnownPeer]] | None = None  # who is believed, and what that is made of
 
@@ -267,8 +267,9 @@ class Membership:
         tried, me = self.trials, self.me.public_key
         known = [peer for peer in peers if peer.id in presence and peer.id not in unsure]
         silent = [peer for peer in known if is_silent(device.peers.get(peer.public_key), now)]
-        self.relay = self._relay_on(device)
-        relay = self.relay if self.takes_relay else None
+        entry = device.peers.get(self.me.server_key)
+        self.coordinator_at = None if entry is None else entry.endpoint
+        relay = self.relay
         free = silent if relay is not None else [peer for peer in silent if not turns.holds(peer.id)]
         trials = next_trials(tried, me, free, presence, device, now, turns, relay)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers or n in unsure}
@@ -280,12 +281,12 @@ class Membership:
                 due[peer.id] = Trial(now, 0, presence[peer.id].endpoints[0])
         return due
 
-    def _relay_on(self, device: Device) -> Endpoint | None:
-        """Where the relay is, as this machine reaches it: at the coordinator's endpoint, if that is one."""
-        coordinator, entry = self.netmap.peers.get(COORDINATOR), device.peers.get(self.me.server_key)
-        if coordinator is None or not coordinator.is_relay or entry is None:
-            return None
-        return entry.endpoint
+    @property
+    def relay(self) -> Endpoint | None:
+        """Where this machine may send what is for peers to whom there is no other way: to the coordinator's port."""
+        coordinator = self.netmap.peers.get(COORDINATOR)
+        is_relay = coordinator is not None and coordinator.is_relay
+        return self.coordinator_at if is_relay and self.takes_relay else None
 
     def _came(self, due: dict[int, Trial]) -> list[KnownPeer]:
         """Those whose first turn begins, and who were tried before they were there."""

@@ -208,12 +208,12 @@ class PeerPaths:
         return Turns(head_start, moment, lambda number: self.holds(number, stays=stays), self.begins)
 
     def is_relay(self, endpoint: Endpoint | None) -> bool:
-        """Whether an endpoint of a peer is that of the relay."""
-        return endpoint is not None and endpoint == self._membership.relay
+        """Whether what is sent to an endpoint of a peer is relayed, or was while that was allowed."""
+        return endpoint is not None and endpoint == self._membership.coordinator_at
 
     def kind(self, number: int, endpoint: Endpoint | None) -> str:
         if number != COORDINATOR and self.is_relay(endpoint):
-            return "relayed"
+            return "none" if self._membership.relay is None else "relayed"
         known = self._presence(number)
         version = 4 if endpoint is None else version_of(endpoint)
         mine = self.is_open(self._me, number, version) is not False
@@ -302,6 +302,8 @@ class PeerPaths:
                 path.note(entry, now.wall)
             self._compare(peer.id, path, device, moved=moved)
             is_relayed = entry is not None and self.is_relay(entry.endpoint)
+            if is_relayed and self._membership.relay is None:
+                path.doubted = True  # it is relayed no more
             self._doubt(peer, path, entry, now)
             if is_silent(entry, now.wall) or path.is_stuck(now.wall) or is_relayed:
                 begun += self._begin(peer, path, device, now, is_relayed=is_relayed)
@@ -325,7 +327,7 @@ class PeerPaths:
         the two sooner, as handshakes that cross cost five seconds."""
         if not path.is_stuck(now.wall) or is_silent(entry, now.wall) or not self.holds(peer.id, stays=True):
             self._doubts.pop(peer.id, None)
-        elif self._membership.takes_relay and self._membership.relay is not None:
+        elif self._membership.relay is not None:
             follows = 0.0 if self._membership.me.public_key > peer.public_key else HEAD_START
             self._doubts.setdefault(peer.id, now.wall + follows + (_FALLS if path.doubted else 0.0))
 
