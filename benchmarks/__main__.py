@@ -1,8 +1,8 @@
-"""`make bench`, or `python -m benchmarks [log] [start] [size] [http] [door] [streams] [dns] [device] [network]`."""
+"""`make bench`, or `python -m benchmarks [log] [start] [http] [dns] …`: those of `BENCHES`."""
 
 import sys
 
-from benchmarks import agent, device, dns, door, growth, http, idle, log, network, size, start, streams
+from benchmarks import agent, device, dns, door, growth, http, idle, log, network, relay, size, start, streams
 from innerd.host import logs
 from innerd.serve.coordinator import spare_the_collector
 
@@ -19,6 +19,7 @@ BENCHES = {
     "agent": agent.run,
     "idle": idle.run,
     "growth": growth.run,
+    "relay": relay.run,
 }
 
 logs.configure("text", 0)

@@ -64,8 +64,10 @@ def _relay(found: RelayStatus) -> None:
         output.line(f"  relay: off{f' ({found.why})' if found.why else ''}")
         return
     how = "in the kernel" if found.mode == "kernel" else f"in user space: {found.why}"
-    carried = f"{output.count(found.pairs, 'pair')}, {found.bytes} bytes"
+    carried = f"{output.count(found.pairs, 'pair')}, {output.size(found.bytes)}"
     output.line(f"  relay: {how}; {carried}{f', {found.held} packets held back' if found.held else ''}")
+    for pair in found.busiest:
+        output.line(f"    {pair.a} <=> {pair.b}: {output.size(pair.bytes)} since {output.moment(pair.since)}")
 
 
 VERBS = [show, status, inspect.set_endpoint, inspect.allow_relay, inspect.disallow_relay]

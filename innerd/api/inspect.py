@@ -151,7 +151,7 @@ async def status(request: Request, services: Services) -> Answer:
         follower_errors=services.writer.feed.errors,
         troubles=services.troubles(),
         software=releases(running),
-        relay=await services.relay_status(),
+        relay=await services.relay_status(with_pairs=True),
     )
     return json(found, network.revision)
 

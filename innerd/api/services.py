@@ -25,7 +25,7 @@ async def _no_metrics() -> bytes:
     return b""
 
 
-async def _no_relay() -> RelayStatus | None:
+async def _no_relay(*, with_pairs: bool = False) -> RelayStatus | None:
     """There is nothing to relay with."""
     return None
 
@@ -51,6 +51,6 @@ class Services(Struct, frozen=True, kw_only=True):
     sources: Sources = field(default_factory=Sources)
     device_errors: Callable[[], int] = lambda: 0
     troubles: Callable[[], list[Trouble]] = list
-    relay_status: Callable[[], Awaitable[RelayStatus | None]] = _no_relay
+    relay_status: Callable[..., Awaitable[RelayStatus | None]] = _no_relay
     started: float = field(default_factory=time.time)
     clock: Callable[[], float] = time.time

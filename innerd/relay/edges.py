@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from innerd.domain.values import version_of
+from innerd.domain.values import Endpoint
 from innerd.relay.kernel import KernelEdge
 from innerd.relay.limits import Total
 from innerd.relay.table import Drop, Edit, Element, Place, Placed, Put
@@ -60,8 +60,9 @@ class Edges:
 
     def _is_kernels(self, element: Element, to: int) -> bool:
         place = self._places.get(to)
-        is_one_family = place is not None and version_of(place.endpoint) == version_of(element.source)
-        return self.kernel is not None and is_one_family and to in self.kernel.placed
+        if self.kernel is None or place is None or to not in self.kernel.placed:
+            return False
+        return _is_ipv6(place.endpoint) == _is_ipv6(element.source)
 
     def _hand_over(self, peer: int, place: Place | None, for_kernel: list[Edit], for_user: list[Edit]) -> None:
         """A peer is somewhere else: what leads to it may be the other edge's now."""
@@ -129,3 +130,7 @@ class Edges:
             except OSError as error:
                 _log.warning("the relayed bytes can't be read", why=str(error))
         return found
+
+
+def _is_ipv6(endpoint: Endpoint) -> bool:
+    return endpoint.startswith("[")

@@ -9,14 +9,15 @@ us by, the next hop and its link) is by that mark, so that one who moves costs o
 import errno
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
-from innerd.domain.values import endpoint_of, split_endpoint
+from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
 from innerd.relay.limits import Limits, Total
 from innerd.relay.nftables import Edits, Entry, Maps, run
 from innerd.relay.table import LIVES, Drop, Edit, Element, Place, Placed, Put
 from innerd.wireguard.device import DeviceError
-from innerd.wireguard.rtnetlink import LOOPBACK, UP, route_socket
+from innerd.wireguard.rtnetlink import LOOPBACK, UP, RouteSocket, route_socket
 
 _ADDRESSES = ("address", "own", "hop")  # of a peer
 COUNTERS = ("forwarded", "held_peer", "held_total")
@@ -34,12 +35,15 @@ class KernelEdge:
         self._own, self._port, self._limits = own_interface, port, limits
         self._links: tuple[str, ...] = ()
         self._maps = Maps(self.table)
+        self._routes = RouteSocket()
+        self._loopbacks: set[int] = set()
         self.placed: dict[int, dict[str, tuple[bytes, bytes]]] = {}  # by peer: map, key and value
         self._put: set[Element] = set()
 
     def close(self) -> None:
         """Let go of it; what it carries it goes on carrying."""
         self._maps.close()
+        self._routes.close()
 
     # -- rules --------------------------------------------------------------------------------------------------
 
@@ -53,6 +57,7 @@ class KernelEdge:
         chains = [name for name in self._maps.chains() if name.startswith("in")] if was_there else None
         run(rules(self.table, links, self._port, self._limits, chains))
         self._links = links
+        self._loopbacks = {link.number for link in self._routes.links() if link.flags & LOOPBACK}
         if not was_there:
             self.placed, self._put = {}, set()
         return not was_there
@@ -91,7 +96,7 @@ class KernelEdge:
         self._commit(gone, put)
 
     def _place(self, peer: int, place: Place | None, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
-        before, after = self.placed.pop(peer, {}), {} if place is None else _of_place(peer, place)
+        before, after = self.placed.pop(peer, {}), {} if place is None else self._of_place(peer, place)
         for name, (key, value) in before.items():
             if after.get(name) != (key, value):
                 gone.setdefault(name, []).append(key)
@@ -100,6 +105,25 @@ class KernelEdge:
                 put.setdefault(name, []).append(Entry(key, value))
         if after:
             self.placed[peer] = after
+
+    def _of_place(self, peer: int, place: Place) -> dict[str, tuple[bytes, bytes]]:
+        """The elements of a peer at a place; none where no link leads there."""
+        host, port = split_endpoint(place.endpoint)
+        address, mark = ip_address(host.partition("%")[0]), struct.pack("=I", peer)
+        way = self._routes.next_hop(address)
+        if way is None or way.link in self._loopbacks:
+            return {}
+        own, hop = ip_address(place.own) if place.own else way.source, way.router or address
+        if own is None or not own.version == hop.version == address.version:
+            return {}
+        values = {
+            "address": address.packed,
+            "own": own.packed,
+            "hop": hop.packed,
+            "link": struct.pack("=i", way.link),
+            "port": struct.pack(">H", port),
+        }
+        return {f"{name}{address.version}": (mark, value) for name, value in values.items()}
 
     def _commit(self, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
         edits = [Edits(name, gone.get(name, []), put.get(name, [])) for name in {*gone, *put}]
@@ -166,35 +190,20 @@ def _links(own: str) -> tuple[str, ...]:
 
 def _key(element: Element) -> tuple[str, bytes]:
     """The map that an element is in, and its key there: address, port in four bytes, index."""
-    host, port = split_endpoint(element.source)
+    name, source = _source(element.source)
+    return name, source + element.index
+
+
+@lru_cache(1 << 16)
+def _source(endpoint: Endpoint) -> tuple[str, bytes]:
+    host, port = split_endpoint(endpoint)
     address = ip_address(host)
-    return f"index{address.version}", address.packed + struct.pack(">H2x", port) + element.index
+    return f"index{address.version}", address.packed + struct.pack(">H2x", port)
 
 
 def _element(key: bytes) -> Element:
     address, (port,) = key[:-8], struct.unpack_from(">H", key, len(key) - 8)
     return Element(endpoint_of(str(ip_address(address)), port), key[-4:])
-
-
-def _of_place(peer: int, place: Place) -> dict[str, tuple[bytes, bytes]]:
-    """The elements of a peer at a place; none where no link leads there."""
-    host, port = split_endpoint(place.endpoint)
-    address, mark = ip_address(host.partition("%")[0]), struct.pack("=I", peer)
-    with route_socket() as ip:
-        way = ip.next_hop(address)
-        if way is None or ip.link(way.link).flags & LOOPBACK:
-            return {}
-    own, hop = ip_address(place.own) if place.own else way.source, way.router or address
-    if own is None or not own.version == hop.version == address.version:
-        return {}
-    values = {
-        "address": address.packed,
-        "own": own.packed,
-        "hop": hop.packed,
-        "link": struct.pack("=i", way.link),
-        "port": struct.pack(">H", port),
-    }
-    return {f"{name}{address.version}": (mark, value) for name, value in values.items()}
 
 
 def rules(table: str, links: Sequence[str], port: int, limits: Limits, chains: Sequence[str] | None) -> str:

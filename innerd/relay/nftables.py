@@ -4,6 +4,8 @@
 A batch is carried out whole or not at all. What is in one is a message for each map, with any number of elements.
 """
 
+import contextlib
+import os
 import socket
 import struct
 import subprocess
@@ -23,10 +25,11 @@ _NETDEV = 5  # NFPROTO_
 _HEADER = struct.Struct("=IHHII")
 _REQUEST, _ACK, _CREATE = 0x1, 0x4, 0x400
 _TABLE, _SET, _ELEMENTS, _LIST, _CHAIN_TABLE, _CHAIN_NAME = 1, 2, 3, 1, 1, 3
-_KEY, _DATA, _TIMEOUT, _EXPR, _VALUE = 1, 2, 4, 7, 1
+_KEY, _DATA, _LIVES, _EXPR, _VALUE = 1, 2, 4, 7, 1
 _COUNTER_BYTES, _EXPR_DATA, _COUNTER_PACKETS = 1, 2, 2
 _GET_OBJECT, _OBJECT_NAME, _OBJECT_DATA = 19, 2, 4
-_NESTED = 0x8000
+_NESTED, _ERROR = 0x8000, 2
+_TIMEOUT = 30.0  # seconds
 _IN_A_MESSAGE = 400  # elements: an attribute holds 64 KiB
 _JUMP_AT_LEAST, _JUMP_ABOVE = 0x35, 0x25
 
@@ -66,6 +69,7 @@ class Maps(Line):
     def __init__(self, table: str) -> None:
         super().__init__(_NETFILTER)
         self._table = attribute(_TABLE, table.encode() + b"\0")
+        self._heads: dict[str, bytes] = {}  # of messages about each map
 
     def exists(self) -> bool:
         """Whether the table is there."""
@@ -89,38 +93,50 @@ class Maps(Line):
         parts = []
         for edit in edits:
             for keys in _pieces(edit.gone):
-                parts.append((_DELETE, 0, self._body(edit.map, (_element(Entry(key)) for key in keys))))
+                parts.append((_DELETE, self._body(edit.map, [_element(Entry(key)) for key in keys])))
             for entries in _pieces(edit.put):
-                parts.append((_NEW, _CREATE, self._body(edit.map, map(_element, entries))))
+                parts.append((_NEW | _CREATE << 8, self._body(edit.map, [_element(entry) for entry in entries])))
         if parts:
             self._batch(parts)
 
-    def _body(self, name: str, elements: Iterable[bytes]) -> bytes:
-        listed = b"".join(attribute(_LIST | _NESTED, element) for element in elements)
-        head = self._table + attribute(_SET, name.encode() + b"\0")
-        return _family(_NETDEV) + head + attribute(_ELEMENTS | _NESTED, listed)
+    def _body(self, name: str, elements: list[bytes]) -> bytes:
+        head = self._heads.get(name)
+        if head is None:
+            head = self._heads[name] = _family(_NETDEV) + self._table + attribute(_SET, name.encode() + b"\0")
+        return head + attribute(_ELEMENTS | _NESTED, b"".join(elements))
 
-    def _batch(self, parts: list[tuple[int, int, bytes]]) -> None:
-        first = self._sequence + 1
-        data = [_message(_BEGIN, _REQUEST, first, _family(0, _SUBSYSTEM))]
-        for number, (kind, flags, body) in enumerate(parts, first + 1):
-            data.append(_message(_SUBSYSTEM << 8 | kind, _REQUEST | _ACK | flags, number, body))
-        self._sequence = first + len(parts) + 1
-        data.append(_message(_END, _REQUEST, self._sequence, _family(0, _SUBSYSTEM)))
-        self._socket.sendto(b"".join(data), (0, 0))
-        waiting, failed = set(range(first + 1, self._sequence)), None
-        while waiting:
+    def _batch(self, parts: list[tuple[int, bytes]]) -> None:
+        """Of several the first refusal counts: the kernel carries out none then."""
+        first = self._sequence = self._sequence + 1
+        data = [_message(_BEGIN, _REQUEST, first, _OURS)]
+        for kind, body in parts:
+            self._sequence += 1
+            flags = _REQUEST | _ACK | kind >> 8
+            data.append(_message(_SUBSYSTEM << 8 | kind & 0xFF, flags, self._sequence, body))
+        last = self._sequence
+        data.append(_message(_END, _REQUEST, last + 1, _OURS))
+        self._sequence += 1
+        self._socket.send(b"".join(data))
+        answered = first
+        while answered < last:
             for kind, _, sequence, payload in messages(self._socket.recv(1 << 17)):
-                if kind != 2 or not first <= sequence <= self._sequence:
+                if kind != _ERROR or not first <= sequence <= last:
                     continue
                 number = -struct.unpack_from("=i", payload)[0]
-                if number and failed is None:
-                    failed = number
-                waiting.discard(sequence)
-                if failed is not None and sequence == first:
-                    waiting.clear()  # the batch as a whole
-        if failed is not None:
-            raise OSError(failed, f"nftables refuses: errno {failed}")
+                if number:
+                    self._drain()
+                    raise OSError(number, f"nftables refuses: {os.strerror(number)}")
+                answered = sequence
+
+    def _drain(self) -> None:
+        """What is said of a batch beside its first refusal."""
+        self._socket.setblocking(False)
+        try:
+            with contextlib.suppress(BlockingIOError):
+                while self._socket.recv(1 << 17):
+                    pass
+        finally:
+            self._socket.settimeout(_TIMEOUT)
 
     def counted(self) -> dict[str, tuple[int, int]]:
         """The packets and bytes that each named counter of the table has."""
@@ -152,17 +168,21 @@ def _family(number: int, resource: int = 0) -> bytes:
     return struct.pack("=BB", number, 0) + struct.pack(">H", resource)
 
 
+_OURS = _family(0, _SUBSYSTEM)
+
+
 def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body
 
 
 def _element(entry: Entry) -> bytes:
+    """An entry of the list of elements."""
     made = attribute(_KEY | _NESTED, attribute(_VALUE, entry.key))
     if entry.value:
         made += attribute(_DATA | _NESTED, attribute(_VALUE, entry.value))
     if entry.lives is not None:
-        made += attribute(_TIMEOUT, struct.pack(">Q", int(1000 * entry.lives)))
-    return made
+        made += attribute(_LIVES, struct.pack(">Q", int(1000 * entry.lives)))
+    return attribute(_LIST | _NESTED, made)
 
 
 def _read(element: bytes) -> tuple[bytes, bytes, int]:

@@ -25,6 +25,7 @@ from innerd.wireguard.device import DeviceError
 _log = structlog.get_logger("relay")
 
 _COUNTS = 60.0  # seconds between two counts of what has passed, while there are pairs
+_COUNTED = 1000  # pairs: of more it takes too long, and is done when somebody asks
 _SETTLES = 0.1  # seconds after a change of the host's rules
 _WAITS = 4.0  # seconds that a stranger's handshake is kept: WireGuard sends another after five
 _MOST_STRANGERS, _ASKS = 256, 2.0  # kept at a time; looks at the device a second because of such
@@ -229,7 +230,7 @@ class Relay:
         """Let go of what is old, and count what passed before it is gone."""
         while True:
             await asyncio.sleep(_COUNTS)
-            if self.table.pairs:
+            if len(self.table.pairs) <= _COUNTED:
                 await self.count()
             self._apply(self.table.expire(time.monotonic()))
 

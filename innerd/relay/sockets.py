@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
@@ -71,14 +72,13 @@ class RawSockets:
 
     def send(self, to: Place, data: bytes) -> bool:
         """Send from WireGuard's port, and from the address of ours that they know. Whether it left."""
-        host, port = split_endpoint(to.endpoint)
-        address = ip_address(host.partition("%")[0])
-        raw = self._open.get(address.version)
+        version, host, port, told = _towards(to)
+        raw = self._open.get(version)
         if raw is None:
             return False
-        packet = _UDP.pack(self._port, port, _UDP.size + len(data), 0) + data  # IPv4: no checksum; IPv6: the kernel's
+        head = _UDP.pack(self._port, port, _UDP.size + len(data), 0)  # IPv4: no checksum; IPv6: the kernel's
         try:
-            raw.sendmsg([packet], _from(to.own, address.version), 0, (host, 0))
+            raw.sendmsg((head, data), told, 0, (host, 0))
         except OSError:
             return False
         return True
@@ -127,6 +127,14 @@ def _own6(told: list[tuple[int, int, bytes]]) -> str:
         if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
             return socket.inet_ntop(socket.AF_INET6, data[:16])
     return ""
+
+
+@lru_cache(1 << 16)
+def _towards(to: Place) -> tuple[int, str, int, list[tuple[int, int, bytes]]]:
+    """IP's version, address and port of a place, and what sendmsg(2) is told of our own address."""
+    host, port = split_endpoint(to.endpoint)
+    version = ip_address(host.partition("%")[0]).version
+    return version, host, port, _from(to.own, version)
 
 
 def _from(own: str, version: int) -> list[tuple[int, int, bytes]]:

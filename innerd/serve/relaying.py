@@ -24,6 +24,7 @@ from innerd.wireguard.device import DeviceError
 
 _log = structlog.get_logger("relay")
 
+_SHOWN = 10  # pairs, by name
 _AGAIN = 5.0  # seconds until what failed is tried again
 
 
@@ -144,7 +145,7 @@ class Relaying:
 
     # -- what is told -------------------------------------------------------------------------------------------
 
-    async def status(self) -> RelayStatus:
+    async def status(self, *, with_pairs: bool = False) -> RelayStatus:
         relay = self.relay
         if not relay.is_on:
             why = self.trouble.message if self.trouble is not None else None
@@ -160,6 +161,7 @@ class Relaying:
             held=total.held,
             refused=relay.refused.total(),
             repairs=relay.repairs,
+            busiest=(await self.pairs())[:_SHOWN] if with_pairs else [],
         )
 
     async def pairs(self) -> list[RelayedPair]:

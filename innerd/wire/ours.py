@@ -197,7 +197,8 @@ class RelayedPair(Struct, kw_only=True):
 
 class RelayStatus(Struct, kw_only=True):
     """The relay here. `mode` is kernel, userspace or off; `why` says why it is not in the kernel, or not on. `held` are
-    packets that were above a limit, `refused` handshakes that were for nobody."""
+    packets that were above a limit, `refused` handshakes that were for nobody, `busiest` the pairs through which most
+    passed; of many pairs only what passed in the last minutes is known."""
 
     mode: str
     why: str | None = None
@@ -208,6 +209,7 @@ class RelayStatus(Struct, kw_only=True):
     held: int = 0
     refused: int = 0
     repairs: int = 0
+    busiest: list[RelayedPair] = []
 
 
 class PeerConvergence(Struct, kw_only=True):
