@@ -82,8 +82,7 @@ def new(
     output.line(f"  config    {paths.config}")
     output.line(f"  database  {paths.database}")
     if not no_relay:
-        output.line("It relays for peers that have no other way to each other, and can read none of it;")
-        output.line(f"innerd disallow-relay {name} ends that.")
+        output.line(f"It relays what peers have no other way for, unread (innerd disallow-relay {name} ends that).")
     output.line(f"Next: innerd add-cidr {name}, innerd add-peer {name}, innerd serve {name}")
 
 

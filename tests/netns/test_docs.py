@@ -41,6 +41,7 @@ STORIES = {
     "monitoring.md": Story(granted.kermpany),
     "from-innernet.md": Story(granted.evilcorp),
     "nat-trouble.md": Story(granted.kermpany),
+    "relay.md": Story(granted.kermpany),
     "upgrade.md": Story(granted.quick_start),
     "moving.md": Story(granted.moving, MOVING),
 }

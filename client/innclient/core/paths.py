@@ -57,6 +57,7 @@ class PeerPath(Struct, kw_only=True):
     failures: int = 0
     failed_at: float = 0.0
     seen: Endpoint | None = None  # by the coordinator
+    said: Whereabouts | None = None  # all that is told of it
     doubted: bool = False  # one of us is somewhere else now, and nothing was heard since
     looked_tx: int = 0  # bytes that were sent when a better way than a relay was looked for last
     rx: int = 0
@@ -372,6 +373,10 @@ class PeerPaths:
     def _compare(self, number: int, path: PeerPath, device: Device | None, *, moved: bool) -> None:
         """A path through a NAT is in doubt when one of its ends is seen somewhere else."""
         known = self._presence(number)
+        if known != path.said:  # a better way than a relay may be at hand now
+            path.said = known
+            if self.is_relay(path.endpoint):
+                path.failures = 0
         before, path.seen = path.seen, known.seen if known is not None else None
         was_seen = before is not None and path.seen is not None
         if (moved or (was_seen and before != path.seen)) and self.kind(number, path.endpoint) == "punched":
