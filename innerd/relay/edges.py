@@ -89,6 +89,8 @@ class Edges:
             return
         try:
             self.kernel.apply(edits)
+        except FileNotFoundError:
+            return  # the table was taken away: whoever watches that gives all of it again
         except (OSError, DeviceError) as error:
             self.give_up(str(error))
 
@@ -102,9 +104,19 @@ class Edges:
         self._in_kernel.clear()
         self.user.apply([Put(element, to) for element, to in self._elements.items()])
 
+    def renew(self, peers: Iterable[int]) -> None:
+        """The ways to some peers may be others. Blocks."""
+        self.apply([Placed(peer, self._places[peer]) for peer in peers if peer in self._places])
+
+    @property
+    def placed(self) -> list[int]:
+        """The peers of all pairs."""
+        return list(self._places)
+
     def restore(self, everything: Iterable[Edit]) -> None:
         """An edge that lost all of it is given all of it."""
         self._elements, self._in_kernel, self._to, self._places = {}, set(), {}, {}
+        self.user.clear()
         self.apply(everything)
 
     def total(self) -> Total:

@@ -8,6 +8,7 @@ us by, the next hop and its link) is by that mark, so that one who moves costs o
 
 import errno
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -35,6 +36,7 @@ class KernelEdge:
         self._own, self._port, self._limits = own_interface, port, limits
         self._links: tuple[str, ...] = ()
         self._maps = Maps(self.table)
+        self._aside = Aside(self.table)  # for what is asked in threads
         self._routes = RouteSocket()
         self._loopbacks: set[int] = set()
         self.placed: dict[int, dict[str, tuple[bytes, bytes]]] = {}  # by peer: map, key and value
@@ -43,6 +45,7 @@ class KernelEdge:
     def close(self) -> None:
         """Let go of it; what it carries it goes on carrying."""
         self._maps.close()
+        self._aside.close()
         self._routes.close()
 
     # -- rules --------------------------------------------------------------------------------------------------
@@ -53,17 +56,19 @@ class KernelEdge:
         links = _links(self._own)
         if not links:
             raise DeviceError("no_link", "this host has no link to relay on")
-        was_there = self._maps.exists()
-        chains = [name for name in self._maps.chains() if name.startswith("in")] if was_there else None
+        with self._aside as maps:
+            was_there = maps.exists()
+            chains = [name for name in maps.chains() if name.startswith("in")] if was_there else None
         run(rules(self.table, links, self._port, self._limits, chains))
         self._links = links
-        self._loopbacks = {link.number for link in self._routes.links() if link.flags & LOOPBACK}
+        self._loopbacks = _loopbacks()
         if not was_there:
             self.placed, self._put = {}, set()
         return not was_there
 
     def is_whole(self) -> bool:
-        return self._maps.exists()
+        with self._aside as maps:
+            return maps.exists()
 
     def has_other_links(self) -> bool:
         """Whether this host has other links now than at the last `install`."""
@@ -147,29 +152,53 @@ class KernelEdge:
     def counters(self) -> dict[Element, int]:
         """The bytes that have passed by each element."""
         found = {}
-        for name in ("index4", "index6"):
-            for key, _, passed in self._maps.counters(name):
-                found[_element(key)] = passed
+        with self._aside as maps:
+            for name in ("index4", "index6"):
+                for key, _, passed in maps.counters(name):
+                    found[_element(key)] = passed
         return found
 
     def total(self) -> Total:
-        counted = self._maps.counted()
+        with self._aside as maps:
+            counted = maps.counted()
         held = sum(counted.get(name, (0, 0))[0] for name in COUNTERS[1:])
         packets, passed = counted.get(COUNTERS[0], (0, 0))
         return Total(packets, passed, held)
 
     def adopt(self) -> dict[Element, int]:
         """Take what is there from a run before: the elements, and for whom each is."""
-        for version in (4, 6):
-            for name in (f"{name}{version}" for name in (*_ADDRESSES, "link", "port")):
-                for key, value, _ in self._maps.counters(name):
-                    self.placed.setdefault(int(struct.unpack("=I", key)[0]), {})[name] = (key, value)
         found = {}
-        for name in ("index4", "index6"):
-            for key, value, _ in self._maps.counters(name):
-                found[_element(key)] = int(struct.unpack("=I", value)[0])
+        with self._aside as maps:
+            for version in (4, 6):
+                for name in (f"{name}{version}" for name in (*_ADDRESSES, "link", "port")):
+                    for key, value, _ in maps.counters(name):
+                        self.placed.setdefault(int(struct.unpack("=I", key)[0]), {})[name] = (key, value)
+                for key, value, _ in maps.counters(f"index{version}"):
+                    found[_element(key)] = int(struct.unpack("=I", value)[0])
         self._put = set(found)
         return found
+
+
+class Aside:
+    """The same maps on a line of its own, for one thread at a time."""
+
+    def __init__(self, table: str) -> None:
+        self._maps, self._turn = Maps(table), threading.Lock()
+
+    def close(self) -> None:
+        self._maps.close()
+
+    def __enter__(self) -> Maps:
+        self._turn.acquire()
+        return self._maps
+
+    def __exit__(self, *_: object) -> None:
+        self._turn.release()
+
+
+def _loopbacks() -> set[int]:
+    with route_socket() as ip:
+        return {link.number for link in ip.links() if link.flags & LOOPBACK}
 
 
 def _links(own: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from innerd.wireguard.device import DeviceError
 _log = structlog.get_logger("relay")
 
 _COUNTS = 60.0  # seconds between two counts of what has passed, while there are pairs
+_AT_ONCE = 20  # peers, whose ways are looked up in one turn
 _COUNTED = 1000  # pairs: of more it takes too long, and is done when somebody asks
 _SETTLES = 0.1  # seconds after a change of the host's rules
 _WAITS = 4.0  # seconds that a stranger's handshake is kept: WireGuard sends another after five
@@ -77,10 +78,7 @@ class Relay:
             raise DeviceError(
                 "relay_failed", f"no raw sockets to relay with: {error.strerror}", "it needs CAP_NET_RAW"
             ) from error
-        kernel, self.edges.why = await asyncio.to_thread(self._kernel)
-        if kernel is not None:
-            await asyncio.to_thread(self.edges.begin, kernel)
-            await self._adopt(kernel)
+        await self._begin_in_kernel()
         self.is_on = True
         self._tasks = [asyncio.create_task(run()) for run in (self._watch, self._keep)]
         _log.info("relaying", mode=self.edges.mode, why=self.edges.why)
@@ -114,6 +112,13 @@ class Relay:
         except (OSError, DeviceError) as error:
             return None, str(error)
         return edge, None
+
+    async def _begin_in_kernel(self) -> None:
+        """Let the kernel carry what it can, if it can."""
+        kernel, self.edges.why = await asyncio.to_thread(self._kernel)
+        if kernel is not None:
+            await asyncio.to_thread(self.edges.begin, kernel)
+            await self._adopt(kernel)
 
     async def _adopt(self, kernel: KernelEdge) -> None:
         """What a run before put into the kernel goes on being carried, so far as it may still be."""
@@ -215,9 +220,8 @@ class Relay:
             return
         try:
             is_whole = await asyncio.to_thread(kernel.is_whole)
-            if is_whole and not await asyncio.to_thread(kernel.has_other_links):
-                return
-            was_gone = await asyncio.to_thread(kernel.install)
+            are_others = await asyncio.to_thread(kernel.has_other_links)
+            was_gone = await asyncio.to_thread(kernel.install) if are_others or not is_whole else False
         except (OSError, DeviceError) as error:
             self.edges.give_up(str(error))
             return
@@ -225,6 +229,15 @@ class Relay:
             self.repairs += 1
             _log.warning("the relay's table was taken away: it is made anew", table=kernel.table)
             self.edges.restore(self.table.everything())
+        else:
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Where each peer is reached by now: routes may be others."""
+        peers = self.edges.placed
+        for at in range(0, len(peers), _AT_ONCE):
+            self.edges.renew(peers[at : at + _AT_ONCE])
+            await asyncio.sleep(0)
 
     async def _keep(self) -> None:
         """Let go of what is old, and count what passed before it is gone."""
@@ -233,6 +246,12 @@ class Relay:
             if len(self.table.pairs) <= _COUNTED:
                 await self.count()
             self._apply(self.table.expire(time.monotonic()))
+            if not self.table.pairs:
+                continue
+            if self.edges.kernel is None and self.setup.mode == "auto":
+                await self._begin_in_kernel()
+            else:
+                await self.look()
 
     async def count(self) -> None:
         """Take in how many bytes have passed."""

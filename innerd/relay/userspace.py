@@ -42,6 +42,10 @@ class UserEdge:
                 case Placed(peer, place) if place is not None:
                     self._places[peer] = place
 
+    def clear(self) -> None:
+        """Let go of all; what it has carried stays counted."""
+        self._elements, self._places, self._passed, self._each = {}, {}, {}, {}
+
     def to(self, source: Endpoint, index: bytes, size: int, now: float) -> Place | None:
         """Where data goes that came from an endpoint under an index; None where it is not carried, or held back."""
         element = Element(source, index)
