@@ -19,7 +19,8 @@ from innclient.core.agent import Agent
 from innclient.core.commands import Command
 from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import Netmap, Whereabouts
-from innclient.core.paths import Instant, PeerPaths
+from innclient.core.paths import PeerPaths
+from innclient.core.peer_path import Instant
 from innclient.core.pins import Pins
 from innclient.core.trials import Server
 from innerd.domain.values import Endpoint, PublicKey, parse_address

@@ -66,13 +66,8 @@ class Presence:
         self._stirred.append(call)
 
     def on_place(self, call: Callable[[int, Endpoint], None]) -> None:
-        """Call it with each peer that is seen somewhere else, and where."""
+        """Call it with each peer that shook hands, or is seen somewhere else, and where."""
         self._placed.append(call)
-
-    def _place(self, peer: int, endpoint: Endpoint) -> None:
-        self._learned.setdefault(peer, deque(maxlen=16)).append(endpoint)
-        for call in self._placed:
-            call(peer, endpoint)
 
     def takes_relay(self, peer: int, wanted: bool) -> None:
         """Whether a peer's agent wants to be relayed."""
@@ -112,8 +107,11 @@ class Presence:
         self.recalled.discard(peer)
         if before is None or (before.endpoint, before.handshake) != (seen.endpoint, seen.handshake):
             self.worth_keeping.add(peer)
+            if seen.endpoint is not None:
+                for call in self._placed:
+                    call(peer, seen.endpoint)
         if seen.endpoint is not None and (before is None or before.endpoint != seen.endpoint):
-            self._place(peer, seen.endpoint)
+            self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
             self._twins.moved(peer, seen.endpoint, self._clock())
             self._stir(peer)
         self._note_online(peer)
@@ -147,7 +145,9 @@ class Presence:
             self.observed[peer] = seen
             self.recalled.add(peer)
             if seen.endpoint is not None:
-                self._place(peer, seen.endpoint)
+                self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
+                for call in self._placed:
+                    call(peer, seen.endpoint)
                 self._stir(peer)
             self._note_online(peer)
 

@@ -6,6 +6,7 @@ index is for, as a mark that is the peer's id; all else of the peer (address and
 us by, the next hop and its link) is by that mark, so that one who moves costs one element of each.
 """
 
+import contextlib
 import errno
 import struct
 import threading
@@ -18,27 +19,29 @@ from innerd.relay.limits import Limits, Total
 from innerd.relay.nftables import Edits, Entry, Maps, run
 from innerd.relay.table import LIVES, Drop, Edit, Element, Place, Placed, Put
 from innerd.wireguard.device import DeviceError
+from innerd.wireguard.links import number_of
 from innerd.wireguard.rtnetlink import LOOPBACK, UP, RouteSocket, route_socket
 
 _ADDRESSES = ("address", "own", "hop")  # of a peer
 COUNTERS = ("forwarded", "held_peer", "held_total")
 _BURST = 5  # parts of a second
 _LEAST_BURST = 200_000  # bytes
+_LIVES = LIVES + 150.0  # seconds: the table lets go of it before, so that nothing is to be taken out that is gone
 
 
 class KernelEdge:
-    """`links` are looked up anew at each `install`."""
+    """`links` are looked up anew at each `install`. `placed` are the peers whose packets it can carry."""
 
     name = "kernel"
 
     def __init__(self, network: str, own_interface: str, port: int, limits: Limits) -> None:
-        self.table = f"innerd-{network}"
+        self.table = table_of(network)
         self._own, self._port, self._limits = own_interface, port, limits
         self._links: tuple[str, ...] = ()
         self._maps = Maps(self.table)
         self._aside = Aside(self.table)  # for what is asked in threads
         self._routes = RouteSocket()
-        self._loopbacks: set[int] = set()
+        self._numbers: set[int] = set()  # of these
         self.placed: dict[int, dict[str, tuple[bytes, bytes]]] = {}  # by peer: map, key and value
         self._put: set[Element] = set()
 
@@ -48,20 +51,24 @@ class KernelEdge:
         self._aside.close()
         self._routes.close()
 
+    def abandon(self) -> None:
+        """Let go of it, and leave nothing behind. Blocks."""
+        with contextlib.suppress(DeviceError):
+            self.remove()
+        self.close()
+
     # -- rules --------------------------------------------------------------------------------------------------
 
     def install(self) -> bool:
         """The table with all its rules, on the links that this host has now; elements stay. Whether it was not there
         before. Raises DeviceError."""
         links = _links(self._own)
-        if not links:
-            raise DeviceError("no_link", "this host has no link to relay on")
         with self._aside as maps:
             was_there = maps.exists()
             chains = [name for name in maps.chains() if name.startswith("in")] if was_there else None
         run(rules(self.table, links, self._port, self._limits, chains))
         self._links = links
-        self._loopbacks = _loopbacks()
+        self._numbers = {number for name in links if (number := number_of(name)) is not None}
         if not was_there:
             self.placed, self._put = {}, set()
         return not was_there
@@ -76,7 +83,7 @@ class KernelEdge:
 
     def remove(self) -> None:
         """Take it all away."""
-        run(f"add table netdev {self.table}\ndelete table netdev {self.table}\n")
+        sweep(self.table)
         self.placed, self._put = {}, set()
 
     # -- elements -----------------------------------------------------------------------------------------------
@@ -88,10 +95,10 @@ class KernelEdge:
         put: dict[str, list[Entry]] = {}
         for edit in edits:
             match edit:
-                case Put(element, to):
+                case Put(element, _, to):
                     name, key = _key(element)
                     self._put.add(element)
-                    put.setdefault(name, []).append(Entry(key, struct.pack("=I", to), LIVES))
+                    put.setdefault(name, []).append(Entry(key, struct.pack("=I", to), _LIVES))
                 case Drop(element):
                     name, key = _key(element)
                     self._put.discard(element)
@@ -116,7 +123,7 @@ class KernelEdge:
         host, port = split_endpoint(place.endpoint)
         address, mark = ip_address(host.partition("%")[0]), struct.pack("=I", peer)
         way = self._routes.next_hop(address)
-        if way is None or way.link in self._loopbacks:
+        if way is None or way.link not in self._numbers:
             return {}
         own, hop = ip_address(place.own) if place.own else way.source, way.router or address
         if own is None or not own.version == hop.version == address.version:
@@ -131,23 +138,26 @@ class KernelEdge:
         return {f"{name}{address.version}": (mark, value) for name, value in values.items()}
 
     def _commit(self, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
-        edits = [Edits(name, gone.get(name, []), put.get(name, [])) for name in {*gone, *put}]
-        try:
-            self._maps.change(edits)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.EEXIST):
-                raise
-            self._one_by_one(edits)
+        for name in gone:
+            self._change(Edits(name, gone[name], []))
+        for name in put:
+            self._change(Edits(name, [], put[name]))
 
-    def _one_by_one(self, edits: Sequence[Edits]) -> None:
-        """Something was gone already (its time was over), or is there (of a run before): what can be done is done."""
-        for edit in edits:
-            for key in [*edit.gone, *(entry.key for entry in edit.put)]:
-                try:
-                    self._maps.change([Edits(edit.map, [key], [])])
-                except FileNotFoundError:
-                    continue
-            self._maps.change([Edits(edit.map, [], edit.put)])
+    def _change(self, edit: Edits) -> None:
+        """What the kernel refuses is halved until what is to blame is found: something that is gone already (its time
+        was over), or that is there with another value (of a run before), and is replaced."""
+        for part in edit.parts():
+            try:
+                self._maps.change(part)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EEXIST) or not self._maps.exists():
+                    raise
+                if len(part.gone) + len(part.put) > 1:
+                    for half in part.halves():
+                        self._change(half)
+                elif part.put:
+                    self._maps.change(Edits(part.map, [entry.key for entry in part.put], []))
+                    self._maps.change(part)
 
     def counters(self) -> dict[Element, int]:
         """The bytes that have passed by each element."""
@@ -164,6 +174,15 @@ class KernelEdge:
         held = sum(counted.get(name, (0, 0))[0] for name in COUNTERS[1:])
         packets, passed = counted.get(COUNTERS[0], (0, 0))
         return Total(packets, passed, held)
+
+    def owns(self) -> dict[int, str]:
+        """The address of ours that each peer that is placed hears from."""
+        return {
+            peer: str(ip_address(values[name][1]))
+            for peer, values in self.placed.items()
+            for name in ("own4", "own6")
+            if name in values
+        }
 
     def adopt(self) -> dict[Element, int]:
         """Take what is there from a run before: the elements, and for whom each is."""
@@ -196,9 +215,22 @@ class Aside:
         self._turn.release()
 
 
-def _loopbacks() -> set[int]:
-    with route_socket() as ip:
-        return {link.number for link in ip.links() if link.flags & LOOPBACK}
+def sweep(table: str) -> None:
+    """Take a table away, with all that is in it. Raises DeviceError."""
+    run(f"add table netdev {table}\ndelete table netdev {table}\n")
+
+
+def is_left(table: str) -> bool:
+    """Whether there is one."""
+    try:
+        with contextlib.closing(Maps(table)) as maps:
+            return maps.exists()
+    except OSError:
+        return False
+
+
+def table_of(network: str) -> str:
+    return f"innerd-{network}"
 
 
 def _links(own: str) -> tuple[str, ...]:
@@ -244,6 +276,7 @@ def rules(table: str, links: Sequence[str], port: int, limits: Limits, chains: S
         made += [f"add counter netdev {table} {name}" for name in COUNTERS]
     else:
         made += [f"flush table netdev {table}", *(f"delete chain netdev {table} {name}" for name in chains)]
+        made += [f"flush set netdev {table} rate{version}" for version in (4, 6)]  # which may be of another limit
     for version in (4, 6):
         made += _forwarding(table, version, port, limits)
     for number, link in enumerate(links):
@@ -254,7 +287,7 @@ def rules(table: str, links: Sequence[str], port: int, limits: Limits, chains: S
             # Cookie replies and data: both bear the receiver's index at the same place.
             made.append(
                 f"add rule netdev {table} in{number} {protocol} udp udp dport {port} "
-                f"@th,64,32 {{ 0x03000000, 0x04000000 }} jump relay{version}"
+                f"fib daddr type local @th,64,32 {{ 0x03000000, 0x04000000 }} jump relay{version}"
             )
     return "\n".join(made) + "\n"
 

@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from innerd.wireguard.device import DeviceError
@@ -30,7 +30,7 @@ _COUNTER_BYTES, _EXPR_DATA, _COUNTER_PACKETS = 1, 2, 2
 _GET_OBJECT, _OBJECT_NAME, _OBJECT_DATA = 19, 2, 4
 _NESTED, _ERROR = 0x8000, 2
 _TIMEOUT = 30.0  # seconds
-_IN_A_MESSAGE = 400  # elements: an attribute holds 64 KiB
+_AT_ONCE = 100  # elements: what is refused is said with all of the message
 _JUMP_AT_LEAST, _JUMP_ABOVE = 0x35, 0x25
 
 
@@ -48,6 +48,18 @@ class Edits(NamedTuple):
     map: str
     gone: list[bytes]
     put: list[Entry]
+
+    def parts(self) -> Iterator["Edits"]:
+        """In pieces that a socket's buffer holds, with what is said of them."""
+        for at in range(0, len(self.gone), _AT_ONCE):
+            yield Edits(self.map, self.gone[at : at + _AT_ONCE], [])
+        for at in range(0, len(self.put), _AT_ONCE):
+            yield Edits(self.map, [], self.put[at : at + _AT_ONCE])
+
+    def halves(self) -> Iterator["Edits"]:
+        gone, put = len(self.gone) // 2, len(self.put) // 2
+        yield Edits(self.map, self.gone[:gone], self.put[:put])
+        yield Edits(self.map, self.gone[gone:], self.put[put:])
 
 
 def run(rules: str) -> None:
@@ -88,14 +100,13 @@ class Maps(Line):
                 found.append(said.get(_CHAIN_NAME, b"").rstrip(b"\0").decode(errors="replace"))
         return found
 
-    def change(self, edits: Iterable[Edits]) -> None:
-        """Carry out edits, all or none."""
+    def change(self, edit: Edits) -> None:
+        """Carry out edits of one map, all or none."""
         parts = []
-        for edit in edits:
-            for keys in _pieces(edit.gone):
-                parts.append((_DELETE, self._body(edit.map, [_element(Entry(key)) for key in keys])))
-            for entries in _pieces(edit.put):
-                parts.append((_NEW | _CREATE << 8, self._body(edit.map, [_element(entry) for entry in entries])))
+        if edit.gone:
+            parts.append((_DELETE, self._body(edit.map, [_element(Entry(key)) for key in edit.gone])))
+        if edit.put:
+            parts.append((_NEW | _CREATE << 8, self._body(edit.map, [_element(entry) for entry in edit.put])))
         if parts:
             self._batch(parts)
 
@@ -157,10 +168,6 @@ class Maps(Line):
             for kind, value in attributes(told[4:]):
                 if kind == _ELEMENTS:
                     yield from (_read(element) for _, element in attributes(value))
-
-
-def _pieces(whole: list) -> Iterator[list]:  # type: ignore[type-arg]
-    return (whole[at : at + _IN_A_MESSAGE] for at in range(0, len(whole), _IN_A_MESSAGE))
 
 
 def _family(number: int, resource: int = 0) -> bytes:

@@ -6,18 +6,18 @@ import contextlib
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 from msgspec import Struct
 
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.relay.edges import Edges
-from innerd.relay.kernel import KernelEdge
-from innerd.relay.limits import Bucket, Limits
+from innerd.relay.kernel import KernelEdge, is_left, sweep, table_of
+from innerd.relay.limits import Bucket, Limits, Total
 from innerd.relay.messages import COOKIE, DATA, parse
 from innerd.relay.nftables import watching
-from innerd.relay.sockets import RawSockets
+from innerd.relay.sockets import CARRIED, HANDSHAKES, RawSockets
 from innerd.relay.table import STRANGER, Drop, Edit, Place, Placed, Sight, Table
 from innerd.relay.userspace import UserEdge
 from innerd.wireguard.device import DeviceError
@@ -28,7 +28,9 @@ _COUNTS = 60.0  # seconds between two counts of what has passed, while there are
 _AT_ONCE = 20  # peers, whose ways are looked up in one turn
 _COUNTED = 1000  # pairs: of more it takes too long, and is done when somebody asks
 _SETTLES = 0.1  # seconds after a change of the host's rules
+_AGAIN = 1.0  # seconds until what failed is tried again
 _WAITS = 4.0  # seconds that a stranger's handshake is kept: WireGuard sends another after five
+_MOVES = 20.0  # a second: peers that send to another address of ours than before
 _MOST_STRANGERS, _ASKS = 256, 2.0  # kept at a time; looks at the device a second because of such
 
 
@@ -63,7 +65,9 @@ class Relay:
         self.is_on = False
         self.edges = Edges(None, UserEdge(setup.limits))
         self._strange = strange
-        self._may_ask = Bucket(_ASKS, 4.0)
+        self._may_ask, self._may_move = Bucket(_ASKS, 4.0), Bucket(_MOVES, _MOVES)
+        self._data: RawSockets | None = None  # while this process carries some
+        self._turn = asyncio.Lock()  # one at a time asks what the kernel has
         self._strangers: dict[Endpoint, _Stranger] = {}
         self._sockets: RawSockets | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,15 +76,15 @@ class Relay:
 
     async def start(self) -> None:
         """Begin to relay. Raises DeviceError where there are no raw sockets to be had."""
+        await self._begin_in_kernel()
         try:
-            self._sockets = RawSockets(self.setup.port, self._hear)
+            self._sockets = RawSockets(self.setup.port, self._hear, HANDSHAKES)
         except OSError as error:
             raise DeviceError(
                 "relay_failed", f"no raw sockets to relay with: {error.strerror}", "it needs CAP_NET_RAW"
             ) from error
-        await self._begin_in_kernel()
         self.is_on = True
-        self._tasks = [asyncio.create_task(run()) for run in (self._watch, self._keep)]
+        self._tasks = [asyncio.create_task(self._for_ever(run)) for run in (self._watch, self._keep)]
         _log.info("relaying", mode=self.edges.mode, why=self.edges.why)
 
     async def stop(self, *, for_good: bool) -> None:
@@ -89,49 +93,64 @@ class Relay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._sockets is not None:
-            self._sockets.close()
-            self._sockets = None
+        for sockets in (self._sockets, self._data):
+            if sockets is not None:
+                sockets.close()
+        self._sockets = self._data = None
         kernel = self.edges.kernel
         if kernel is not None:
-            if for_good:
-                with contextlib.suppress(DeviceError):
-                    await asyncio.to_thread(kernel.remove)
-            kernel.close()
+            await asyncio.to_thread(kernel.abandon if for_good else kernel.close)
         if for_good:
             self.table.part(list(self.table.pairs))
         self.edges = Edges(None, UserEdge(self.setup.limits))
+
+    async def clear(self) -> None:
+        """Leave nothing of a run before in the kernel."""
+        table = table_of(self.setup.network)
+        if await asyncio.to_thread(is_left, table):
+            with contextlib.suppress(DeviceError):
+                await asyncio.to_thread(sweep, table)
+
+    async def _begin_in_kernel(self) -> None:
+        """Let the kernel carry what it can, if it can. What a run before put into it goes on being carried, so far as
+        it may still be."""
+        kernel, why = await asyncio.to_thread(self._kernel)
+        if kernel is None:
+            self.edges.why = why
+            await self.clear()
+            return
+        try:
+            left = await asyncio.to_thread(kernel.adopt)
+            seen = await asyncio.to_thread(kernel.total)
+        except (OSError, DeviceError) as error:
+            self.edges.why = str(error)
+            await asyncio.to_thread(kernel.abandon)
+            return
+        self.edges.begin(kernel, seen)  # from here on at one moment
+        now, owns = time.monotonic(), kernel.owns()
+        for peer, place in self.table.places.items():
+            if not place.own and peer in owns:
+                self.table.places[peer] = Place(place.endpoint, owns[peer])
+        void: list[Edit] = [Drop(element) for element, to in left.items() if not self.table.adopt(element, to, now)]
+        void += [Placed(peer, None) for peer in set(kernel.placed) - self.table.paired()]
+        with contextlib.suppress(FileNotFoundError):
+            kernel.apply(void)
+        self.edges.restore(self.table.everything())
+        self._listen_for_data()
 
     def _kernel(self) -> tuple[KernelEdge | None, str | None]:
         """The kernel's edge, or why there is none. Blocks."""
         if self.setup.mode == "userspace":
             return None, "the config says so (relay.mode)"
+        edge = None
         try:
             edge = KernelEdge(self.setup.network, self.setup.interface, self.setup.port, self.setup.limits)
             edge.install()
         except (OSError, DeviceError) as error:
+            if edge is not None:
+                edge.close()
             return None, str(error)
         return edge, None
-
-    async def _begin_in_kernel(self) -> None:
-        """Let the kernel carry what it can, if it can."""
-        kernel, self.edges.why = await asyncio.to_thread(self._kernel)
-        if kernel is not None:
-            await asyncio.to_thread(self.edges.begin, kernel)
-            await self._adopt(kernel)
-
-    async def _adopt(self, kernel: KernelEdge) -> None:
-        """What a run before put into the kernel goes on being carried, so far as it may still be."""
-        try:
-            left = await asyncio.to_thread(kernel.adopt)
-        except OSError as error:
-            self.edges.give_up(str(error))
-            return
-        now = time.monotonic()
-        void: list[Edit] = [Drop(element) for element, to in left.items() if not self.table.adopt(element, to, now)]
-        with contextlib.suppress(OSError):
-            kernel.apply([*void, *(Placed(peer, None) for peer in set(kernel.placed) - self.table.paired())])
-        self.edges.restore(self.table.everything())
 
     # -- what is known ------------------------------------------------------------------------------------------
 
@@ -160,21 +179,21 @@ class Relay:
             return
         if message.kind in (DATA, COOKIE):
             to = self.edges.user.to(source, message.receiver, len(datagram), time.monotonic())
-            if to is not None and self._sockets is not None:
-                self._sockets.send(to, datagram)
+            if to is not None and self._data is not None:
+                self._data.send(to, datagram)
             return
         peer = self.table.who(source)
         if peer is None:
             self._note_stranger(_Stranger(datagram, own, time.monotonic()), source)
             return
-        known = self.table.places[peer]
-        if known.own != own:
-            self._apply(self.table.place(peer, Place(source, own)))
-        handled = self.table.handle(message, datagram, source, time.monotonic())
+        now = time.monotonic()
+        handled = self.table.handle(message, datagram, source, now)
         if handled.to is None:
             if handled.why:
                 self.refused[handled.why] += 1
             return
+        if self.table.places[peer].own != own and self._may_move.take(1.0, now):
+            self._apply(self.table.place(peer, Place(source, own)))
         place = self.table.places[handled.to]
         self.handshakes += 1
         self._apply(handled.edits, then=lambda: self._forward(place, datagram))
@@ -196,39 +215,63 @@ class Relay:
         """The edges first: an answer must find its way back."""
         if edits:
             self.edges.apply(edits)
-            if self._sockets is not None:
-                self._sockets.carry_data(not self.edges.user.is_idle)
+            self._listen_for_data()
         if then is not None:
             then()
 
+    def _listen_for_data(self) -> None:
+        """Hear data where this process has some to carry, and nowhere else."""
+        if self.edges.user.is_idle:
+            if self._data is not None:
+                self._data.close()
+                self._data = None
+        elif self._data is None:
+            try:
+                self._data = RawSockets(self.setup.port, self._hear, CARRIED)
+            except OSError as error:
+                _log.error("data can't be carried", why=str(error))
+
     # -- while it runs ------------------------------------------------------------------------------------------
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:  # a bug of ours, or of the kernel's
+                _log.exception("tried again", work=work.__name__)
+            await asyncio.sleep(_AGAIN)
 
     async def _watch(self) -> None:
         """Put the table back at once where somebody takes it away."""
         loop = asyncio.get_running_loop()
         with contextlib.closing(watching()) as heard:
             while True:
-                await _readable(loop, heard)
+                with contextlib.suppress(OSError):  # more came than it holds: then something changed
+                    await loop.sock_recv(heard, 1 << 16)
                 await asyncio.sleep(_SETTLES)
                 _drain(heard)
                 await self.look()
 
     async def look(self) -> None:
-        """Whether the table in the kernel is whole, and on the links that this host has now."""
-        kernel = self.edges.kernel
-        if kernel is None:
-            return
-        try:
-            is_whole = await asyncio.to_thread(kernel.is_whole)
-            are_others = await asyncio.to_thread(kernel.has_other_links)
-            was_gone = await asyncio.to_thread(kernel.install) if are_others or not is_whole else False
-        except (OSError, DeviceError) as error:
-            self.edges.give_up(str(error))
-            return
+        """Whether the table in the kernel is whole, and on the links that this host has now, and where each peer is
+        reached by these."""
+        async with self._turn:
+            kernel = self.edges.kernel
+            if kernel is None:
+                return
+            try:
+                is_whole = await asyncio.to_thread(kernel.is_whole)
+                are_others = await asyncio.to_thread(kernel.has_other_links)
+                was_gone = await asyncio.to_thread(kernel.install) if are_others or not is_whole else False
+            except (OSError, DeviceError) as error:
+                self.edges.give_up(str(error))
+                self._listen_for_data()
+                return
         if was_gone:
             self.repairs += 1
             _log.warning("the relay's table was taken away: it is made anew", table=kernel.table)
             self.edges.restore(self.table.everything())
+            self._listen_for_data()
         else:
             await self._renew()
 
@@ -240,7 +283,7 @@ class Relay:
             await asyncio.sleep(0)
 
     async def _keep(self) -> None:
-        """Let go of what is old, and count what passed before it is gone."""
+        """Let go of what is old, and count what passed before it is gone; where the kernel did not do it, try again."""
         while True:
             await asyncio.sleep(_COUNTS)
             if len(self.table.pairs) <= _COUNTED:
@@ -249,21 +292,33 @@ class Relay:
             if not self.table.pairs:
                 continue
             if self.edges.kernel is None and self.setup.mode == "auto":
-                await self._begin_in_kernel()
+                async with self._turn:
+                    await self._begin_in_kernel()
             else:
                 await self.look()
 
     async def count(self) -> None:
-        """Take in how many bytes have passed."""
-        if self.table.pairs:
-            self.table.counted(await asyncio.to_thread(self.edges.counters))
+        """Take in how many bytes have passed by each pair."""
+        if not self.table.pairs:
+            return
+        self.table.counted(self.edges.user.counters())
+        kernel = self.edges.kernel
+        if kernel is not None:
+            async with self._turn:
+                with contextlib.suppress(OSError, DeviceError):
+                    self.table.counted(await asyncio.to_thread(kernel.counters))
 
-
-async def _readable(loop: asyncio.AbstractEventLoop, heard: socket.socket) -> None:
-    await loop.sock_recv(heard, 1 << 16)
+    async def total(self) -> Total:
+        """What was carried at all."""
+        async with self._turn:
+            kernel, found = self.edges.kernel, None
+            if kernel is not None:
+                with contextlib.suppress(OSError, DeviceError):
+                    found = await asyncio.to_thread(kernel.total)
+            return self.edges.total(found)
 
 
 def _drain(heard: socket.socket) -> None:
-    with contextlib.suppress(BlockingIOError, InterruptedError):
+    with contextlib.suppress(OSError):
         while heard.recv(1 << 16):
             pass

@@ -5,9 +5,10 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
 from innerd.relay.messages import COOKIE, DATA, INITIATION, RESPONSE
@@ -27,26 +28,37 @@ from innerd.wireguard.filters import (
 
 _UDP = struct.Struct(">HHHH")
 _AT_ONCE = 64  # packets in a turn; then others have theirs
-_PAUSE = 0.004  # seconds after a full turn: so many strangers' handshakes a second take no more of us than that
 _IPV6_CHECKSUM, _IPV6_RECVPKTINFO, _IPV6_PKTINFO, _IP_PKTINFO = 7, 49, 50, 8
 _BUFFER = 1 << 20
 
-Heard = Callable[[bytes, Endpoint, str], None]
+Hear = Callable[[bytes, Endpoint, str], None]
+
+
+class Heard(NamedTuple):
+    """What is heard, and the seconds for which nothing is read after each full turn."""
+
+    kinds: tuple[int, ...]
+    pause: float
+
+
+# So many strangers' handshakes a second, or their data, take no more of us than half of the time between.
+HANDSHAKES = Heard((INITIATION, RESPONSE), 0.004)
+CARRIED = Heard((COOKIE, DATA), 0.001)
 
 
 class RawSockets:
-    """`heard` is called with each datagram, where it came from and which of our addresses it came to. Raises OSError
+    """`hear` is called with each datagram, where it came from and which of our addresses it came to. Raises OSError
     without the capability."""
 
-    def __init__(self, port: int, heard: Heard) -> None:
-        self._port, self._heard = port, heard
+    def __init__(self, port: int, hear: Hear, heard: Heard) -> None:
+        self._port, self._hear, self._heard = port, hear, heard
         self._open: dict[int, socket.socket] = {}
-        self._carries_data = False
         try:
             self._open[4] = _opened(4)
             with contextlib.suppress(OSError):
                 self._open[6] = _opened(6)
-            self._filter()
+            for version, raw in self._open.items():
+                attach(raw, program(version, port, heard.kinds))
         except OSError:
             self.close()
             raise
@@ -59,16 +71,6 @@ class RawSockets:
                 asyncio.get_running_loop().remove_reader(raw)
             raw.close()
         self._open = {}
-
-    def carry_data(self, wanted: bool) -> None:
-        """Whether data is to be heard too."""
-        if wanted != self._carries_data:
-            self._carries_data = wanted
-            self._filter()
-
-    def _filter(self) -> None:
-        for version, raw in self._open.items():
-            attach(raw, program(version, self._port, with_data=self._carries_data))
 
     def send(self, to: Place, data: bytes) -> bool:
         """Send from WireGuard's port, and from the address of ours that they know. Whether it left."""
@@ -98,13 +100,12 @@ class RawSockets:
                     own, datagram = _own6(told), packet
                 if len(datagram) > _UDP.size:
                     port = _UDP.unpack_from(datagram)[0]
-                    self._heard(datagram[_UDP.size :], endpoint_of(source[0].partition("%")[0], port), own)
+                    self._hear(datagram[_UDP.size :], endpoint_of(source[0].partition("%")[0], port), own)
         except OSError:
             return
-        if not self._carries_data:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(raw)
-            loop.call_later(_PAUSE, self._listen, version)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(raw)
+        loop.call_later(self._heard.pause, self._listen, version)
 
 
 def _opened(version: int) -> socket.socket:
@@ -148,10 +149,9 @@ def _from(own: str, version: int) -> list[tuple[int, int, bytes]]:
     return []
 
 
-def program(version: int, port: int, *, with_data: bool) -> Program:
+def program(version: int, port: int, kinds: Sequence[int]) -> Program:
     """Accept what goes to a port and is a message of WireGuard's of some types. IPv4's raw sockets see the IP header
     too, IPv6's don't."""
-    kinds = (INITIATION, RESPONSE, COOKIE, DATA) if with_data else (INITIATION, RESPONSE)
     begin = [(IP_HEADER_TO_X, 0, 0, 0)] if version == 4 else []
     half, word = (LOAD_HALF_X, LOAD_WORD_X) if version == 4 else (LOAD_HALF, LOAD_WORD)
     types = [(JUMP_EQUAL, len(kinds) - number, 0, kind << 24) for number, kind in enumerate(kinds)]

@@ -18,7 +18,8 @@ from innerd.relay.limits import Bucket
 from innerd.relay.messages import RESPONSE, Message, is_meant_for, mac1_key
 
 LIVES = 250.0  # seconds: WireGuard lets go of a session after 180, and what passed by it is counted once a minute
-_KEPT = 4  # indices of one towards the other: the session, those before and after it, and one that was not answered
+_KEPT = 3  # sessions of one towards the other: the one that is used, those before and after it
+_OPEN = 3  # initiations that wait for their answer, so that one that is forged takes no other's place at once
 _MOST_PAIRS = 30_000
 _INITIATIONS, _BURST = 0.5, 5.0  # a second, from one to another: WireGuard sends one in five seconds
 _TRIES, _TRIES_BURST = 5_000.0, 30_000.0  # keys a second that one's initiations are compared with
@@ -42,9 +43,10 @@ class Place(Struct, frozen=True, gc=False):
 
 
 class Put(Struct, frozen=True, gc=False):
-    """Carry what comes as an element to a peer."""
+    """Carry what comes from a peer as an element to another."""
 
     element: Element
+    sender: int
     to: int
 
 
@@ -77,8 +79,12 @@ class Pair(Struct):
     since: float
     shook: float | None = None
     passed: int = 0
-    lanes: dict[int, deque[Element]] = {}  # by who sends
+    lanes: dict[int, deque[Element]] = {}  # by who sends: those of sessions
+    open: dict[int, deque[Element]] = {}  # by who is asked: where an answer would come, of the newest initiations
     allowances: dict[int, Bucket] = {}
+
+    def elements(self) -> list[Element]:
+        return [element for held in (self.lanes, self.open) for lanes in held.values() for element in lanes]
 
 
 class Handled(Struct, frozen=True):
@@ -110,7 +116,7 @@ class Table:
         self.pairs: dict[tuple[int, int], Pair] = {}
         self.lanes: dict[Element, Lane] = {}
         self._who: dict[Endpoint, int] = {}
-        self._of: dict[int, set[tuple[int, int]]] = {}  # the pairs of a peer
+        self._of: dict[int, dict[tuple[int, int], None]] = {}  # the pairs of a peer; who shook hands last comes last
         self._expiring: deque[tuple[float, Element]] = deque()
         self._keys: dict[PublicKey, bytes] = {}
         self._tries: dict[int, Bucket] = {}
@@ -144,14 +150,14 @@ class Table:
         return edits
 
     def _moved(self, pair: Pair, peer: int, endpoint: Endpoint) -> Iterator[Edit]:
-        lanes, pair.lanes[peer] = pair.lanes.get(peer, deque()), deque()
-        for element in lanes:
-            lane, anew = self.lanes.pop(element), Element(endpoint, element.index)
-            self.lanes[anew] = lane
-            self._expiring.append((lane.until, anew))
-            pair.lanes[peer].append(anew)
-            yield Drop(element)
-            yield Put(anew, lane.receiver)
+        for lanes in (pair.lanes.get(peer), pair.open.get(peer)):
+            for at, element in enumerate(lanes or ()):
+                lane, anew = self.lanes.pop(element), Element(endpoint, element.index)
+                assert lanes is not None  # noqa: S101 - it has elements
+                self.lanes[anew], lanes[at] = lane, anew
+                self._expiring.append((lane.until, anew))
+                yield Drop(element)
+                yield Put(anew, lane.sender, lane.receiver)
 
     def forget(self, peer: int) -> list[Edit]:
         """A peer is none any more."""
@@ -192,46 +198,64 @@ class Table:
         allowance = pair.allowances.setdefault(sender, Bucket(_INITIATIONS, _BURST))
         if not allowance.take(1.0, now):
             return Handled(why="too many initiations")
-        edits = [*self._joined(name), *self._put(pair, receiver, sender, place.endpoint, message.sender, now)]
+        edits = [
+            *self._joined(name),
+            *self._await(pair, receiver, sender, Element(place.endpoint, message.sender), now),
+        ]
         return Handled(receiver, tuple(edits))
 
     def _response(self, message: Message, datagram: bytes, source: Endpoint, sender: int, now: float) -> Handled:
-        lane = self.lanes.get(Element(source, message.receiver))
+        asked = Element(source, message.receiver)
+        lane = self.lanes.get(asked)
         if lane is None or lane.sender != sender:
             return Handled(why="answers nothing")
         receiver = lane.receiver
-        key = self._sight.key_of(receiver)
+        name = _pair(sender, receiver)
+        pair, place, key = self.pairs[name], self.places.get(receiver), self._sight.key_of(receiver)
+        if asked not in pair.open.get(sender, ()):
+            return Handled(why="answered before")
         if key is None or not is_meant_for(datagram, self._mac1_key(key)):
             return Handled(why="for somebody else")
-        pair, place = self.pairs[_pair(sender, receiver)], self.places.get(receiver)
         if place is None:
             return Handled(why="nobody knows where the other is")
         pair.shook = now
-        return Handled(receiver, tuple(self._put(pair, receiver, sender, place.endpoint, message.sender, now)))
+        for peer in name:  # who shook hands last is the last to do so again
+            self._of[peer][name] = self._of[peer].pop(name)
+        pair.open[sender].remove(asked)
+        edits = [*self._keep(pair, sender, asked)]
+        answer = Element(place.endpoint, message.sender)
+        if answer not in self.lanes:
+            edits += [*self._lead(answer, receiver, sender, now), *self._keep(pair, receiver, answer)]
+        return Handled(receiver, tuple(edits))
 
     def _meant(self, datagram: bytes, sender: int, now: float) -> int | None:
         """For whom an initiation is, of those whom its sender sees: with whom it spoke last, then the others, from the
         one on that its last initiation was for: a host that begins greets all its peers in their order."""
         tries = self._tries.setdefault(sender, Bucket(_TRIES, _TRIES_BURST))
-        for peer, key in self._candidates(sender):
+        if not tries.take(1.0, now):
+            return None
+        for tried, (peer, key) in enumerate(self._candidates(sender), 1):
             if not tries.take(1.0, now):
                 return None
-            if is_meant_for(datagram, self._mac1_key(key)):
+            if peer in self.places and is_meant_for(datagram, self._mac1_key(key)):
+                tries.left += tried  # whoever asks for one that there is has not guessed
                 self._latest[sender] = peer
                 return peer if self._sight.sees(sender, peer) else None
         return None
 
     def _candidates(self, sender: int) -> Iterator[tuple[int, PublicKey]]:
-        known = set(self.partners(sender))
-        for peer in known:
+        """With whom it spoke, those first whose session is the oldest; then the others."""
+        known = self._of.get(sender, {})
+        for one, other in known:
+            peer = other if one == sender else one
             key = self._sight.key_of(peer)
-            if key is not None and self._sight.sees(sender, peer):
+            if key is not None:
                 yield peer, key
         seen = self._sight.seen_by(sender)
         begin = bisect_right(seen, self._latest.get(sender, 0), key=lambda one: one[0])
         for at in range(len(seen)):
             peer, key = seen[(begin + at) % len(seen)]
-            if peer in self.places and peer != sender and peer not in known:
+            if peer != sender and _pair(peer, sender) not in known:
                 yield peer, key
 
     def _mac1_key(self, key: PublicKey) -> bytes:
@@ -243,14 +267,21 @@ class Table:
     def adopt(self, element: Element, receiver: int, now: float) -> bool:
         """An edge has it from a run before. Whether it still counts."""
         sender = self._who.get(element.source)
-        if sender is None or receiver not in self.places or not self._sight.sees(sender, receiver):
+        if (
+            sender is None
+            or element in self.lanes
+            or receiver not in self.places
+            or not self._sight.sees(sender, receiver)
+        ):
             return False
         name = _pair(sender, receiver)
         pair = self.pairs.setdefault(name, Pair(now))
         pair.shook = now
         for _ in self._joined(name):
             pass
-        return any(self._put(pair, sender, receiver, element.source, element.index, now))
+        for _ in (*self._lead(element, sender, receiver, now), *self._keep(pair, sender, element)):
+            pass
+        return True
 
     # -- pairs --------------------------------------------------------------------------------------------------
 
@@ -258,26 +289,29 @@ class Table:
         for peer in name:
             if peer not in self._of and peer in self.places:
                 yield Placed(peer, self.places[peer])
-            self._of.setdefault(peer, set()).add(name)
+            self._of.setdefault(peer, {})[name] = None
 
-    def _put(
-        self, pair: Pair, sender: int, receiver: int, source: Endpoint, index: bytes, now: float
-    ) -> Iterator[Edit]:
-        """What `sender` (at `source`) sends under an index goes to `receiver`."""
-        element = Element(source, index)
+    def _lead(self, element: Element, sender: int, receiver: int, now: float) -> Iterator[Edit]:
+        self.lanes[element] = Lane(sender, receiver, now + LIVES)
+        self._expiring.append((now + LIVES, element))
+        yield Put(element, sender, receiver)
+
+    def _await(self, pair: Pair, asked: int, by: int, element: Element, now: float) -> Iterator[Edit]:
+        """An answer may come, and data behind it. An index that leads to somebody already stays whose it is."""
+        if element in self.lanes:
+            return
+        waiting = pair.open.setdefault(asked, deque())
+        while len(waiting) >= _OPEN:
+            yield self._taken(pair, waiting.popleft())
+        waiting.append(element)
+        yield from self._lead(element, asked, by, now)
+
+    def _keep(self, pair: Pair, sender: int, element: Element) -> Iterator[Edit]:
+        """What a peer sends under an index is of a session from now on."""
         lanes = pair.lanes.setdefault(sender, deque())
-        if element in lanes:
-            self.lanes[element].until = now + LIVES
-            return
-        other = self.lanes.get(element)
-        if other is not None:  # the same index by chance, or by somebody's wish: whoever had it keeps it
-            return
         while len(lanes) >= _KEPT:
             yield self._taken(pair, lanes.popleft())
         lanes.append(element)
-        self.lanes[element] = Lane(sender, receiver, now + LIVES)
-        self._expiring.append((now + LIVES, element))
-        yield Put(element, receiver)
 
     def _taken(self, pair: Pair, element: Element) -> Drop:
         pair.passed += self.lanes.pop(element).passed
@@ -290,9 +324,9 @@ class Table:
             pair = self.pairs.pop(name, None)
             if pair is None:
                 continue
-            edits += [self._taken(pair, element) for lanes in pair.lanes.values() for element in lanes]
+            edits += [self._taken(pair, element) for element in pair.elements()]
             for peer in name:
-                self._of[peer].discard(name)
+                del self._of[peer][name]
                 if not self._of[peer]:
                     del self._of[peer]
                     edits.append(Placed(peer, None))
@@ -306,7 +340,6 @@ class Table:
     def expire(self, now: float) -> list[Edit]:
         """Let go of what is as old as no session gets."""
         edits: list[Edit] = []
-        idle = set()
         while self._expiring and self._expiring[0][0] <= now:
             _, element = self._expiring.popleft()
             lane = self.lanes.get(element)
@@ -315,13 +348,12 @@ class Table:
             if lane.until > now:
                 self._expiring.append((lane.until, element))
                 continue
-            name = _pair(lane.sender, lane.receiver)
-            pair = self.pairs[name]
-            pair.lanes[lane.sender].remove(element)
+            pair = self.pairs[_pair(lane.sender, lane.receiver)]
+            for lanes in (pair.lanes.get(lane.sender), pair.open.get(lane.sender)):
+                if lanes is not None and element in lanes:
+                    lanes.remove(element)
             edits.append(self._taken(pair, element))
-            if not any(pair.lanes.values()):
-                idle.add(name)
-        return edits + self.part(idle)
+        return edits + self.part([name for name, pair in self.pairs.items() if not pair.elements()])
 
     def counted(self, passed: dict[Element, int]) -> None:
         """How many bytes have passed by elements, since they were put."""
@@ -332,19 +364,16 @@ class Table:
 
     def bytes_of(self, name: tuple[int, int]) -> int:
         pair = self.pairs[name]
-        return pair.passed + sum(self.lanes[e].passed for lanes in pair.lanes.values() for e in lanes)
+        return pair.passed + sum(self.lanes[element].passed for element in pair.elements())
 
     def everything(self) -> list[Edit]:
         """What makes an edge that has nothing one that has all of it."""
         placed: list[Edit] = [Placed(peer, self.places[peer]) for peer in self._of if peer in self.places]
-        return placed + [Put(element, lane.receiver) for element, lane in self.lanes.items()]
+        return placed + [Put(element, lane.sender, lane.receiver) for element, lane in self.lanes.items()]
 
     def paired(self) -> set[int]:
         """The peers of all pairs."""
         return set(self._of)
-
-    def partners(self, peer: int) -> list[int]:
-        return [other if one == peer else one for one, other in self._of.get(peer, ())]
 
 
 def _pair(one: int, other: int) -> tuple[int, int]:

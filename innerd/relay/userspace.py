@@ -30,7 +30,7 @@ class UserEdge:
     def apply(self, edits: Iterable[Edit]) -> None:
         for edit in edits:
             match edit:
-                case Put(element, to):
+                case Put(element, _, to):
                     self._elements[element] = to
                     self._passed.setdefault(element, 0)
                 case Drop(element):

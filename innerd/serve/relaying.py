@@ -82,7 +82,7 @@ class Relaying:
         self._turn = asyncio.Event()
         presence.on_place(self._placed)
         presence.on_progress(self._came)
-        for number, seen in presence.observed.items():  # recalled
+        for number, seen in sorted(presence.observed.items(), key=lambda one: one[1].handshake or 0.0):  # recalled
             if seen.endpoint is not None:
                 self._placed(number, seen.endpoint)
 
@@ -107,7 +107,7 @@ class Relaying:
         self.relay.revoke(None if structural(change.events) else spoken_of)
         for number in spoken_of:
             seen = self._presence.observed.get(number)
-            if seen is not None and seen.endpoint is not None:
+            if seen is not None and seen.endpoint is not None and self.relay.table.who(seen.endpoint) is None:
                 self._placed(number, seen.endpoint)
         if any(isinstance(event, RelayAllowed | RelayDisallowed) for event in change.events):
             self._turn.set()
@@ -116,6 +116,8 @@ class Relaying:
 
     async def run(self) -> None:
         """On and off, until cancelled."""
+        if not self.is_wanted:
+            await self.relay.clear()
         while True:
             self._turn.clear()
             if self.is_wanted != self.relay.is_on:
@@ -137,6 +139,7 @@ class Relaying:
             if self.trouble is None:
                 _log.error("can't relay", why=error.message)
             self.trouble = error
+            await self.relay.stop(for_good=True)
 
     async def stop(self) -> None:
         """What the kernel carries it goes on carrying: the tunnel stays."""
@@ -150,7 +153,7 @@ class Relaying:
         if not relay.is_on:
             why = self.trouble.message if self.trouble is not None else None
             return RelayStatus(mode="off", why=why)
-        total = await asyncio.to_thread(relay.edges.total)
+        total = await relay.total()
         return RelayStatus(
             mode=relay.edges.mode,
             why=relay.edges.why,

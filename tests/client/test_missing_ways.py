@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from innclient.core.netmap import Whereabouts
-from innclient.core.paths import PeerPath
+from innclient.core.peer_path import PeerPath
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import Device, DevicePeer
 from tests.client.support import session_at

@@ -3,7 +3,8 @@
 import pytest
 
 from innclient.core.netmap import Whereabouts
-from innclient.core.paths import Instant, PeerPath, PeerPaths
+from innclient.core.paths import PeerPaths
+from innclient.core.peer_path import Instant, PeerPath
 from innclient.core.pins import Pins
 from innclient.core.traversal import Send
 from innerd.domain.values import Endpoint

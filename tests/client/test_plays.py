@@ -9,7 +9,7 @@ from innclient.core import commands as c
 from innclient.core import device
 from innclient.core import events as e
 from innclient.core.connection import Lost, State
-from innclient.core.paths import Instant
+from innclient.core.peer_path import Instant
 from innclient.core.pins import Pins
 from innclient.core.witness import Witnessed
 from innerd.domain.values import Endpoint

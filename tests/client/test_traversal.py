@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from innclient.core.paths import PeerPath
+from innclient.core.peer_path import PeerPath
 from innclient.core.traversal import OVER, PROBE, Action, Found, GaveUp, Send, Traversal, candidates_of, path_kind
 from innerd.domain.values import Endpoint
 from innerd.wire.probe import PING, PONG, Probe, decode, encode, probe_key, sender_of

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from innclient.agent.session import Session
 from innclient.core.netmap import Whereabouts
-from innclient.core.paths import PeerPath
+from innclient.core.peer_path import PeerPath
 from innerd.domain.values import Endpoint
 from innerd.wireguard.device import DevicePeer
 from tests.client.support import session_at

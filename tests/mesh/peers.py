@@ -17,7 +17,8 @@ from innclient.core.commands import ASIDE, Command
 from innclient.core.connection import Denied, Lost, State
 from innclient.core.membership import Identity, Membership
 from innclient.core.netmap import Netmap
-from innclient.core.paths import Instant, PeerPaths
+from innclient.core.paths import PeerPaths
+from innclient.core.peer_path import Instant
 from innclient.core.pins import Pins
 from innclient.core.trials import Server
 from innerd.coordinator.presence import Receipt

@@ -48,9 +48,9 @@ class Play:
     def do(self, edits: Sequence[Edit]) -> None:
         for edit in edits:
             match edit:
-                case Put(element, to):
+                case Put(element, sender, to):
                     assert element not in self.edge
-                    assert to in self.placed, "whom it is for is placed before"
+                    assert {sender, to} <= self.placed.keys(), "both are placed before"
                     self.edge[element] = to
                 case Drop(element):
                     del self.edge[element]
@@ -104,6 +104,24 @@ def test_an_answer_counts_from_whom_it_was_asked_alone(play: Play) -> None:
     assert play.comes(AT[C], response(key("a"), b"cccc", b"aaaa")).to is None
     assert play.comes(AT[B], response(key("c"), b"bbbb", b"aaaa")).why == "for somebody else"
     assert play.comes(AT[B], response(key("a"), b"bbbb", b"aaaa")).to == A
+
+
+def test_an_answer_is_taken_once(play: Play) -> None:
+    play.comes(AT[A], initiation(key("b"), b"aaaa"))
+    assert play.comes(AT[B], response(key("a"), b"bbb1", b"aaaa")).to == A
+    assert play.comes(AT[B], response(key("a"), b"bbb2", b"aaaa")).why == "answered before"
+    assert play.edge.keys() == {Element(AT[B], b"aaaa"), Element(AT[A], b"bbb1")}
+
+
+def test_forged_initiations_take_no_session_away(play: Play) -> None:
+    """They come from A's address, by somebody who knows B's key."""
+    play.shake()
+    for number in range(30):
+        play.now += 3
+        play.comes(AT[A], initiation(key("b"), b"f%03d" % number))
+    assert play.edge[Element(AT[B], b"aaaa")] == A
+    assert play.edge[Element(AT[A], b"bbbb")] == B
+    assert len(play.edge) <= 2 + 3
 
 
 def test_who_is_not_placed_is_not_found(play: Play) -> None:
@@ -161,14 +179,14 @@ def test_the_sessions_before_are_kept_so_far_as_wireguard_does(play: Play) -> No
         play.do(play.table.expire(play.now))
         play.shake(one=b"a%03d" % number, other=b"b%03d" % number)
     assert Element(AT[B], b"a008") in play.edge
-    assert len(play.edge) <= 8
+    assert len(play.edge) <= 6
 
 
 def test_initiations_are_counted(play: Play) -> None:
     """Five at once, then one in two seconds; WireGuard sends one in five."""
     sent = [play.comes(AT[A], initiation(key("b"), b"%04d" % n)).to for n in range(20)]
     assert sent.count(B) == 5
-    assert len(play.edge) <= 4
+    assert len(play.edge) <= 3
     assert play.comes(AT[A], initiation(key("c"))).to == C, "of another pair nothing is taken"
     play.now += 5
     assert play.comes(AT[A], initiation(key("b"), b"late")).to == B

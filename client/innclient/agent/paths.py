@@ -12,7 +12,8 @@ import structlog
 from innclient.agent.errands import Errands
 from innclient.agent.raw_udp import Prober
 from innclient.core.netmap import KnownPeer
-from innclient.core.paths import ALONE, Instant, PeerPaths
+from innclient.core.paths import ALONE, PeerPaths
+from innclient.core.peer_path import Instant
 from innclient.core.traversal import Action, Found, GaveUp, Send
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.wire.probe import decode, encode, probe_key, sender_of

@@ -49,6 +49,7 @@ from innerd.wireguard.device import DeviceError
 
 _AGAIN = 1.0  # seconds until what went wrong is tried again
 _REST, _LONGEST_TICK = 100.0, 10.0  # how many times as long as a look took the next one waits; and seconds at most
+_LEAST = 0.03  # seconds between two looks
 _LULL = 2.0  # ticks until the next look, after one that found nothing to do
 _PROBE = 3.0  # seconds in which the coordinator must answer whether it is there
 
@@ -388,7 +389,8 @@ class Session:
         less often, and what finds nothing."""
         tick = self.choices.tick * (_LULL if self._is_lull else 1.0)
         ends = time.monotonic() + max(tick, min(_LONGEST_TICK, _REST * self._look_took))
-        while (left := min(ends - time.monotonic(), (self.agent.due or float("inf")) - time.time())) > 0:
+        least = time.time() + _LEAST  # whatever is due: a look that changed nothing is not done again at once
+        while (left := min(ends - time.monotonic(), max(least, self.agent.due or float("inf")) - time.time())) > 0:
             if self._finder.has_news():
                 break
             with contextlib.suppress(TimeoutError):  # and not wait_for: on Python 3.11 it swallows cancellations

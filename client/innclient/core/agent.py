@@ -21,7 +21,8 @@ from innclient.core.device import Detour, DeviceChange, Step
 from innclient.core.membership import Membership, Taken
 from innclient.core.memory import Memory
 from innclient.core.netmap import LogForked, Whereabouts
-from innclient.core.paths import Instant, PeerPaths
+from innclient.core.paths import PeerPaths
+from innclient.core.peer_path import Instant
 from innclient.core.pins import break_of, fields, trusted
 from innclient.core.trials import Turns, is_silent
 from innclient.core.views import Broken
@@ -79,7 +80,7 @@ class Agent:
     @property
     def due(self) -> float | None:
         """When it has to look again before the next tick, in seconds since 1970."""
-        doubts = self.paths.due if self._stays and self._is_connected else None
+        doubts = self.paths.doubts.due if self._stays and self._is_connected else None
         own = (self.membership.due, self.change.look_at, doubts)
         return min((at for at in own if at is not None), default=None)
 

@@ -4,10 +4,9 @@ was heard and the time come in as values. The schedule of probes is `traversal`'
 
 from collections.abc import Iterator
 
-from msgspec import Struct
-
 from innclient.core.membership import Membership
 from innclient.core.netmap import KnownPeer, Whereabouts
+from innclient.core.peer_path import Doubts, Instant, PeerPath
 from innclient.core.status import Path
 from innclient.core.traversal import Candidate, Found, Traversal, candidates_of, path_kind
 from innclient.core.trials import HEAD_START, MOMENT, Turns, is_silent
@@ -26,84 +25,6 @@ from innerd.wireguard.device import Device, DevicePeer
 
 ALONE = HEAD_START + 0.2  # seconds in which a device mostly finds a peer by itself
 _FOLLOWS = 0.5  # seconds that the peer with the lower key waits for the other's handshake
-# Seconds between attempts that failed; the last for ever. It outlasts what a router remembers of a stranger, and of the
-# port that it gave the peer's own packets because of it: Linux keeps both for 30 s after their last packet, and sweeps
-# once a minute. If a packet that came too early stands in the way, it is forgotten by then.
-_PAUSES = (5.0, 10.0, 95.0)
-_DEAF = 40.0  # seconds without a byte from a peer: keepalives come every 25
-_UNANSWERED = 12.0  # seconds without a byte from a peer that was sent data: it answers within 10
-_A_KEEPALIVE = 32  # bytes: nobody answers these
-_TURNS, _TURN = 4, 2  # attempts that fail until the device has another turn; its first is after so many
-_RELAYED_PAUSES = (5.0, 10.0, 30.0, 60.0)  # the same while a relay carries, and what is sent is worth a better way
-_RELAYED_IDLE = 600.0  # while nothing is sent
-_FALLS = 1.5  # seconds that a path in doubt has to be heard from, or found again, before it is given up for a relay
-_LITTLE = 2000  # bytes that handshakes and keepalives make in ten minutes, and less than what people send
-_GONE = 2  # attempts that fail until a session through which nothing comes is given up
-
-
-class Instant(Struct, frozen=True):
-    """A moment by both clocks of this host, in seconds: that of the wall (since 1970), and the one that nobody sets."""
-
-    wall: float
-    steady: float
-
-
-class PeerPath(Struct, kw_only=True):
-    """What is known of the path to a peer. Times are of this host's clock."""
-
-    since: float = 0.0
-    endpoint: Endpoint | None = None
-    tried: list[Endpoint] = []
-    failures: int = 0
-    failed_at: float = 0.0
-    seen: Endpoint | None = None  # by the coordinator
-    said: Whereabouts | None = None  # all that is told of it
-    doubted: bool = False  # one of us is somewhere else now, and nothing was heard since
-    looked_tx: int = 0  # bytes that were sent when a better way than a relay was looked for last
-    rx: int = 0
-    tx: int = 0
-    heard_at: float = 0.0
-    asked_at: float | None = None  # data was sent, and nothing came since
-
-    def note(self, entry: DevicePeer, now: float) -> None:
-        """What the device says of it at this moment."""
-        if entry.endpoint != self.endpoint:
-            self.endpoint, self.since = entry.endpoint, now
-        if entry.rx_bytes != self.rx or not self.heard_at:
-            self.heard(now)
-        elif entry.tx_bytes - self.tx > _A_KEEPALIVE and self.asked_at is None:
-            self.asked_at = now
-        self.rx, self.tx = entry.rx_bytes, entry.tx_bytes
-
-    def heard(self, now: float) -> None:
-        self.heard_at, self.asked_at, self.doubted = now, None, False
-
-    def is_stuck(self, now: float) -> bool:
-        """Whether nothing comes, though there was a way."""
-        if self.doubted or (self.asked_at is not None and now - self.asked_at > _UNANSWERED):
-            return True
-        return self.heard_at > 0 and now - self.heard_at > _DEAF
-
-    def is_gone(self, now: float) -> bool:
-        """Whether nothing comes, and looking for it did not help."""
-        return self.failures >= _GONE and self.is_stuck(now)
-
-    def failed(self, now: float) -> None:
-        self.failures, self.failed_at = self.failures + 1, now
-
-    def rests(self, now: float, *, is_relayed: bool = False) -> bool:
-        """Whether it is too early for another attempt."""
-        pauses = _RELAYED_PAUSES if is_relayed else _PAUSES
-        pause = pauses[min(self.failures, len(pauses)) - 1] if self.failures else 0.0
-        if is_relayed and self.failures > len(pauses) and self.tx - self.looked_tx < _LITTLE:
-            pause = _RELAYED_IDLE
-        return 0 <= now - self.failed_at < pause
-
-    @property
-    def is_devices_turn(self) -> bool:
-        """Whether the device may try the peer by itself, as attempts failed: innernet's clients answer no probes. Not
-        after the first: the peer may only be about to start, and must not find that its router knows us already."""
-        return self.failures % _TURNS == _TURN
 
 
 class PeerPaths:
@@ -117,7 +38,7 @@ class PeerPaths:
         self.tries = tries
         self._is_probing = False  # there are sockets
         self.may_probe = True  # until the system refuses
-        self._doubts: dict[int, float] = {}  # those that are stuck, and when they are to be given up for a relay
+        self.doubts = Doubts()
         self._seen: Endpoint | None = None  # where the coordinator sees us
         self._membership = membership
 
@@ -296,6 +217,7 @@ class PeerPaths:
             return []
         begun: list[int] = []
         moved = self._has_moved(numbers)
+        self.doubts.see(device.peers.get(self._membership.me.server_key), now.wall)
         for peer in self._there(numbers):
             entry = device.peers.get(peer.public_key)
             path = self.known.setdefault(peer.id, PeerPath(since=now.wall))
@@ -324,24 +246,16 @@ class PeerPaths:
         return begun
 
     def _doubt(self, peer: KnownPeer, path: PeerPath, entry: DevicePeer | None, now: Instant) -> None:
-        """Note when a session that leads nowhere any more is given up, so that a relay carries the next: who begins of
-        the two sooner, as handshakes that cross cost five seconds."""
+        """Note when a session that leads nowhere any more is given up, so that a relay carries the next."""
         if not path.is_stuck(now.wall) or is_silent(entry, now.wall) or not self.holds(peer.id, stays=True):
-            self._doubts.pop(peer.id, None)
+            self.doubts.dispel(peer.id)
         elif self._membership.relay is not None:
-            follows = 0.0 if self._membership.me.public_key > peer.public_key else HEAD_START
-            self._doubts.setdefault(peer.id, now.wall + follows + (_FALLS if path.doubted else 0.0))
-
-    @property
-    def due(self) -> float | None:
-        """When the first session in doubt is to be given up, in seconds since 1970."""
-        return min(self._doubts.values(), default=None)
+            begins = self._membership.me.public_key > peer.public_key
+            self.doubts.note(peer.id, path, now.wall, begins=begins)
 
     def fallen(self, now: Instant) -> list[KnownPeer]:
         """Those whose session is to be given up now."""
-        numbers = {number for number, at in self._doubts.items() if at <= now.wall}
-        for number in numbers:
-            del self._doubts[number]
+        numbers = self.doubts.over(now.wall)
         return self._membership.believed(numbers) if numbers else []
 
     def found(self, found: Found, now: float) -> tuple[KnownPeer, float] | None:

@@ -67,7 +67,7 @@ class Trial(Struct, frozen=True):
         """When its next turn is, where that must not wait for the next look."""
         if self.turn < 0:
             return self.since
-        return self.since + DIRECT_FIRST if self.has_next and self.turn == 0 else None
+        return self.since + DIRECT_FIRST if self.has_next and self.online and self.turn == 0 else None
 
     def is_turn_after(self, before: "Trial | None") -> bool:
         """Whether it is another turn than that one."""
@@ -124,7 +124,8 @@ def next_trials(
             if not known.endpoints:
                 continue
             idle = before is not None and before.turn == 0 and before.endpoint == known.endpoints[0]
-            after[peer.id] = before if before is not None and idle else Trial(now, 0, known.endpoints[0])
+            kept = before if before is not None and idle else Trial(now, 0, known.endpoints[0])
+            after[peer.id] = replace(kept, has_next=False) if kept.has_next else kept
             continue
         if before is not None and now < before.since - turns.head_start:
             before = None  # the clock went back: begin anew
