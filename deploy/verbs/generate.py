@@ -20,7 +20,7 @@ from innerd.command.suggestions import Known
 
 ROOT = Path(__file__).parents[2]
 TABLE = "innerd/command/table.py"
-_SHARED = [f"innerd.admin.{name}" for name in ("peers", "invites", "lists", "cidrs", "records", "inspect")]
+_SHARED = [f"innerd.admin.{name}" for name in ("peers", "invites", "lists", "cidrs", "records", "inspect", "plain")]
 _OWN = ("look", "interface", "endpoints", "events", "verify")
 MODULES = {
     "inn": ["innclient.join.verb", "innclient.join.from_innernet", *(f"innclient.verbs.{name}" for name in _OWN)],

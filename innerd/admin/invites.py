@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from innerd.admin import invitation, several
+from innerd.admin import plain as plain_peers
 from innerd.admin.peers import free_name, one_of
 from innerd.admin.verb import Call, verb
 from innerd.command import output, prompt
 from innerd.command.kinds import Truth
-from innerd.domain.values import COORDINATOR, Address, assignable, parse_address, parse_name
+from innerd.domain.values import COORDINATOR, Address, assignable, parse_address, parse_name, parse_public_key
 from innerd.failure import SYSTEM, Failure, usage
 from innerd.host import files
 from innerd.wire.innernet import PeerJson
@@ -45,6 +46,11 @@ def duration(text: str, *, least: int = 1) -> int:
     click.option("--admin", type=Truth(), metavar="true|false", help="Whether it may administer the network."),
     click.option("--save-config", help="Where to write the invitation (- for stdout)."),
     click.option("--invite-expires", help="How long the invitation is good, such as 14d."),
+    click.option(
+        "--plain", is_flag=True, help="A device with WireGuard and without inn: write its file, not an invitation."
+    ),
+    click.option("--public-key", help="The key that the device (--plain) made itself."),
+    *plain_peers.QR,
     changes=True,
 )
 async def add_peer(
@@ -57,10 +63,20 @@ async def add_peer(
     admin: bool | None,
     save_config: str | None,
     invite_expires: str | None,
+    plain: bool,
+    public_key: str | None,
+    qr: bool,
+    save_qr: str | None,
+    dns: tuple[str, ...],
 ) -> None:
-    """Add a peer and write its invitation."""
+    """Add a peer and write its invitation; or, of a device without inn (--plain), its file."""
     from innerd.wireguard import keys
 
+    if plain:
+        where = plain_peers.Shown(save_config, qr, save_qr, dns)
+        await _add_plain(call, one_of(called, name, "--name"), ip, cidr, admin, invite_expires, public_key, where)
+        return
+    _only_of_plain({"--public-key": public_key, "--qr": qr, "--save-qr": save_qr, "--dns": dns})
     name = one_of(called, name, "--name")
     if ip is not None and auto_ip:
         raise usage("--ip and --auto-ip exclude each other")
@@ -105,6 +121,72 @@ async def add_peer(
         f"Invitation written to {new.save_config}: "
         + f"it holds a private key, send it over a safe way. There: inn install {Path(str(new.save_config)).name}",
     )
+
+
+def _only_of_plain(given: dict[str, object]) -> None:
+    for flag, value in given.items():
+        if value:
+            raise usage(f"{flag} is of a plain peer", "add --plain for a device without inn")
+
+
+async def _add_plain(
+    call: Call,
+    name: str | None,
+    ip: str | None,
+    cidr: str | None,
+    admin: bool | None,
+    invite_expires: str | None,
+    public_key: str | None,
+    where: plain_peers.Shown,
+) -> None:
+    """Its key pair is made here, and shown once; or the device made its own."""
+    from innerd.wireguard import keys
+
+    if admin:
+        raise usage("a plain peer can't administer: it has no inn", "leave --admin out")
+    if invite_expires is not None:
+        raise usage("a plain peer has no invitation that could expire", "leave --invite-expires out")
+    where.check()
+    prompt.need({"--name": name, "--cidr": cidr})
+    network = await call.network()
+    found = await call.cidr(cidr or prompt.choose("CIDR", "--cidr", several.cidr_choices(network)))
+    if name is None:
+        taken = {peer.name for peer in network.peers}
+        name = prompt.text("Name", "--name", check=lambda text: free_name(text, taken))
+    if ip is not None:
+        parse_address(ip)
+    key = keys.generate() if public_key is None else None
+    body = {
+        "name": parse_name(name, "peer name"),
+        "ip": ip,
+        "cidr_id": found.id,
+        "public_key": keys.public_key(key) if key is not None else parse_public_key(str(public_key)),
+        "is_admin": False,
+        "is_disabled": False,
+        "is_redeemed": True,
+        "is_plain": True,
+    }
+    if call.dry_run:
+        await call.change("POST", "/v1/admin/peers", body)
+        return
+    with _Output(where.file or "-", as_json=True) as kept:
+        reply = await call.change("POST", "/v1/admin/peers", body)
+        assert reply is not None  # noqa: S101 - not a dry run
+        made = reply.read(PeerJson)
+        if key is not None:  # whatever comes now, it is not lost
+            kept.write(f"[Interface]\nPrivateKey = {key}\n".encode())
+        config = await plain_peers.config_of(call, made.id)
+        text = plain_peers.as_text(config, key, where.resolvers)
+        kept.write(text.encode())
+    said = plain_peers.show(call, config, text, where)
+    sentence = f'Plain peer "{made.name}" added with {made.ip} in {found.name}; its key is shown once, here.'
+    if kept.is_stdout and not call.as_json:
+        call.changed(reply)
+        for line in (sentence, *said):
+            output.line(line, out=sys.stderr)
+        return
+    content = {"peer": msgspec.to_builtins(made) | {"cidr": found.name}, "config": text, "revision": reply.revision}
+    call.tell(content, sentence, *said)
 
 
 class _NewPeer(Struct, frozen=True):

@@ -13,7 +13,7 @@ from innerd.admin.naming import cidr_named
 from innerd.admin.verb import Call, verb
 from innerd.command import output
 from innerd.domain.values import COORDINATOR
-from innerd.wire.ours import Audit, NetworkJson, NetworkPeer
+from innerd.wire.ours import Audit, ConfigState, NetworkJson, NetworkPeer
 
 _SORTS = {
     "ip": lambda peer: int(ip_address(peer.ip)),
@@ -26,6 +26,7 @@ _SORTS = {
 
 PEERS = ("NAME", "IP", "CIDR", "STATE", "RIGHTS", "ENDPOINT", "HANDSHAKE", "ID", "KEY", "ONLINE", "APPLIED", "RUNS")
 ON_REQUEST = ("ID", "KEY", "ONLINE", "APPLIED", "RUNS")
+_NAMED = 5  # peers
 _RETIRED = ("NAME", "IP", "RETIRED", "BY")
 
 
@@ -76,6 +77,17 @@ def table(peers: Iterable[NetworkPeer], now: float) -> None:
         for peer in peers
     ]
     output.table(PEERS, rows, empty="No peer is like that.", on_request=ON_REQUEST)
+    for peer in peers:
+        if peer.config is not None and peer.config.behind:
+            output.line(f"{peer.name}: {age_of(peer.config)}")
+
+
+def age_of(config: ConfigState) -> str:
+    """How old a plain peer's file is, in words."""
+    changes = output.count(config.behind, "change")
+    lacks = f": can't reach {', '.join(config.missing[:_NAMED])}" if config.missing else ""
+    more = f" and {len(config.missing) - _NAMED} more" if len(config.missing) > _NAMED else ""
+    return f"its file is of revision {config.revision}, {changes} behind{lacks}{more}"
 
 
 def _key(sort: str):  # type: ignore[no-untyped-def]

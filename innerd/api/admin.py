@@ -15,7 +15,7 @@ from innerd.domain.cidrs import find_cidr
 from innerd.domain.errors import Refused
 from innerd.domain.network import Network
 from innerd.domain.peers import find_peer
-from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
+from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range, shown
 from innerd.wire import innernet, ours
 
 
@@ -48,6 +48,7 @@ async def add_peer(request: Request, services: Services) -> Answer:
         is_admin=contents.is_admin,
         is_disabled=contents.is_disabled,
         is_redeemed=contents.is_redeemed,
+        is_plain=contents.is_plain,
         invite_expires=None if expires is None else expires.secs_since_epoch,
         endpoint=None if contents.endpoint is None else parse_endpoint(contents.endpoint),
     )
@@ -77,6 +78,27 @@ def _added_peer(contents: innernet.PeerContents) -> Render:
         return 201, msgspec.json.encode(echo)
 
     return render
+
+
+@route("GET", "/v1/admin/peers/{id}/config", "PlainConfig", "What a plain peer's file says", answer=ours.PlainConfig)
+async def plain_config(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    view = services.writer.view
+    peer = find_peer(view.network, id)
+    if not peer.is_plain:
+        raise Refused("peer_not_plain", f"peer {shown(peer.name)} runs inn, which keeps its own configuration")
+    found = ours.plain_config(view, peer, services.internal_endpoint, services.suffix)
+    return json(found, view.network.revision)
+
+
+@route(
+    "POST",
+    "/v1/admin/peers/{id}/config",
+    "WriteConfig",
+    "Note that a plain peer's file was written, as the network is now",
+    status=204,
+)
+async def write_config(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
+    return await carry_out(request, services, c.WriteConfig(id))
 
 
 @route(
@@ -318,6 +340,8 @@ ROUTES = [
     patch_peer,
     delete_peer,
     reissue,
+    plain_config,
+    write_config,
     list_cidrs,
     add_cidr,
     put_cidr,

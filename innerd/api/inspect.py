@@ -39,11 +39,14 @@ async def network(request: Request, services: Services) -> Answer:
 async def _shown(services: Services, view: View, soft: Presence | None) -> ours.NetworkJson:
     network, now = view.network, services.clock()
     members, records = Counter[int](), list[ours.NetworkRecord]()
+    configs = {} if soft is None else await services.configs.states(view)
 
     def made(peer: Peer) -> ours.NetworkPeer:
         members[view.class_of(peer)] += 1
         records.extend(ours.records_of(peer))
-        return ours.network_peer(view, soft, now, peer, is_serving=services.is_serving)
+        found = ours.network_peer(view, soft, now, peer, is_serving=services.is_serving)
+        found.config = configs.get(peer.id)
+        return found
 
     peers: Any = await encoded(network.by_id(), made)
     known = (network.cidrs[number] for number in sorted(network.cidrs))
@@ -151,6 +154,11 @@ async def status(request: Request, services: Services) -> Answer:
         follower_errors=services.writer.feed.errors,
         troubles=services.troubles(),
         software=releases(running),
+        configs={
+            network.peers[number].name: state
+            for number, state in (await services.configs.states(view)).items()
+            if state.behind
+        },
         relay=await services.relay_status(with_pairs=True),
     )
     return json(found, network.revision)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct, field
 
 from innerd.api.sources import Sources
+from innerd.coordinator.configs import Configs
 from innerd.coordinator.history import History
 from innerd.coordinator.presence import Presence
 from innerd.coordinator.writer import Writer
@@ -36,6 +37,7 @@ class Services(Struct, frozen=True, kw_only=True):
     presence: Presence
     hub: Hub
     convergence: Convergence
+    configs: Configs
     server_key: PublicKey
     internal_endpoint: str  # address:port in the tunnel, and what the Host header must say
     suffix: str = "wg"

@@ -80,6 +80,7 @@ class AddPeer(Struct, frozen=True, kw_only=True):
     is_admin: bool = False
     is_disabled: bool = False
     is_redeemed: bool = False
+    is_plain: bool = False  # a device without `inn`: redeemed from the beginning
     invite_expires: int | None = None
     endpoint: Endpoint | None = None
 
@@ -150,6 +151,12 @@ class OverrideEndpoint(Struct, frozen=True):
     endpoint: Endpoint | None  # None: clear the override
 
 
+class WriteConfig(Struct, frozen=True):
+    """A plain peer's file is written again, as the network is now."""
+
+    id: int
+
+
 class AllowRelay(Struct, frozen=True):
     id: int
 
@@ -192,6 +199,7 @@ Command = (
     | AddAssociation
     | DeleteAssociation
     | OverrideEndpoint
+    | WriteConfig
     | AllowRelay
     | DisallowRelay
     | AddRecord

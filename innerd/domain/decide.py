@@ -57,6 +57,8 @@ def decide(network: Network, command: c.Command, now: float) -> tuple[e.AnyEvent
             return associations.delete_association(network, command)
         case c.OverrideEndpoint():
             return peers.override_endpoint(network, command)
+        case c.WriteConfig():
+            return peers.write_config(network, command)
         case c.AllowRelay():
             return peers.allow_relay(network, command)
         case c.DisallowRelay():

@@ -163,6 +163,16 @@ class EndpointOverrideCleared(Event, frozen=True, tag="endpoint.override_cleared
     was: str
 
 
+class ConfigWritten(Event, frozen=True, tag="config.written"):
+    """A file for WireGuard alone was written for a plain peer, a device without `inn`: as the network was at a
+    revision."""
+
+    about: ClassVar[tuple[str, str]] = ("peer", "peer")
+    peer: int
+    name: str
+    revision: int
+
+
 class RelayAllowed(Event, frozen=True, tag="relay.allowed"):
     """A peer relays for those who see it, where they have no other way to each other."""
 
@@ -228,6 +238,7 @@ AnyEvent = (
     | AssociationDeleted
     | EndpointOverridden
     | EndpointOverrideCleared
+    | ConfigWritten
     | RelayAllowed
     | RelayDisallowed
     | RecordAdded

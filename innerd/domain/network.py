@@ -58,6 +58,12 @@ class Peer(Struct, frozen=True, gc=False, kw_only=True):
     redeemed_at: int | None = None
     records: tuple[Record, ...] = ()
     is_relay: bool = False
+    config: int | None = None  # of a plain peer: the revision that the file shows which was written for it last
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a device with WireGuard and without `inn`."""
+        return self.config is not None
 
     @property
     def is_active(self) -> bool:
@@ -306,6 +312,11 @@ def _endpoint_set(draft: _Draft, event: e.EndpointOverridden | e.NetworkEndpoint
 @_on(e.EndpointOverrideCleared, changes="peers")
 def _endpoint_cleared(draft: _Draft, event: e.EndpointOverrideCleared) -> None:
     draft.peers[event.peer] = replace(draft.peers[event.peer], endpoint=None)
+
+
+@_on(e.ConfigWritten, changes="peers")
+def _config_written(draft: _Draft, event: e.ConfigWritten) -> None:
+    draft.peers[event.peer] = replace(draft.peers[event.peer], config=event.revision)
 
 
 @_on(e.RelayAllowed, e.RelayDisallowed, changes="peers")

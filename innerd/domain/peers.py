@@ -47,10 +47,14 @@ def add_peer(network: Network, command: c.AddPeer) -> Events:
         ip=str(address),
         public_key=command.public_key,
         is_admin=command.is_admin,
-        is_redeemed=command.is_redeemed,
-        invite_expires=None if command.is_redeemed else command.invite_expires,
+        is_redeemed=command.is_redeemed or command.is_plain,
+        invite_expires=None if command.is_redeemed or command.is_plain else command.invite_expires,
         endpoint=command.endpoint,
     )
+    if command.is_plain:
+        if command.is_admin:
+            raise Refused("plain_no_admin", "a plain peer can't administer: it has no inn", "give it --admin false")
+        return (added, e.ConfigWritten(peer=number, name=command.name, revision=network.revision + 1))
     if command.is_disabled:
         return (added, e.PeerDisabled(id=number, name=command.name))
     return (added,)
@@ -176,6 +180,19 @@ def override_endpoint(network: Network, command: c.OverrideEndpoint) -> Events:
     if command.endpoint is None:
         return (e.EndpointOverrideCleared(peer=peer.id, name=peer.name, was=peer.endpoint or ""),)
     return (e.EndpointOverridden(peer=peer.id, name=peer.name, endpoint=command.endpoint, was=peer.endpoint),)
+
+
+def write_config(network: Network, command: c.WriteConfig) -> Events:
+    peer = find_peer(network, command.id)
+    if not peer.is_plain:
+        raise Refused("peer_not_plain", f"peer {shown(peer.name)} runs inn, which keeps its own configuration")
+    if not peer.is_active:
+        raise Refused(
+            "peer_not_active", f"peer {shown(peer.name)} is disabled: nobody would answer it", "enable it first"
+        )
+    if peer.config == network.revision:
+        return ()
+    return (e.ConfigWritten(peer=peer.id, name=peer.name, revision=network.revision),)
 
 
 def allow_relay(network: Network, command: c.AllowRelay) -> Events:

@@ -14,6 +14,7 @@ _TO_A_PEER = {
     e.PeerRetired: "would be retired for good; its name would be free, its address never",
     e.PeerAdminGranted: "would be an admin",
     e.PeerAdminRevoked: "would be no admin",
+    e.ConfigWritten: "would have a file of its own, for WireGuard alone",
     e.RelayAllowed: "would relay for those who see it and have no other way to each other",
     e.RelayDisallowed: "would relay no more; who has no other way to each other would have none",
     e.InvitationReissued: "would have a new invitation; the old one would be void",

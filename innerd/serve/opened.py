@@ -14,6 +14,7 @@ from innerd.api.services import Services
 from innerd.api.timings import Timings
 from innerd.config import Config, Paths, address_of, network_range, signer_of
 from innerd.coordinator import remembering
+from innerd.coordinator.configs import Configs
 from innerd.coordinator.history import History
 from innerd.coordinator.looks import Looks
 from innerd.coordinator.presence import Presence
@@ -86,9 +87,11 @@ def services_of(network: Opened, **served: Any) -> Services:
     """What the routes work with; `served` is what only who serves has."""
     config, writer = network.config, network.writer
     found = {"troubles": lambda: list(troubles(writer, network.clock, network.hub, network.presence))} | served
+    history = History(writer)
     return Services(
         writer=writer,
-        history=History(writer),
+        history=history,
+        configs=Configs(history),
         presence=network.presence,
         hub=network.hub,
         convergence=Convergence(writer, network.presence, network.hub, time.time),

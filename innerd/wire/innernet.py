@@ -46,7 +46,8 @@ class SystemTime(Struct, forbid_unknown_fields=True):
 
 
 class PeerContents(Struct, kw_only=True):
-    """A peer without its id. Ours: `ip` may be null, then the first free address of the CIDR is taken."""
+    """A peer without its id. Ours: `ip` may be null, then the first free address of the CIDR is taken; `is_plain` is a
+    device with WireGuard and without `inn`, redeemed from the beginning."""
 
     name: str
     ip: str | None = None
@@ -59,6 +60,7 @@ class PeerContents(Struct, kw_only=True):
     is_redeemed: bool
     invite_expires: SystemTime | tuple[Seconds, Nanos] | None = None  # serde takes the fields as an array too
     candidates: list[str] = field(default_factory=list)
+    is_plain: bool = False
 
     def expiry(self) -> SystemTime | None:
         """When the invitation ends, in whole seconds and the rest. Raises Refused past what a store can hold."""

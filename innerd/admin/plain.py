@@ -1,0 +1,177 @@
+"""Plain peers: devices with WireGuard and without `inn`. What each needs is one file, and its picture, made here on the
+administrator's machine; its private key is shown once, and kept or sent nowhere.
+
+The file is wg-quick's (wg-quick(8)), which WireGuard's own apps read too. Everybody in it has the coordinator's
+endpoint: what is not for the coordinator it relays.
+"""
+
+import io
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from innerd.admin.verb import Call, verb
+from innerd.command import output
+from innerd.domain.values import KEEPALIVE
+from innerd.failure import SYSTEM, Failure, usage
+from innerd.host import files
+from innerd.wire.ours import PlainConfig
+
+MOST = 2953  # bytes that a QR code holds (ISO/IEC 18004, version 40 with level L)
+_PICTURES = (".png", ".svg")
+_NO_KEY = "# PrivateKey = the one that the device has: nobody else knows it"
+
+QR = (
+    click.option("--qr", is_flag=True, help="Show the file as a QR code, too (on a terminal it is shown anyway)."),
+    click.option("--save-qr", metavar="FILE", help="Write the QR code to a file, .png or .svg."),
+    click.option("--dns", multiple=True, metavar="ADDRESS", help="Another resolver for the device. Repeatable."),
+)
+
+
+class Shown(Struct, frozen=True):
+    """Where the file of a plain peer goes, and its QR code; `resolvers` beside the coordinator."""
+
+    file: str | None
+    qr: bool
+    picture: str | None
+    resolvers: tuple[str, ...]
+
+    def check(self) -> None:
+        """Refuse a picture of no known kind, before anything is changed."""
+        if self.picture is not None and Path(self.picture).suffix not in _PICTURES:
+            raise usage(f"{self.picture}: a QR code is written as .png or .svg", "name the file so")
+
+
+def as_text(config: PlainConfig, private_key: str | None, resolvers: tuple[str, ...] = ()) -> str:
+    """The file. Only the coordinator is sent keepalives: they keep the port open by which all others come too."""
+    bits = 128 if ":" in config.ip else 32
+    lines = [
+        "[Interface]",
+        f"# {config.name} in {config.network}, revision {config.revision}",
+        _NO_KEY if private_key is None else f"PrivateKey = {private_key}",
+        f"Address = {config.ip}/{bits}",
+        f"DNS = {', '.join((config.dns, *resolvers, config.domain))}",
+    ]
+    for number, peer in enumerate(config.peers):
+        lines += ["", "[Peer]", f"# {peer.name}", f"PublicKey = {peer.public_key}", f"AllowedIPs = {peer.ip}/{bits}"]
+        lines.append(f"Endpoint = {config.endpoint}")
+        lines += [f"PersistentKeepalive = {KEEPALIVE}"] if number == 0 else []
+    return "\n".join(lines) + "\n"
+
+
+def picture_of(text: str) -> "bytes | None":
+    """A QR code on a terminal; None where the text is too large for one."""
+    import segno
+
+    with suppress(segno.DataOverflowError):
+        drawn = io.StringIO()
+        segno.make(text, micro=False, error="l", boost_error=False).terminal(drawn, compact=True)
+        return drawn.getvalue().encode()
+    return None
+
+
+def save_picture(text: str, path: Path) -> bool:
+    """Write a QR code into a private file; whether the text was not too large for one. Raises Failure."""
+    import segno
+
+    try:
+        made = segno.make(text, micro=False, error="l", boost_error=False)
+    except segno.DataOverflowError:
+        return False
+    drawn = io.BytesIO()
+    made.save(drawn, kind=path.suffix[1:], scale=4)
+    try:
+        files.create(path, drawn.getvalue())
+    except FileExistsError:
+        raise usage(f"{path} exists already", "choose another file for the QR code", "file_exists") from None
+    except OSError as error:
+        raise Failure(SYSTEM, "os_error", f"{path} can't be written: {error.strerror}") from None
+    return True
+
+
+def too_large(text: str, config: PlainConfig) -> str:
+    """Why there is no QR code, and how much of the file one would hold."""
+    fit = sum(len("[Peer]".join(text.split("[Peer]")[: n + 2]).encode()) <= MOST for n in range(len(config.peers)))
+    return (
+        f"no QR code: the file has {len(text.encode())} bytes, and {MOST} are the most that one holds "
+        f"({fit} of its {len(config.peers)} peers); take the file"
+    )
+
+
+def show(call: Call, config: PlainConfig, text: str, where: Shown) -> list[str]:
+    """Put the file and its pictures where they were asked for; what is to be said of them."""
+    said = []
+    if where.file is not None and where.file != "-":
+        said.append(f"Its file is {where.file}: it goes into WireGuard's app, or to /etc/wireguard as wg-quick's.")
+    elif not call.as_json:
+        sys.stdout.write(text)
+    wants_qr = where.qr or (sys.stdout.isatty() and not call.as_json)
+    if where.picture is not None:
+        if save_picture(text, Path(where.picture)):
+            said.append(f"Its QR code is {where.picture}.")
+        else:
+            wants_qr = True
+    if wants_qr and not call.as_json:
+        drawn = picture_of(text)
+        if drawn is None:
+            output.line(too_large(text, config), out=sys.stderr)
+        else:
+            sys.stdout.write(drawn.decode())
+    elif where.picture is not None and len(text.encode()) > MOST:
+        output.line(too_large(text, config), out=sys.stderr)
+    if not config.is_relay:
+        said.append("THE NETWORK HAS NO RELAY: the device reaches the coordinator alone, until: innerd allow-relay.")
+    return said
+
+
+def written(text: str, where: str | None) -> None:
+    """A private file. Raises Failure."""
+    if where in (None, "-"):
+        return
+    try:
+        files.write_atomically(Path(str(where)), text.encode())
+    except OSError as error:
+        raise Failure(SYSTEM, "os_error", f"{where} can't be written: {error.strerror}") from None
+
+
+async def config_of(call: Call, number: int) -> PlainConfig:
+    return (await call.api.get(f"/v1/admin/peers/{number}/config")).read(PlainConfig)
+
+
+@verb(
+    "export",
+    click.argument("peer"),
+    click.option("--format", "kind", type=click.Choice(["wg-quick"]), default="wg-quick", help="As what."),
+    click.option("--save-config", help="Where to write the file (- for stdout)."),
+    *QR,
+    changes=True,
+)
+async def export(
+    call: Call, peer: str, kind: str, save_config: str | None, qr: bool, save_qr: str | None, dns: tuple[str, ...]
+) -> None:
+    """The file of a plain peer again, as the network is now: without its key, which the device alone has."""
+    where = Shown(save_config, qr, save_qr, dns)
+    where.check()
+    found = await call.peer(peer)
+    reply = await call.change("POST", f"/v1/admin/peers/{found.id}/config")
+    if reply is None:
+        return
+    config = await config_of(call, found.id)
+    text = as_text(config, None, dns)
+    written(text, save_config)
+    said = show(call, config, text, where)
+    if not call.as_json and save_config in (None, "-"):
+        call.changed(reply)
+        for sentence in said:
+            output.line(sentence, out=sys.stderr)
+        return
+    shown = {"id": found.id, "name": found.name, "ip": found.ip, "cidr": found.cidr}
+    content = {"peer": shown, "config": text, "settings": msgspec.to_builtins(config), "revision": reply.revision}
+    call.tell(content, *said)
+
+
+VERBS = [export]
