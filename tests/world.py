@@ -26,6 +26,7 @@ from innerd.api.app import create_app
 from innerd.api.services import Services
 from innerd.api.sources import Sources
 from innerd.api.timings import Timings
+from innerd.coordinator.configs import Configs
 from innerd.coordinator.device_sync import DeviceSync, OwnInterface
 from innerd.coordinator.history import History
 from innerd.coordinator.looks import Looks
@@ -161,9 +162,11 @@ class World:
         self.hub = Hub(self.writer, self.presence, clock, signer=by, looks=self.looks)
         convergence = Convergence(self.writer, self.presence, self.hub, lambda: self.now)
         self.writer.feed.follow("streams", self.hub.follow)
+        history = History(self.writer)
         self.services = Services(
             writer=self.writer,
-            history=History(self.writer),
+            history=history,
+            configs=Configs(history),
             presence=self.presence,
             hub=self.hub,
             convergence=convergence,

@@ -124,7 +124,7 @@ class PlainPeer(Struct, kw_only=True):
 
 class PlainConfig(Struct, kw_only=True):
     """`GET /v1/admin/peers/{id}/config`: what a plain peer's file says beside its private key. All of `peers` are
-    reached at `endpoint`, the coordinator's; the first is the coordinator. `revision` is the one that is noted of it."""
+    reached at `endpoint`, the coordinator's; the first is the coordinator. `revision` is the one noted of it."""
 
     revision: int
     network: str

@@ -42,6 +42,7 @@ STORIES = {
     "from-innernet.md": Story(granted.evilcorp),
     "nat-trouble.md": Story(granted.kermpany),
     "relay.md": Story(granted.kermpany),
+    "phones.md": Story(granted.kermpany),
     "upgrade.md": Story(granted.quick_start),
     "moving.md": Story(granted.moving, MOVING),
 }
