@@ -44,12 +44,12 @@ async def status(call: Call) -> None:
         output.line(f"  {trouble.kind.upper()}: {trouble.text} [{trouble.code}]")
         if trouble.hint:
             output.line(f"    hint: {trouble.hint}")
+    for name, config in found.configs.items():
+        output.line(f"  {name}: {lists.age_of(config)} (innerd export)")
     if not found.is_serving:
         return
     output.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
     output.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
-    for name, config in found.configs.items():
-        output.line(f"  {name}: {lists.age_of(config)} (innerd export)")
     if found.relay is not None:
         _relay(found.relay)
     if found.software:

@@ -41,9 +41,13 @@ class Shown(Struct, frozen=True):
     resolvers: tuple[str, ...]
 
     def check(self) -> None:
-        """Refuse a picture of no known kind, before anything is changed."""
-        if self.picture is not None and Path(self.picture).suffix not in _PICTURES:
+        """Refuse a picture of no known kind, or one that is there, before anything is changed."""
+        if self.picture is None:
+            return
+        if Path(self.picture).suffix not in _PICTURES:
             raise usage(f"{self.picture}: a QR code is written as .png or .svg", "name the file so")
+        if Path(self.picture).exists():
+            raise _exists(self.picture)
 
 
 def as_text(config: PlainConfig, private_key: str | None, resolvers: tuple[str, ...] = ()) -> str:
@@ -87,10 +91,14 @@ def save_picture(text: str, path: Path) -> bool:
     try:
         files.create(path, drawn.getvalue())
     except FileExistsError:
-        raise usage(f"{path} exists already", "choose another file for the QR code", "file_exists") from None
+        raise _exists(str(path)) from None
     except OSError as error:
         raise Failure(SYSTEM, "os_error", f"{path} can't be written: {error.strerror}") from None
     return True
+
+
+def _exists(path: str) -> Failure:
+    return usage(f"{path} exists already", "choose another file for the QR code", "file_exists")
 
 
 def too_large(text: str, config: PlainConfig) -> str:

@@ -193,6 +193,7 @@ class _Coordinator(Collector):
         yield _gauge("innerd_device_failing", "1 while the WireGuard device can't be changed.", "device" in kinds)
         yield _gauge("innerd_clock_doubted", "1 while the clock was set and is not believed.", "clock" in kinds)
         yield _gauge("innerd_dns_failing", "1 while names are not answered, as they should be.", "dns" in kinds)
+        yield _gauge("innerd_relay_failing", "1 while nothing is relayed, though it should be.", "relay" in kinds)
         yield _gauge("innerd_hosts_failing", "1 while the hosts file can't be written.", "hosts" in kinds)
         yield _gauge("innerd_keys_shared", "Peers whose key is on two machines, as it looks.", kinds["twins"])
         behind = len(self._services.convergence.behind())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 _PEERS = (
     *("add-peer", "rename-peer", "disable-peer", "enable-peer", "retire-peer", "delete-peer"),
-    *("grant-admin", "revoke-admin", "reissue-invite", "list-peers", "list-invites"),
+    *("grant-admin", "revoke-admin", "reissue-invite", "export", "list-peers", "list-invites"),
 )
 _LINKS = (
     *("add-cidr", "rename-cidr", "delete-cidr", "list-cidrs"),
@@ -92,6 +92,10 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
             "@ reissue-invite kermpany ryo --invite-expires 1h \\\n"
             "  --save-config - | ssh ryo tee ryo.toml > /dev/null",
         ),
+    ),
+    "export": (
+        ("A plain peer's file, as the network is now", "@ export kermpany phone"),
+        ("Into a new file, with another resolver", "@ export kermpany phone --save-config phone-2.conf --dns 9.9.9.9"),
     ),
     "list-peers": (
         ("With state, rights and endpoint", "@ list-peers kermpany"),

@@ -121,7 +121,7 @@ def _relay(found: RelayStatus | None) -> Iterator[Finding]:
     if found is None or found.mode == "off":  # why it can't, where it should, is a trouble
         return
     if found.mode == "userspace":
-        fix = "nftables (apt install nftables), and a kernel from 5.4 on that has nf_tables' netdev family"
+        fix = "nftables (apt install nftables), and a kernel that has nf_tables' netdev family"
         yield warning("relay", f"relays in user space, which is slower: {found.why}", fix)
     else:
         yield ok("relay", f"relays in the kernel: {found.pairs} pairs")

@@ -43,7 +43,6 @@ class KernelEdge:
         self._routes = RouteSocket()
         self._numbers: set[int] = set()  # of these
         self.placed: dict[int, dict[str, tuple[bytes, bytes]]] = {}  # by peer: map, key and value
-        self._put: set[Element] = set()
 
     def close(self) -> None:
         """Let go of it; what it carries it goes on carrying."""
@@ -70,7 +69,7 @@ class KernelEdge:
         self._links = links
         self._numbers = {number for name in links if (number := number_of(name)) is not None}
         if not was_there:
-            self.placed, self._put = {}, set()
+            self.placed = {}
         return not was_there
 
     def is_whole(self) -> bool:
@@ -84,7 +83,7 @@ class KernelEdge:
     def remove(self) -> None:
         """Take it all away."""
         sweep(self.table)
-        self.placed, self._put = {}, set()
+        self.placed = {}
 
     # -- elements -----------------------------------------------------------------------------------------------
 
@@ -97,11 +96,9 @@ class KernelEdge:
             match edit:
                 case Put(element, _, to):
                     name, key = _key(element)
-                    self._put.add(element)
                     put.setdefault(name, []).append(Entry(key, struct.pack("=I", to), _LIVES))
                 case Drop(element):
                     name, key = _key(element)
-                    self._put.discard(element)
                     gone.setdefault(name, []).append(key)
                 case Placed(peer, place):
                     self._place(peer, place, gone, put)
@@ -194,7 +191,6 @@ class KernelEdge:
                         self.placed.setdefault(int(struct.unpack("=I", key)[0]), {})[name] = (key, value)
                 for key, value, _ in maps.counters(f"index{version}"):
                     found[_element(key)] = int(struct.unpack("=I", value)[0])
-        self._put = set(found)
         return found
 
 

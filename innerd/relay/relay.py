@@ -20,6 +20,7 @@ from innerd.relay.nftables import watching
 from innerd.relay.sockets import CARRIED, HANDSHAKES, RawSockets
 from innerd.relay.table import STRANGER, Drop, Edit, Place, Placed, Sight, Table
 from innerd.relay.userspace import UserEdge
+from innerd.wireguard.backend import CAP_NET_RAW, has_capability
 from innerd.wireguard.device import DeviceError
 
 _log = structlog.get_logger("relay")
@@ -76,6 +77,8 @@ class Relay:
 
     async def start(self) -> None:
         """Begin to relay. Raises DeviceError where there are no raw sockets to be had."""
+        if not has_capability(CAP_NET_RAW):
+            raise DeviceError("relay_failed", "nothing can be relayed: CAP_NET_RAW is missing", "let innerd have it")
         await self._begin_in_kernel()
         try:
             self._sockets = RawSockets(self.setup.port, self._hear, HANDSHAKES)
@@ -252,9 +255,9 @@ class Relay:
                 _drain(heard)
                 await self.look()
 
-    async def look(self) -> None:
-        """Whether the table in the kernel is whole, and on the links that this host has now, and where each peer is
-        reached by these."""
+    async def look(self, *, ways: bool = False) -> None:
+        """Whether the table in the kernel is whole, and on the links that this host has now; `ways`: and by what way
+        each peer is reached."""
         async with self._turn:
             kernel = self.edges.kernel
             if kernel is None:
@@ -272,7 +275,7 @@ class Relay:
             _log.warning("the relay's table was taken away: it is made anew", table=kernel.table)
             self.edges.restore(self.table.everything())
             self._listen_for_data()
-        else:
+        elif ways or are_others:
             await self._renew()
 
     async def _renew(self) -> None:
@@ -295,7 +298,7 @@ class Relay:
                 async with self._turn:
                     await self._begin_in_kernel()
             else:
-                await self.look()
+                await self.look(ways=True)
 
     async def count(self) -> None:
         """Take in how many bytes have passed by each pair."""

@@ -164,7 +164,7 @@ class Coordinator:
             if moved.own or moved.host:
                 self._sync.disturbed()
             if moved.host:
-                await self._relaying.relay.look()
+                await self._relaying.relay.look(ways=True)
 
     def served(self) -> list[str]:
         """What is served where, and what should be and is not, in words."""

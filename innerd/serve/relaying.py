@@ -25,7 +25,7 @@ from innerd.wireguard.device import DeviceError
 _log = structlog.get_logger("relay")
 
 _SHOWN = 10  # pairs, by name
-_AGAIN = 5.0  # seconds until what failed is tried again
+_AGAIN = 30.0  # seconds until what failed is tried again
 
 
 class NetworkSight:
@@ -77,7 +77,9 @@ class Relaying:
 
     def __init__(self, setup: Setup, writer: Writer, presence: Presence, looks: Looks) -> None:
         self._writer, self._presence = writer, presence
-        self.relay = Relay(setup, NetworkSight(writer, presence.unrelayed), looks.want)
+        self.relay = Relay(setup, NetworkSight(writer, presence.unrelayed), self._look)
+        self._looks = looks
+        self._looking: asyncio.Future[None] | None = None
         self.trouble: DeviceError | None = None
         self._turn = asyncio.Event()
         presence.on_place(self._placed)
@@ -85,6 +87,11 @@ class Relaying:
         for number, seen in sorted(presence.observed.items(), key=lambda one: one[1].handshake or 0.0):  # recalled
             if seen.endpoint is not None:
                 self._placed(number, seen.endpoint)
+
+    def _look(self) -> None:
+        """See where peers are, as soon as the device may be read again."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self._looks.now())
 
     @property
     def is_wanted(self) -> bool:
@@ -121,7 +128,11 @@ class Relaying:
         while True:
             self._turn.clear()
             if self.is_wanted != self.relay.is_on:
-                await self._switch()
+                try:
+                    await self._switch()
+                except Exception as error:  # a bug of ours: it is tried again, and said
+                    _log.exception("the relay can't be switched")
+                    self.trouble = DeviceError("relay_failed", f"the relay can't be switched: {error}")
             pause = _AGAIN if self.trouble is not None else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

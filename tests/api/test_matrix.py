@@ -14,7 +14,7 @@ import pytest
 from innerd.api.app import ROUTES as KNOWN
 from innerd.api.app import description
 from innerd.domain import commands as c
-from innerd.domain.values import COORDINATOR
+from innerd.domain.values import COORDINATOR, Name
 from innerd.wire import proof
 from tests.api.asking import Answer, ask, peer_contents
 from tests.api.proofs import proven
@@ -72,6 +72,8 @@ ROUTES = {
     ("PATCH", "/v1/admin/peers/{id}"): Route("admin", 204, lambda w, name: {"name": "neko"}),
     ("DELETE", "/v1/admin/peers/{id}"): Route("admin", 204),
     ("POST", "/v1/admin/peers/{id}/reissue"): Route("admin", 204, _anew),
+    ("GET", "/v1/admin/peers/{id}/config"): Route("admin", 200),
+    ("POST", "/v1/admin/peers/{id}/config"): Route("admin", 204),
     ("GET", "/v1/admin/cidrs"): Route("admin", 200),
     ("POST", "/v1/admin/cidrs"): Route("admin", 201, lambda w, name: {"name": "birds", "cidr": "127.42.5.0/24"}),
     ("PUT", "/v1/admin/cidrs/{id}"): Route("admin", 204, lambda w, name: {"name": "birds", "cidr": "127.42.5.0/24"}),
@@ -88,7 +90,7 @@ ROUTES = {
     ("POST", "/v1/admin/rebuild"): Route("admin", 200),
     # The framework's own, which the door leads nobody to.
 }
-WHAT_FOLLOWS_IS_IGNORED = {"/v1/admin/peers/{id}/reissue": "/v1/admin/peers/{id}"}
+WHAT_FOLLOWS_IS_IGNORED = {f"/v1/admin/peers/{{id}}/{last}": "/v1/admin/peers/{id}" for last in ("reissue", "config")}
 
 
 def _beside(name: str) -> str:
@@ -220,6 +222,7 @@ async def a_world(who: Who) -> World:
     await w.do(c.AddRecord(name="git.ryo", rrtype="TXT", value="a"))
     await w.do(c.DisablePeer(w.peer("gin").id))
     await w.do(c.RemovePeer(w.peer("kin").id))
+    await w.do(c.AddPeer(name=Name("phone"), cidr=w.cidr_id("cats"), public_key=key("phone"), is_plain=True))
     w.provide(is_redeeming=lambda peer: peer.name == "shiro")
     if who.proved_before:
         assert who.name is not None
@@ -276,7 +279,8 @@ def expected(identity: str, method: str, path: str) -> str:
 
 def target_of(w: World, method: str, path: str) -> str:
     """The path with the number of something that can be changed in every way."""
-    peer = w.peer("kuro" if meant(method, path)[1].endswith("/reissue") else "tama")
+    names = {"reissue": "kuro", "config": "phone"}
+    peer = w.peer(names.get(meant(method, path)[1].rpartition("/")[2], "tama"))
     ids = {"peers": peer.id, "cidrs": w.cidr_id("spare"), "associations": 1, "records": 1, "relays": COORDINATOR}
     return path.replace("{id}", str(next((number for word, number in ids.items() if word in path), "index.html")))
 

@@ -38,6 +38,7 @@ async def test_the_network_is_told_at_one_revision(w: World) -> None:
         "applied": 12,
         "software": None,
         "is_relay": False,
+        "config": None,
     }
     counts = {cidr["name"]: cidr["peers"] for cidr in network["cidrs"]}
     assert counts == {"kermpany": 0, "innernet-server": 1, "humans": 2, "ovens": 1, "cats": 1}

@@ -112,4 +112,6 @@ CHANGES = {
     "delete-association": ["humans", "cats", "--yes"],
     "set-endpoint": ["198.51.100.7:443"],
     "disallow-relay": [],
+    "export": ["phone"],
 }
+WRITING = ("add-peer", "reissue-invite", "export")  # those that write a file, with --save-config

@@ -68,6 +68,7 @@ def _busied(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     host = Host(folder, "innerd")
     host.ok("add-cidr", NETWORK, "--name", "empty", "--cidr", "10.42.9.0/24", "--parent", NETWORK)
     add_peer(host, "lost", "cats")
+    host.ok("add-peer", NETWORK, "phone", "--plain", "--cidr", "cats", "--save-config", str(host.folder / "phone.conf"))
     host.ok("disable-peer", NETWORK, "--name", "lost", "--yes")
     host.ok("add-association", NETWORK, "humans", "cats")
     return folder

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 import httpx2
 
-from innerd.admin import cidrs, inspect, invites, peers
+from innerd.admin import cidrs, inspect, invites, peers, plain
 from innerd.admin.transport import Api
 from innerd.admin.ways import CONNECT
 from innerd.command.settings import Settings
@@ -71,7 +71,7 @@ class Way(httpx2.AsyncBaseTransport):
             context.meta[CONNECT] = connect
 
         own = (inspect.set_endpoint, inspect.disallow_relay)  # of innerd alone
-        for command in (*cidrs.VERBS, *peers.VERBS, *invites.VERBS, *inspect.VERBS, *own):
+        for command in (*cidrs.VERBS, *peers.VERBS, *invites.VERBS, *inspect.VERBS, *plain.VERBS, *own):
             program.add_command(command)
         settings = Settings("inn", "/nowhere", "/nowhere", "/nowhere")
         program.main([verb, INTERFACE, *args], prog_name="inn", standalone_mode=False, obj=settings)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from innerd.admin import invitation
-from tests.client.commands import CHANGES, Host
+from tests.client.commands import CHANGES, WRITING, Host
 from tests.client.conftest import NETWORK, revision
 
 
 def arguments(verb: str, host: Host) -> list[str]:
-    saved = ["--save-config", str(host.folder / "saved.toml")] if verb in ("add-peer", "reissue-invite") else []
+    saved = ["--save-config", str(host.folder / "saved.toml")] if verb in WRITING else []
     return [verb, NETWORK, *CHANGES[verb], *saved]
 
 
@@ -32,7 +32,7 @@ def test_a_change_in_json_is_one_document_with_what_it_changed_and_the_revision(
     subjects = {"cidr": "cidr", "association": "association", "endpoint": "endpoint"}
     subject = subjects.get(verb.rpartition("-")[2], "peer")
     assert document[subject]
-    if subject == "peer" and not verb.endswith("-relay"):  # which says whose name
+    if subject == "peer" and not verb.endswith(("-relay", "export")):  # which say whose name, or whose file
         assert {"id", "name", "ip", "cidr", "is_admin", "is_disabled", "is_redeemed"} <= set(document["peer"])
 
 
@@ -247,6 +247,8 @@ REFUSED = [
         id="reissue",
     ),
     pytest.param(["allow-relay", "--peer", "mari"], (3, "peer_cannot_relay"), id="a peer that can't relay"),
+    pytest.param(["export", "mari"], (3, "peer_not_plain"), id="the file of a peer with inn"),
+    pytest.param(["export", "nobody"], (4, "peer_not_found"), id="the file of nobody"),
     pytest.param(["rename-peer", "--name", "mari", "--new-name", "ryo"], (3, "name_taken"), id="a name taken"),
     pytest.param(["rename-peer", "--name", "mari", "--new-name", "Ma ri"], (2, "invalid_name"), id="no name"),
     pytest.param(["rename-peer", "--name", "nobody", "--new-name", "x"], (4, "peer_not_found"), id="an unknown peer"),

@@ -27,6 +27,7 @@ ADMIN = [
     "revoke-admin",
     "list-peers",
     "reissue-invite",
+    "export",
     "add-association",
     "delete-association",
     "list-associations",

@@ -9,6 +9,7 @@ from innerd.domain import commands as c
 from innerd.domain.values import COORDINATOR, Endpoint, Name, parse_address
 from innerd.failure import Failure
 from tests.client.commands import CHANGES as ANY
+from tests.client.commands import WRITING
 from tests.client.meddling import Way
 from tests.world import World, key, populated
 
@@ -24,6 +25,7 @@ async def _world() -> World:
     await w.add_cidr("empty", "127.42.9.0/24")
     await w.invite("kuro", "cats")
     await w.join("lost", "cats")
+    await w.do(c.AddPeer(name=Name("phone"), cidr=w.cidr_id("cats"), public_key=key("phone"), is_plain=True))
     await w.do(c.DisablePeer(w.peer("lost").id))
     await w.associate("humans", "cats")
     await w.do(c.AllowRelay(COORDINATOR))
@@ -36,7 +38,7 @@ def way() -> Way:
 
 
 def arguments(verb: str, folder: Path) -> list[str]:
-    saved = ["--save-config", str(folder / "saved.toml")] if verb in ("add-peer", "reissue-invite") else []
+    saved = ["--save-config", str(folder / "saved.toml")] if verb in WRITING else []
     return [verb, *CHANGES[verb], *saved]
 
 
@@ -91,6 +93,7 @@ MEANWHILE: dict[str, tuple[str, c.Command]] = {
     "made an admin": ("disable-peer", c.GrantAdmin(3)),
     "with another endpoint": ("rename-peer", c.OverrideEndpoint(3, Endpoint("198.51.100.9:1"))),
     "retired": ("grant-admin", c.RemovePeer(3)),
+    "a device without inn, renamed": ("export", c.RenamePeer(8, Name("tablet"))),
     "redeemed": ("delete-peer", c.Redeem(6, key("kuro"))),
     "reissued": ("reissue-invite", c.ReissueInvitation(6, key("kuro again"), None)),
     "its CIDR renamed": ("rename-peer", c.RenameCidr(3, Name("people"))),
@@ -150,7 +153,7 @@ def test_a_lost_answer_and_a_change_elsewhere_make_no_second_peer(way: Way, tmp_
     way.deeds, way.losses = [nothing, elsewhere(way)], 1
     way(*arguments("add-peer", tmp_path))
     network = way.world.writer.network
-    assert [peer.name for peer in network.peers.values() if peer.id > 7] == ["nami"]
+    assert [peer.name for peer in network.peers.values() if peer.id > 8] == ["nami"]
     assert len(way.sent) == 2
     assert (tmp_path / "saved.toml").read_text()
 
@@ -159,7 +162,7 @@ def test_a_request_that_never_arrived_and_a_change_elsewhere_still_make_one_peer
     way.deeds, way.never = [elsewhere(way)], 1
     way(*arguments("add-peer", tmp_path))
     network = way.world.writer.network
-    assert [peer.name for peer in network.peers.values() if peer.id > 7] == ["nami"]
+    assert [peer.name for peer in network.peers.values() if peer.id > 8] == ["nami"]
 
 
 def test_a_dry_run_puts_no_condition(way: Way, tmp_path: Path) -> None:

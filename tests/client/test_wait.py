@@ -14,7 +14,7 @@ from innerd.coordinator.presence import Observed
 from innerd.domain.values import parse_endpoint
 from innerd.log.lock import take
 from innerd.serve.listener import Listener, control_socket
-from tests.client.commands import CHANGES, Done, Host
+from tests.client.commands import CHANGES, WRITING, Done, Host
 from tests.client.conftest import NETWORK
 from tests.client.support import eventually
 from tests.world import World, populated
@@ -293,7 +293,7 @@ def test_where_nobody_serves_the_json_document_is_there_all_the_same(host: Host)
 
 @pytest.mark.parametrize("verb", CHANGES)
 def test_every_changing_verb_can_wait(busy: Host, verb: str, tmp_path: Path) -> None:
-    saved = ["--save-config", str(tmp_path / "saved.toml")] if verb in ("add-peer", "reissue-invite") else []
+    saved = ["--save-config", str(tmp_path / "saved.toml")] if verb in WRITING else []
     done = busy(verb, NETWORK, *CHANGES[verb], *saved, "--wait=3", "--json")
     assert (done.status, json.loads(done.err)["error"]["code"]) == (5, "not_serving"), done
     assert done.json["revision"]

@@ -54,6 +54,7 @@ CHANGES = {
     "overridden": (e.EndpointOverridden(peer=RYO, name="ryo", endpoint=HOME, was=None), {"endpoint": HOME}),
     "moved": (e.NetworkEndpointChanged(peer=RYO, endpoint=HOME, was=None), {"endpoint": HOME}),
     "cleared": (e.EndpointOverrideCleared(peer=RYO, name="ryo", was=HOME), {"endpoint": None}),
+    "a file written": (e.ConfigWritten(peer=RYO, name="ryo", revision=6), {"config": 6}),
     "relays": (e.RelayAllowed(peer=RYO, name="ryo"), {"is_relay": True}),
     "relays no more": (e.RelayDisallowed(peer=RYO, name="ryo"), {"is_relay": False}),
     "enabled": (e.PeerEnabled(id=RYO, name="ryo"), {"is_disabled": False}),
@@ -119,6 +120,7 @@ SUBJECTS = {
     "peer:7": (e.PeerRetired(id=7, name="a", ip="b"), "peer.retired"),
     "peer:8": (e.KeyPinned(peer=8, name="a", public_key="b", redeemed_at=1), "key.pinned"),
     "peer:9": (e.EndpointOverrideCleared(peer=9, name="a", was="b"), "endpoint.override_cleared"),
+    "peer:12": (e.ConfigWritten(peer=12, name="a", revision=5), "config.written"),
     "peer:1": (e.RelayAllowed(peer=1, name="a"), "relay.allowed"),
     "peer:11": (e.RelayDisallowed(peer=11, name="a"), "relay.disallowed"),
     "peer:10": (e.InvitationExpired(peer=10, name="a", ip="b"), "invitation.expired"),
@@ -139,7 +141,7 @@ def test_the_types_of_events_are_those_that_the_contract_names():
         network.created network.endpoint_changed cidr.created cidr.renamed cidr.deleted peer.added peer.renamed
         peer.enabled peer.disabled peer.deleted peer.retired peer.admin_granted peer.admin_revoked
         invitation.reissued invitation.expired key.pinned association.added association.deleted
-        endpoint.overridden endpoint.override_cleared relay.allowed relay.disallowed log.restored
+        endpoint.overridden endpoint.override_cleared config.written relay.allowed relay.disallowed log.restored
     """
     assert {kind.__struct_config__.tag for kind in get_args(e.AnyEvent)} >= set(named.split())
 

@@ -38,6 +38,7 @@ EVENTS: tuple[e.AnyEvent, ...] = (
     e.AssociationDeleted(id=2, cidr_id_1=3, cidr_id_2=4),
     e.EndpointOverridden(peer=5, name="ryo", endpoint="ryo.example:51820", was=None),
     e.EndpointOverrideCleared(peer=5, name="ryo", was="ryo.example:51820"),
+    e.ConfigWritten(peer=5, name="ryo", revision=6),
     e.RelayAllowed(peer=1, name="innernet-server"),
     e.RelayDisallowed(peer=1, name="innernet-server"),
     e.RecordAdded(id=3, peer=5, name="git.ryo", owner="git.@", rrtype="CNAME", value="@"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from innclient.agent import store
 from innclient.core.membership import Membership
-from innclient.core.status import counted, network_view, peers_in_sight
+from innclient.core.status import counted, network_view, peers_in_sight, relayed
 from innclient.core.views import NameState, NetworkView, StatusView
 from innclient.paths import Paths
 from innerd import __version__
@@ -128,6 +128,7 @@ def _what_is_known(
     values, netmap = loaded.values, known.netmap
     peers, reached = counted(netmap, known.pins, device, time.time())
     me = netmap.peers.get(netmap.me)
+    by_relay, carried = relayed(device, known.me.server_key, time.time())
     return {
         "interface": paths.interface,
         "network": netmap.network,
@@ -147,6 +148,8 @@ def _what_is_known(
         "head": netmap.head_hash,
         "peers": peers,
         "reached": reached,
+        "relayed": by_relay,
+        "relayed_bytes": carried,
         "refused": list(known.pins.broken.values()),
         "unreadable": len(netmap.refused),
     }

@@ -10,7 +10,7 @@ from innclient.core.pins import Pins
 from innclient.core.trials import is_silent
 from innclient.core.views import CidrView, NetworkView, PeerView
 from innclient.core.witness import Seen, Witnessed
-from innerd.domain.values import Endpoint
+from innerd.domain.values import Endpoint, PublicKey
 from innerd.failure import REFUSED, Failure
 from innerd.wire.ours import NetworkCidr, NetworkJson
 from innerd.wireguard.device import Device, DevicePeer
@@ -108,6 +108,19 @@ def counted(netmap: Netmap, pins: Pins, device: Device | None, now: float) -> tu
     ]
     known = (entries.get(peer.public_key) for peer in others)
     return len(others), sum(entry is not None and _answers_at(entry, now) is not None for entry in known)
+
+
+def relayed(device: Device | None, coordinator: PublicKey, now: float) -> tuple[int, int]:
+    """How many peers are reached by way of the coordinator, and the bytes from and to them."""
+    at = None if device is None else device.peers.get(coordinator)
+    if device is None or at is None or at.endpoint is None:
+        return 0, 0
+    found = [
+        entry
+        for key, entry in device.peers.items()
+        if key != coordinator and entry.endpoint == at.endpoint and not is_silent(entry, now)
+    ]
+    return len(found), sum(entry.rx_bytes + entry.tx_bytes for entry in found)
 
 
 def network_of(netmap: Netmap) -> NetworkJson:

@@ -103,6 +103,8 @@ class StatusView(Struct, kw_only=True):
     twins: list[str] = []  # where the coordinator sees this peer in turns: another machine has its key
     shut_out: str | None = None  # disabled or retired, as the coordinator said last
     release: str = ""  # of the agent that runs
+    relayed: int = 0  # of those that are reached: by way of the coordinator
+    relayed_bytes: int = 0  # from and to them, in the sessions that are
 
 
 def refused_domain(status: StatusView) -> str | None:

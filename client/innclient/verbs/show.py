@@ -164,7 +164,8 @@ def status(view: StatusView, names_work: bool | None = None, overlaps: Iterable[
     if view.head:
         line(f"  head: {view.revision}:{view.head}")
     online = f", {view.online} online" if view.is_connected else ""
-    line(f"  peers: {view.peers} visible{online}, {view.reached} reached")
+    by_relay = f", {view.relayed} of them relayed ({size(view.relayed_bytes)})" if view.relayed else ""
+    line(f"  peers: {view.peers} visible{online}, {view.reached} reached{by_relay}")
     if view.disk_error:
         line(f"  DISK: {view.disk_error}; what was learned is kept in memory, and lost with the agent")
     if view.device_error:
