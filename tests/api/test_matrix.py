@@ -222,7 +222,7 @@ async def a_world(who: Who) -> World:
     await w.do(c.AddRecord(name="git.ryo", rrtype="TXT", value="a"))
     await w.do(c.DisablePeer(w.peer("gin").id))
     await w.do(c.RemovePeer(w.peer("kin").id))
-    await w.do(c.AddPeer(name=Name("phone"), cidr=w.cidr_id("cats"), public_key=key("phone"), is_plain=True))
+    await w.do(c.AddPeer(name=Name("phone"), cidr=w.cidr_id("cats"), public_key=key("phone"), ip=None, is_plain=True))
     w.provide(is_redeeming=lambda peer: peer.name == "shiro")
     if who.proved_before:
         assert who.name is not None

@@ -25,7 +25,7 @@ async def _world() -> World:
     await w.add_cidr("empty", "127.42.9.0/24")
     await w.invite("kuro", "cats")
     await w.join("lost", "cats")
-    await w.do(c.AddPeer(name=Name("phone"), cidr=w.cidr_id("cats"), public_key=key("phone"), is_plain=True))
+    await w.do(c.AddPeer(name=Name("phone"), cidr=w.cidr_id("cats"), public_key=key("phone"), ip=None, is_plain=True))
     await w.do(c.DisablePeer(w.peer("lost").id))
     await w.associate("humans", "cats")
     await w.do(c.AllowRelay(COORDINATOR))

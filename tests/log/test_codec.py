@@ -25,8 +25,8 @@ BY_TYPE = {
     NoneType: st.none(),
 }
 
-_MORE = ["peer:5"] * 2 + ["peer:1"] * 2 + ["record:3"] * 2 + ["network"]
-SUBJECTS = ["network"] * 2 + ["cidr:3"] * 3 + ["peer:5"] * 12 + ["association:2"] * 2 + _MORE
+_MORE = ["peer:5"] * 3 + ["peer:1"] * 2 + ["record:3"] * 2 + ["network"]
+SUBJECTS = ["network"] * 2 + ["cidr:3"] * 3 + ["peer:5"] * 11 + ["association:2"] * 2 + _MORE
 
 
 def of_class(cls: type[e.Event]) -> st.SearchStrategy[e.Event]:
