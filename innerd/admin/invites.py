@@ -16,12 +16,12 @@ from msgspec import Struct
 from innerd.admin import invitation, several
 from innerd.admin import plain as plain_peers
 from innerd.admin.peers import free_name, one_of
+from innerd.admin.saved import Saved
 from innerd.admin.verb import Call, verb
 from innerd.command import output, prompt
 from innerd.command.kinds import Truth
 from innerd.domain.values import COORDINATOR, Address, assignable, parse_address, parse_name, parse_public_key
-from innerd.failure import SYSTEM, Failure, usage
-from innerd.host import files
+from innerd.failure import Failure, usage
 from innerd.wire.innernet import PeerJson
 from innerd.wire.ours import NetworkCidr, NetworkJson
 
@@ -74,7 +74,9 @@ async def add_peer(
 
     if plain:
         where = plain_peers.Shown(save_config, qr, save_qr, dns)
-        await _add_plain(call, one_of(called, name, "--name"), ip, cidr, admin, invite_expires, public_key, where)
+        await _add_plain(
+            call, one_of(called, name, "--name"), ip, auto_ip, cidr, admin, invite_expires, public_key, where
+        )
         return
     _only_of_plain({"--public-key": public_key, "--qr": qr, "--save-qr": save_qr, "--dns": dns})
     name = one_of(called, name, "--name")
@@ -100,7 +102,7 @@ async def add_peer(
         await call.change("POST", "/v1/admin/peers", body)
         return
     network = await call.network()
-    with _Output(new.save_config or "-", as_json=call.as_json) as output:
+    with Saved(new.save_config or "-", as_json=call.as_json) as output:
         reply = await call.change("POST", "/v1/admin/peers", body)
         assert reply is not None  # noqa: S101 - not a dry run
         made = reply.read(PeerJson)
@@ -133,6 +135,7 @@ async def _add_plain(
     call: Call,
     name: str | None,
     ip: str | None,
+    auto_ip: bool,
     cidr: str | None,
     admin: bool | None,
     invite_expires: str | None,
@@ -153,6 +156,8 @@ async def _add_plain(
     if name is None:
         taken = {peer.name for peer in network.peers}
         name = prompt.text("Name", "--name", check=lambda text: free_name(text, taken))
+    if ip is not None and auto_ip:
+        raise usage("--ip and --auto-ip exclude each other")
     if ip is not None:
         parse_address(ip)
     key = keys.generate() if public_key is None else None
@@ -169,17 +174,25 @@ async def _add_plain(
     if call.dry_run:
         await call.change("POST", "/v1/admin/peers", body)
         return
-    with _Output(where.file or "-", as_json=True) as kept:
+    with Saved(where.file or "-", as_json=True) as kept:
         reply = await call.change("POST", "/v1/admin/peers", body)
         assert reply is not None  # noqa: S101 - not a dry run
         made = reply.read(PeerJson)
+        only_key = f"[Interface]\nPrivateKey = {key}\n"
         if key is not None:  # whatever comes now, it is not lost
-            kept.write(f"[Interface]\nPrivateKey = {key}\n".encode())
-        config = await plain_peers.config_of(call, made.id)
+            kept.write(only_key.encode())
+        try:
+            config = await plain_peers.config_of(call, made.id)
+        except Failure:
+            sys.stdout.write(only_key if key is not None and kept.is_stdout else "")
+            raise
         text = plain_peers.as_text(config, key, where.resolvers)
         kept.write(text.encode())
     said = plain_peers.show(call, config, text, where)
-    sentence = f'Plain peer "{made.name}" added with {made.ip} in {found.name}; its key is shown once, here.'
+    once = (
+        "" if key is None else "; its key is shown once, here" if kept.is_stdout else "; its key is in the file alone"
+    )
+    sentence = f'Plain peer "{made.name}" added with {made.ip} in {found.name}{once}.'
     if kept.is_stdout and not call.as_json:
         call.changed(reply)
         for line in (sentence, *said):
@@ -278,40 +291,6 @@ def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
     )
 
 
-class _Output:
-    """The invitation file: made before the peer, so that there is never a peer whose invitation can't be written. With
-    `-` it goes to stdout, or, where that is to be one JSON document, into it."""
-
-    def __init__(self, where: str, *, as_json: bool) -> None:
-        self.is_stdout = where == "-"
-        self._as_json = as_json
-        self._path = Path(where)
-        self._written = False
-
-    def __enter__(self) -> "_Output":
-        if not self.is_stdout:
-            try:
-                files.create(self._path, b"")
-            except FileExistsError:
-                raise usage(
-                    f"{self._path} exists already", "choose another file for the invitation", "file_exists"
-                ) from None
-            except OSError as error:
-                raise Failure(SYSTEM, "os_error", f"{self._path} can't be written: {error.strerror}") from None
-        return self
-
-    def write(self, data: bytes) -> None:
-        self._written = True
-        if self.is_stdout:
-            sys.stdout.write("" if self._as_json else data.decode())
-        else:
-            files.write_atomically(self._path, data)
-
-    def __exit__(self, *exception: object) -> None:
-        if not self.is_stdout and not self._written:
-            self._path.unlink(missing_ok=True)
-
-
 @verb(
     "reissue-invite",
     click.argument("peer", required=False),
@@ -341,7 +320,7 @@ async def reissue_invite(
     if call.dry_run:
         await call.change("POST", path, body)
         return
-    with _Output(save_config or "-", as_json=call.as_json) as output:
+    with Saved(save_config or "-", as_json=call.as_json) as output:
         reply = await call.change("POST", path, body)
         written = _invitation(await call.network(), found.ip, key, expires)
         output.write(written)

@@ -13,7 +13,8 @@ from innerd.admin.naming import cidr_named
 from innerd.admin.verb import Call, verb
 from innerd.command import output
 from innerd.domain.values import COORDINATOR
-from innerd.wire.ours import Audit, ConfigState, NetworkJson, NetworkPeer
+from innerd.wire.ours import Audit, NetworkJson, NetworkPeer
+from innerd.wire.reach import ConfigState
 
 _SORTS = {
     "ip": lambda peer: int(ip_address(peer.ip)),
@@ -79,7 +80,7 @@ def table(peers: Iterable[NetworkPeer], now: float) -> None:
     output.table(PEERS, rows, empty="No peer is like that.", on_request=ON_REQUEST)
     for peer in peers:
         if peer.config is not None and peer.config.behind:
-            output.line(f"{peer.name}: {age_of(peer.config)}")
+            output.item(f"{peer.name}: {age_of(peer.config)}")
 
 
 def age_of(config: ConfigState) -> str:

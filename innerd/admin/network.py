@@ -7,7 +7,8 @@ import click
 from innerd.admin import inspect, lists
 from innerd.admin.verb import Call, verb
 from innerd.command import listing, output
-from innerd.wire.ours import NetworkJson, RelayStatus, Status
+from innerd.wire.ours import NetworkJson, Status
+from innerd.wire.reach import RelayStatus
 
 
 @verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."), lists=lists.PEERS)
@@ -45,7 +46,7 @@ async def status(call: Call) -> None:
         if trouble.hint:
             output.line(f"    hint: {trouble.hint}")
     for name, config in found.configs.items():
-        output.line(f"  {name}: {lists.age_of(config)} (innerd export)")
+        output.item(f"  {name}: {lists.age_of(config)} (innerd export)")
     if not found.is_serving:
         return
     output.line(f"  peers: {found.peers} active, {found.online} online, {found.streams} streaming")
@@ -67,9 +68,9 @@ def _relay(found: RelayStatus) -> None:
         return
     how = "in the kernel" if found.mode == "kernel" else f"in user space: {found.why}"
     carried = f"{output.count(found.pairs, 'pair')}, {output.size(found.bytes)}"
-    output.line(f"  relay: {how}; {carried}{f', {found.held} packets held back' if found.held else ''}")
+    output.item(f"  relay: {how}; {carried}{f', {found.held} packets held back' if found.held else ''}")
     for pair in found.busiest:
-        output.line(f"    {pair.a} <=> {pair.b}: {output.size(pair.bytes)} since {output.moment(pair.since)}")
+        output.item(f"    {pair.a} <=> {pair.b}: {output.size(pair.bytes)} since {output.moment(pair.since)}")
 
 
 VERBS = [show, status, inspect.set_endpoint, inspect.allow_relay, inspect.disallow_relay]

@@ -14,12 +14,13 @@ import click
 import msgspec
 from msgspec import Struct
 
+from innerd.admin.saved import Saved
 from innerd.admin.verb import Call, verb
 from innerd.command import output
 from innerd.domain.values import KEEPALIVE
 from innerd.failure import SYSTEM, Failure, usage
 from innerd.host import files
-from innerd.wire.ours import PlainConfig
+from innerd.wire.reach import PlainConfig
 
 MOST = 2953  # bytes that a QR code holds (ISO/IEC 18004, version 40 with level L)
 _PICTURES = (".png", ".svg")
@@ -136,16 +137,6 @@ def show(call: Call, config: PlainConfig, text: str, where: Shown) -> list[str]:
     return said
 
 
-def written(text: str, where: str | None) -> None:
-    """A private file. Raises Failure."""
-    if where in (None, "-"):
-        return
-    try:
-        files.write_atomically(Path(str(where)), text.encode())
-    except OSError as error:
-        raise Failure(SYSTEM, "os_error", f"{where} can't be written: {error.strerror}") from None
-
-
 async def config_of(call: Call, number: int) -> PlainConfig:
     return (await call.api.get(f"/v1/admin/peers/{number}/config")).read(PlainConfig)
 
@@ -165,19 +156,24 @@ async def export(
     where = Shown(save_config, qr, save_qr, dns)
     where.check()
     found = await call.peer(peer)
-    reply = await call.change("POST", f"/v1/admin/peers/{found.id}/config")
-    if reply is None:
+    path = f"/v1/admin/peers/{found.id}/config"
+    if call.dry_run:
+        await call.change("POST", path)
         return
-    config = await config_of(call, found.id)
-    text = as_text(config, None, dns)
-    written(text, save_config)
+    with Saved(save_config or "-", as_json=True) as kept:
+        reply = await call.change("POST", path)
+        assert reply is not None  # noqa: S101 - not a dry run
+        config = await config_of(call, found.id)
+        text = as_text(config, None, dns)
+        kept.write(text.encode())
     said = show(call, config, text, where)
     if not call.as_json and save_config in (None, "-"):
         call.changed(reply)
         for sentence in said:
             output.line(sentence, out=sys.stderr)
         return
-    shown = {"id": found.id, "name": found.name, "ip": found.ip, "cidr": found.cidr}
+    shown = {"id": found.id, "name": found.name, "ip": found.ip, "cidr": found.cidr, "is_admin": found.is_admin}
+    shown |= {"is_disabled": found.is_disabled, "is_redeemed": found.is_redeemed}
     content = {"peer": shown, "config": text, "settings": msgspec.to_builtins(config), "revision": reply.revision}
     call.tell(content, *said)
 

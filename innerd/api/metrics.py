@@ -27,7 +27,7 @@ from innerd.domain.network import EMPTY, Network
 from innerd.domain.values import COORDINATOR
 from innerd.streaming.sender import MAX_WAITING
 from innerd.wire.exposition import head
-from innerd.wire.ours import RelayStatus
+from innerd.wire.reach import RelayStatus
 
 
 class OnDisk(Protocol):

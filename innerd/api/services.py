@@ -14,7 +14,8 @@ from innerd.domain.network import Peer
 from innerd.domain.values import Address, PublicKey
 from innerd.streaming.convergence import Convergence
 from innerd.streaming.hub import Hub
-from innerd.wire.ours import RelayStatus, Trouble
+from innerd.wire.ours import Trouble
+from innerd.wire.reach import RelayStatus
 
 
 async def _no_device(revision: int) -> None:

@@ -4,10 +4,11 @@ from collections import OrderedDict
 
 from innerd.coordinator.history import History
 from innerd.domain.network import Peer
+from innerd.domain.values import COORDINATOR
 from innerd.domain.visibility import View
-from innerd.wire.ours import ConfigState
+from innerd.wire.reach import ConfigState
 
-_KEPT = 256  # files, of which it is remembered what they say
+_KEPT = 1024  # files, of which it is remembered what they say
 
 Reached = dict[int, tuple[str, str, str]]  # by id: name, address and key
 
@@ -45,4 +46,7 @@ class Configs:
 
 
 def _reached(view: View, peer: Peer) -> Reached:
-    return {o.id: (o.name, str(o.ip), o.public_key) for o in view.visible_to(peer) if o.id != peer.id}
+    """All of a file that can change: the coordinator's endpoint is in it for everybody."""
+    found: Reached = {o.id: (o.name, str(o.ip), o.public_key) for o in view.visible_to(peer) if o.id != peer.id}
+    name, ip, key = found[COORDINATOR]
+    return found | {COORDINATOR: (name, f"{ip} {view.network.coordinator.endpoint}", key)}

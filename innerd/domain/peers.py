@@ -54,7 +54,8 @@ def add_peer(network: Network, command: c.AddPeer) -> Events:
     if command.is_plain:
         if command.is_admin:
             raise Refused("plain_no_admin", "a plain peer can't administer: it has no inn", "give it --admin false")
-        return (added, e.ConfigWritten(peer=number, name=command.name, revision=network.revision + 1))
+        out = (e.PeerDisabled(id=number, name=command.name),) if command.is_disabled else ()
+        return (added, e.ConfigWritten(peer=number, name=command.name, revision=network.revision + 1), *out)
     if command.is_disabled:
         return (added, e.PeerDisabled(id=number, name=command.name))
     return (added,)
@@ -157,6 +158,8 @@ def _not_coordinator(peer: Peer, what: str) -> None:
 
 def grant_admin(network: Network, command: c.GrantAdmin) -> Events:
     peer = find_peer(network, command.id)
+    if peer.is_plain:
+        raise Refused("plain_no_admin", f"peer {shown(peer.name)} is a plain one: it has no inn to administer with")
     return () if peer.is_admin else (e.PeerAdminGranted(id=peer.id, name=peer.name),)
 
 

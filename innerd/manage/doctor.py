@@ -16,7 +16,8 @@ from innerd.host.lookup import resolved
 from innerd.manage import backup
 from innerd.serve import heads
 from innerd.wire.caller import is_older
-from innerd.wire.ours import RelayStatus, Status
+from innerd.wire.ours import Status
+from innerd.wire.reach import RelayStatus
 from innerd.wireguard import links, ownership
 from innerd.wireguard.backend import Backend, choose
 from innerd.wireguard.device import DeviceError

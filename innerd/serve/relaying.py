@@ -19,7 +19,8 @@ from innerd.domain.network import Peer
 from innerd.domain.values import COORDINATOR, Endpoint, PublicKey
 from innerd.domain.visibility import Class, View, structural, touched
 from innerd.relay.relay import Relay, Setup
-from innerd.wire.ours import RelayedPair, RelayStatus, Trouble
+from innerd.wire.ours import Trouble
+from innerd.wire.reach import RelayedPair, RelayStatus
 from innerd.wireguard.device import DeviceError
 
 _log = structlog.get_logger("relay")

@@ -20,6 +20,7 @@ USAGE = {
         "invalid_request",
         "invalid_record",
         "invalid_checkpoint",
+        "invalid_rate",
     ),
     *("length_required", "body_too_large", "too_many_candidates"),
 }

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from innerd.admin.plain import MOST, as_text, picture_of, too_large
-from innerd.wire.ours import PlainConfig, PlainPeer
+from innerd.wire.reach import PlainConfig, PlainPeer
 from tests.client.commands import Host
 from tests.client.conftest import NETWORK, revision
 from tests.world import key
@@ -173,3 +173,17 @@ def test_who_is_out_is_given_no_file(host: Host) -> None:
     host.ok(*NEW, "--save-config", str(host.folder / "phone.conf"))
     host.ok("disable-peer", "phone", "--yes")
     assert host("export", NETWORK, "phone").code == "peer_not_active"
+
+
+def test_a_file_with_a_key_is_never_written_over_by_one_without(host: Host) -> None:
+    file = host.folder / "phone.conf"
+    host.ok(*NEW, "--save-config", str(file))
+    before, text = revision(host), file.read_text()
+    done = host("export", NETWORK, "phone", "--save-config", str(file))
+    assert (done.status, done.code, revision(host), file.read_text()) == (2, "file_exists", before, text)
+
+
+def test_a_file_with_another_endpoint_than_the_coordinators_is_old(host: Host) -> None:
+    host.ok(*NEW, "--save-config", str(host.folder / "phone.conf"))
+    host.ok("set-endpoint", NETWORK, "198.51.100.7:443")
+    assert "can't reach innernet-server" in host.ok("list-peers")

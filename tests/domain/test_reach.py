@@ -90,3 +90,13 @@ def test_of_who_runs_inn_no_file_is_written(humans: Given):
 def test_who_is_disabled_is_given_none(land: Land, humans: Given):
     out = added(land, humans).when(c.DisablePeer(2)).then(e.PeerDisabled(id=2, name="phone"))
     out.when(c.WriteConfig(2)).refused("peer_not_active")
+
+
+def test_nobody_makes_it_an_admin_later(land: Land, humans: Given):
+    added(land, humans).when(c.GrantAdmin(2)).refused("plain_no_admin")
+    added(land, humans).when(c.ChangePeer(id=2, is_admin=True)).refused("plain_no_admin")
+
+
+def test_it_may_be_added_disabled(humans: Given):
+    events = decide(humans.network, replace(PHONE, is_disabled=True), 0.0)
+    assert events[-1] == e.PeerDisabled(id=2, name="phone")

@@ -78,7 +78,7 @@ def test_the_bill_of_materials_is_the_same_to_the_byte_and_has_all_that_is_locke
     assert [f"{part['name']}=={part['version']}" for part in bill["components"]] == pins
     digests = [digest["content"] for part in bill["components"] for digest in part["hashes"]]
     assert len(digests) == lock.count("--hash=sha256:")
-    assert len(bill["dependencies"][0]["dependsOn"]) == 15
+    assert len(bill["dependencies"][0]["dependsOn"]) == 16
 
 
 _BILL = "import runpy, sys; sys.argv[1] += '/bill.json'; runpy.run_path('deploy/sbom.py', run_name='__main__')"
