@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from innerd.relay import TABLES
+
 ACCEPT, DROP, RETURN = "accept", "drop", "return"
 _EITHER = "either"  # a statement that is not known may decide anything, or nothing
 _PLACES = (("netdev", "ingress"), ("", "prerouting"), ("", "input"))  # in the order in which a packet comes by
@@ -33,7 +35,13 @@ def ruleset() -> list[dict[str, Any]] | None:
         found: list[dict[str, Any]] = json.loads(done.stdout)["nftables"]
     except (ValueError, KeyError, TypeError):
         return None  # an nft without JSON
-    return found
+    return [item for item in found if not _is_relays(item)]
+
+
+def _is_relays(item: dict[str, Any]) -> bool:
+    """Whether it is of a relay of ours: that takes what is for others alone, and nothing of what is for this host."""
+    (content,) = item.values()
+    return content.get("family") == "netdev" and str(content.get("table", content.get("name"))).startswith(TABLES)
 
 
 def is_ufw(rules: list[dict[str, Any]]) -> bool:

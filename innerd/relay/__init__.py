@@ -4,3 +4,5 @@ reached by the other. It reads none of it: a handshake says in clear for whom it
 `messages` and `table` are pure. Two edges carry data, as the table says: `kernel` (nftables at ingress, by `nftables`
 and `elements`) and `userspace`; `relay` ties them to sockets and to what WireGuard knows of where peers are.
 """
+
+TABLES = "innerd-"  # the names of its tables begin so

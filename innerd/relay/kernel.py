@@ -15,6 +15,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
+from innerd.relay import TABLES
 from innerd.relay.limits import Limits, Total
 from innerd.relay.nftables import Edits, Entry, Maps, run
 from innerd.relay.table import LIVES, Drop, Edit, Element, Place, Placed, Put
@@ -226,7 +227,7 @@ def is_left(table: str) -> bool:
 
 
 def table_of(network: str) -> str:
-    return f"innerd-{network}"
+    return TABLES + network
 
 
 def _links(own: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from tests.netns.lab import Host, Lab, wait_for
 from tests.netns.steps import NETWORK
 from tests.netns.test_refusals import refused
 
-FOUNDED, WRITTEN = 4, 5  # events in the checkpointed part, events (each a transaction) that are in the WAL alone
+FOUNDED, WRITTEN = 5, 5  # events in the checkpointed part, events (each a transaction) that are in the WAL alone
 ADD_CIDR = ("innerd", "add-cidr", NETWORK, "--name", "never", "--cidr", "10.42.98.0/24", "--parent", NETWORK)
 FRAME = 24 + 4096  # of a WAL: header and page
 
