@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
+from innerd.domain.values import Endpoint
 from innerd.relay.messages import COOKIE, DATA, INITIATION, RESPONSE
 from innerd.relay.table import Place
 from innerd.wireguard.filters import (
@@ -23,12 +23,10 @@ from innerd.wireguard.filters import (
     LOAD_WORD_X,
     RETURN,
     Program,
-    attach,
 )
+from innerd.wireguard.raw_udp import AT_ONCE, RawUdp, contents, towards
 
-_UDP = struct.Struct(">HHHH")
-_AT_ONCE = 64  # packets in a turn; then others have theirs
-_IPV6_CHECKSUM, _IPV6_RECVPKTINFO, _IPV6_PKTINFO, _IP_PKTINFO = 7, 49, 50, 8
+_IPV6_RECVPKTINFO, _IPV6_PKTINFO, _IP_PKTINFO = 49, 50, 8
 _BUFFER = 1 << 20
 
 Hear = Callable[[bytes, Endpoint, str], None]
@@ -51,76 +49,37 @@ class RawSockets:
     without the capability."""
 
     def __init__(self, port: int, hear: Hear, heard: Heard) -> None:
-        self._port, self._hear, self._heard = port, hear, heard
-        self._open: dict[int, socket.socket] = {}
-        try:
-            self._open[4] = _opened(4)
-            with contextlib.suppress(OSError):
-                self._open[6] = _opened(6)
-            for version, raw in self._open.items():
-                attach(raw, program(version, port, heard.kinds))
-        except OSError:
-            self.close()
-            raise
-        for version in self._open:
-            self._listen(version)
+        self._hear, self._pause = hear, heard.pause
+        self._raw = RawUdp(port, lambda version: program(version, port, heard.kinds), self._read)
+        for version, raw in self._raw.open.items():
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            if version == 6:
+                raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
 
     def close(self) -> None:
-        for raw in self._open.values():
-            with contextlib.suppress(RuntimeError):
-                asyncio.get_running_loop().remove_reader(raw)
-            raw.close()
-        self._open = {}
+        self._raw.close()
 
-    def send(self, to: Place, data: bytes) -> bool:
-        """Send from WireGuard's port, and from the address of ours that they know. Whether it left."""
+    def send(self, to: Place, data: bytes) -> None:
+        """Send from WireGuard's port, and from the address of ours that they know; what can't leave is lost."""
         version, host, port, told = _towards(to)
-        raw = self._open.get(version)
-        if raw is None:
-            return False
-        head = _UDP.pack(self._port, port, _UDP.size + len(data), 0)  # IPv4: no checksum; IPv6: the kernel's
-        try:
-            raw.sendmsg((head, data), told, 0, (host, 0))
-        except OSError:
-            return False
-        return True
-
-    def _listen(self, version: int) -> None:
-        raw = self._open.get(version)
+        raw = self._raw.open.get(version)
         if raw is not None:
-            asyncio.get_running_loop().add_reader(raw, self._read, version, raw)
+            with contextlib.suppress(OSError):
+                raw.sendmsg((self._raw.head(port, len(data)), data), told, 0, (host, 0))
 
     def _read(self, version: int, raw: socket.socket) -> None:
         try:
-            for _ in range(_AT_ONCE):
+            for _ in range(AT_ONCE):
                 packet, told, _, source = raw.recvmsg(2048, 64)
-                if version == 4:
-                    own, datagram = socket.inet_ntop(socket.AF_INET, packet[16:20]), packet[4 * (packet[0] & 15) :]
-                else:
-                    own, datagram = _own6(told), packet
-                if len(datagram) > _UDP.size:
-                    port = _UDP.unpack_from(datagram)[0]
-                    self._hear(datagram[_UDP.size :], endpoint_of(source[0].partition("%")[0], port), own)
+                own = socket.inet_ntop(socket.AF_INET, packet[16:20]) if version == 4 else _own6(told)
+                datagram, endpoint = contents(version, packet, source[0])
+                if datagram:
+                    self._hear(datagram, endpoint, own)
         except OSError:
             return
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(raw)
-        loop.call_later(self._heard.pause, self._listen, version)
-
-
-def _opened(version: int) -> socket.socket:
-    raw = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_UDP)
-    try:
-        raw.setblocking(False)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        if version == 6:
-            raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_CHECKSUM, 6)
-            raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-    except OSError:
-        raw.close()
-        raise
-    return raw
+        self._raw.pause(version)
+        asyncio.get_running_loop().call_later(self._pause, self._raw.listen, version)
 
 
 def _own6(told: list[tuple[int, int, bytes]]) -> str:
@@ -133,8 +92,7 @@ def _own6(told: list[tuple[int, int, bytes]]) -> str:
 @lru_cache(1 << 16)
 def _towards(to: Place) -> tuple[int, str, int, list[tuple[int, int, bytes]]]:
     """IP's version, address and port of a place, and what sendmsg(2) is told of our own address."""
-    host, port = split_endpoint(to.endpoint)
-    version = ip_address(host.partition("%")[0]).version
+    version, host, port = towards(to.endpoint)
     return version, host, port, _from(to.own, version)
 
 

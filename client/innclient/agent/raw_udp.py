@@ -1,15 +1,11 @@
-"""Probes from and to WireGuard's own port, by raw sockets beside it (raw(7), ipv6(7); CAP_NET_RAW). The kernel hands
-a copy of each UDP packet to a raw socket; a filter (classic BPF) lets only probes for our port through, so that
-WireGuard's data never comes here."""
+"""Probes from and to WireGuard's own port, by raw sockets beside it: a filter lets only probes for our port through, so
+that WireGuard's data never comes here."""
 
-import asyncio
 import contextlib
 import socket
-import struct
 from collections.abc import Callable
-from ipaddress import ip_address
 
-from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
+from innerd.domain.values import Endpoint
 from innerd.wire.probe import MAGIC, SIZE
 from innerd.wireguard.filters import (
     IP_HEADER_TO_X,
@@ -18,13 +14,10 @@ from innerd.wireguard.filters import (
     LOAD_WORD,
     LOAD_WORD_X,
     Program,
-    attach,
     equal,
     only_where,
 )
-
-_UDP = struct.Struct(">HHHH")
-_IPV6_CHECKSUM = 7
+from innerd.wireguard.raw_udp import AT_ONCE, RawUdp, contents, towards
 
 _TTL = {4: (socket.IPPROTO_IP, socket.IP_TTL), 6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
 Heard = Callable[[bytes, Endpoint], None]
@@ -36,56 +29,29 @@ class Prober:
     def __init__(self, port: int, heard: Heard) -> None:
         self.port = port
         self._heard = heard
-        self._sockets: dict[int, socket.socket] = {}
-        loop = asyncio.get_running_loop()
-        try:
-            for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
-                with contextlib.suppress(OSError) if version == 6 else contextlib.nullcontext():
-                    self._sockets[version] = _opened(family, version, port)
-        except OSError:
-            self.close()
-            raise
-        for version, raw in self._sockets.items():
-            loop.add_reader(raw, self._read, version, raw)
+        self._raw = RawUdp(port, lambda version: _filter(version, port), self._read)
 
     def close(self) -> None:
-        for raw in self._sockets.values():
-            with contextlib.suppress(RuntimeError):
-                asyncio.get_running_loop().remove_reader(raw)
-            raw.close()
-        self._sockets = {}
+        self._raw.close()
 
     def send(self, endpoint: Endpoint, data: bytes, ttl: int | None) -> None:
         """Send once; a probe that can't leave is a probe that is lost."""
-        host, port = split_endpoint(endpoint)
-        version = ip_address(host).version
-        raw = self._sockets.get(version)
+        version, host, port = towards(endpoint)
+        raw = self._raw.open.get(version)
         if raw is None:
             return
-        packet = _UDP.pack(self.port, port, _UDP.size + len(data), 0) + data  # IPv4: no checksum; IPv6: the kernel's
         level, name = _TTL[version]
         with contextlib.suppress(OSError):
             raw.setsockopt(level, name, ttl if ttl is not None else 64)
-            raw.sendto(packet, (host, 0))
+            raw.sendto(self._raw.head(port, len(data)) + data, (host, 0))
 
     def _read(self, version: int, raw: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            for _ in range(64):  # then others have their turn
+            for _ in range(AT_ONCE):
                 packet, source = raw.recvfrom(2048)
-                start = 4 * (packet[0] & 15) if version == 4 else 0
-                datagram = packet[start:]
-                if len(datagram) == _UDP.size + SIZE:
-                    port = _UDP.unpack_from(datagram)[0]
-                    self._heard(datagram[_UDP.size :], endpoint_of(source[0].partition("%")[0], port))
-
-
-def _opened(family: socket.AddressFamily, version: int, port: int) -> socket.socket:
-    raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_UDP)
-    raw.setblocking(False)
-    if version == 6:
-        raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_CHECKSUM, 6)
-    attach(raw, _filter(version, port))
-    return raw
+                probe, endpoint = contents(version, packet, source[0])
+                if len(probe) == SIZE:
+                    self._heard(probe, endpoint)
 
 
 def _filter(version: int, port: int) -> Program:
