@@ -16,7 +16,7 @@ from ipaddress import ip_address
 
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
 from innerd.relay import TABLES
-from innerd.relay.limits import Limits, Total
+from innerd.relay.limits import Limits, Total, burst_of
 from innerd.relay.nftables import Edits, Entry, Maps, run
 from innerd.relay.table import LIVES, Drop, Edit, Element, Place, Placed, Put
 from innerd.wireguard.device import DeviceError
@@ -25,15 +25,11 @@ from innerd.wireguard.rtnetlink import LOOPBACK, UP, RouteSocket, route_socket
 
 _ADDRESSES = ("address", "own", "hop")  # of a peer
 COUNTERS = ("forwarded", "held_peer", "held_total")
-_BURST = 5  # parts of a second
-_LEAST_BURST = 200_000  # bytes
 _LIVES = LIVES + 150.0  # seconds: the table lets go of it before, so that nothing is to be taken out that is gone
 
 
 class KernelEdge:
     """`links` are looked up anew at each `install`. `placed` are the peers whose packets it can carry."""
-
-    name = "kernel"
 
     def __init__(self, network: str, own_interface: str, port: int, limits: Limits) -> None:
         self.table = table_of(network)
@@ -321,5 +317,4 @@ def _forwarding(table: str, version: int, port: int, limits: Limits) -> list[str
 
 
 def _rate(limit: int) -> str:
-    burst = max(_LEAST_BURST, limit // _BURST)
-    return f"{limit} bytes/second burst {burst} bytes"
+    return f"{limit} bytes/second burst {burst_of(limit)} bytes"

@@ -1,4 +1,4 @@
-"""How much may pass: rates as people write them, and buckets that fill with time. Pure: the time is an argument."""
+"""How much may pass: rates as people write them, what they let through at once, and what has passed. Pure."""
 
 import re
 
@@ -8,6 +8,9 @@ from innerd.domain.errors import Refused
 
 _RATE = re.compile(r"([0-9]{1,6})\s*([kKMG])bit/s")
 _UNITS = {"k": 1_000, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+
+
+_BURST, _LEAST_BURST = 5, 200_000  # parts of a second; bytes
 
 
 class Limits(Struct, frozen=True):
@@ -44,20 +47,6 @@ def parse_rate(text: str) -> int | None:
     return int(match[1]) * _UNITS[match[2]] // 8
 
 
-class Bucket(Struct):
-    """Holds `most`, and `rate` more comes in a second."""
-
-    rate: float
-    most: float
-    left: float = -1.0  # as much as there is room for
-    at: float = 0.0
-
-    def take(self, amount: float, now: float) -> bool:
-        """Take so much out, if it is there."""
-        before = self.most if self.left < 0 else self.left
-        self.left = min(self.most, before + max(0.0, now - self.at) * self.rate)
-        self.at = now
-        if self.left < amount:
-            return False
-        self.left -= amount
-        return True
+def burst_of(limit: int) -> int:
+    """Bytes that may pass at once, where so many may in a second."""
+    return max(_LEAST_BURST, limit // _BURST)

@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 from msgspec import Struct
 
+from innerd.domain.limits import Bucket
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.relay.edges import Edges
 from innerd.relay.kernel import KernelEdge, is_left, sweep, table_of
-from innerd.relay.limits import Bucket, Limits, Total
+from innerd.relay.limits import Limits, Total
 from innerd.relay.messages import COOKIE, DATA, parse
 from innerd.relay.nftables import watching
 from innerd.relay.sockets import CARRIED, HANDSHAKES, RawSockets

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from innerd.domain.limits import Bucket
 from innerd.domain.values import Endpoint, PublicKey
-from innerd.relay.limits import Bucket
 from innerd.relay.messages import RESPONSE, Message, is_meant_for, mac1_key
 
 LIVES = 250.0  # seconds: WireGuard lets go of a session after 180, and what passed by it is counted once a minute

@@ -3,17 +3,13 @@ Pure: what comes is looked up here, `relay` has the sockets."""
 
 from collections.abc import Iterable
 
+from innerd.domain.limits import Bucket
 from innerd.domain.values import Endpoint
-from innerd.relay.limits import Bucket, Limits, Total
+from innerd.relay.limits import Limits, Total, burst_of
 from innerd.relay.table import Drop, Edit, Element, Place, Placed, Put
-
-_BURST = 0.2  # seconds' worth
-_LEAST_BURST = 200_000  # bytes
 
 
 class UserEdge:
-    name = "userspace"
-
     def __init__(self, limits: Limits) -> None:
         self._elements: dict[Element, int] = {}
         self._passed: dict[Element, int] = {}
@@ -80,5 +76,4 @@ class UserEdge:
 
 
 def _bucket(limit: int | None) -> Bucket:
-    rate = float(limit or 0)
-    return Bucket(rate, max(_LEAST_BURST, rate * _BURST))
+    return Bucket(float(limit or 0), burst_of(limit or 0))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from innerd.domain.errors import Refused
+from innerd.domain.limits import Bucket
 
 
 class Buckets:
@@ -12,15 +13,11 @@ class Buckets:
         self._what = what
         self._burst, self._rate = burst, rate
         self._clock = clock
-        self._left: dict[int, tuple[float, float]] = {}  # tokens, and when they were counted
+        self._each: dict[int, Bucket] = {}
 
     def take(self, peer: int) -> None:
         """One more. Raises Refused `rate_limited`, with the seconds to wait."""
-        now = self._clock()
-        tokens, since = self._left.get(peer, (self._burst, now))
-        tokens = min(self._burst, tokens + max(0.0, now - since) * self._rate)
-        if tokens < 1:
-            self._left[peer] = (tokens, now)
-            wait = (1 - tokens) / self._rate
+        bucket = self._each.setdefault(peer, Bucket(self._rate, self._burst))
+        if not bucket.take(1, self._clock()):
+            wait = (1 - bucket.left) / self._rate
             raise Refused("rate_limited", f"this peer asks too often for {self._what}", f"wait {wait:.1f} seconds")
-        self._left[peer] = (tokens - 1, now)

@@ -96,27 +96,25 @@ class RouteSocket(Line):
 
     def route_to(self, address: Address) -> HostRoute | None:
         """The route that a packet takes; None where there is none."""
-        header = _ROUTE.pack(_FAMILY[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-        try:
-            told = self.ask(_GET_ROUTE, header + attribute(_RTA_DST, address.packed))
-        except OSError:
-            return None  # unreachable, prohibited, no such family
-        return next((one for message in told for one in _route(message)), None)
+        return next((one for message in self._towards(address) for one in _route(message)), None)
 
     def next_hop(self, address: Address) -> NextHop | None:
         """Where a packet to an address goes first; None where no link leads there."""
-        header = _ROUTE.pack(_FAMILY[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-        try:
-            told = self.ask(_GET_ROUTE, header + attribute(_RTA_DST, address.packed))
-        except OSError:
-            return None  # unreachable, prohibited, no such family
-        for message in told:
+        for message in self._towards(address):
             kind, said = _ROUTE.unpack_from(message)[7], dict(attributes(message[_ROUTE.size :]))
             if kind == _UNICAST and _RTA_OIF in said:
                 router, source = said.get(_RTA_GATEWAY), said.get(_RTA_PREFSRC)
                 hop = None if router is None else ip_address(router)
                 return NextHop(_number(said[_RTA_OIF]) or 0, hop, None if source is None else ip_address(source))
         return None
+
+    def _towards(self, address: Address) -> list[bytes]:
+        """What the kernel says of the way to an address; nothing where there is none."""
+        header = _ROUTE.pack(_FAMILY[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+        try:
+            return self.ask(_GET_ROUTE, header + attribute(_RTA_DST, address.packed))
+        except OSError:
+            return []  # unreachable, prohibited, no such family
 
     # -- what is to be ------------------------------------------------------------------------------------------
 
