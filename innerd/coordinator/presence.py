@@ -146,8 +146,6 @@ class Presence:
             self.recalled.add(peer)
             if seen.endpoint is not None:
                 self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
-                for call in self._placed:
-                    call(peer, seen.endpoint)
                 self._stir(peer)
             self._note_online(peer)
 

@@ -23,7 +23,7 @@ from innerd.host.overlap import Neighbour
 from innerd.log.codec import Who
 from innerd.log.sqlite import SqliteStore
 from innerd.log.store import StoreError
-from innerd.relay.kernel import is_left, sweep, table_of
+from innerd.relay.kernel import clear
 from innerd.serve import heads, holding, unopened
 from innerd.wireguard import keys, ownership
 from innerd.wireguard.backend import Backend
@@ -149,8 +149,7 @@ def _release(paths: Paths, backend: Backend) -> str | None:
         private_keys = (load_config(paths).private_key,)
     try:
         ownership.release(backend, paths.network, ownership.COORDINATOR, private_keys, paths.database)
-        if is_left(table_of(paths.network)):
-            sweep(table_of(paths.network))
+        clear(paths.network)
     except DeviceError as error:
         if error.code != "interface_taken":
             raise

@@ -18,8 +18,9 @@ _log = structlog.get_logger("relay")
 class Edges:
     """`why` says what the kernel's is missing for, where it is."""
 
-    def __init__(self, kernel: KernelEdge | None, user: UserEdge) -> None:
-        self.kernel, self.user = kernel, user
+    def __init__(self, user: UserEdge) -> None:
+        self.kernel: KernelEdge | None = None
+        self.user = user
         self.why: str | None = None
         self._places: dict[int, Place] = {}
         self._of: dict[int, set[Element]] = {}  # what leads to a peer, or from it

@@ -213,6 +213,12 @@ def sweep(table: str) -> None:
     run(f"add table netdev {table}\ndelete table netdev {table}\n")
 
 
+def clear(network: str) -> None:
+    """Leave nothing of a network's relay behind, if there is anything. Raises DeviceError."""
+    if is_left(table_of(network)):
+        sweep(table_of(network))
+
+
 def is_left(table: str) -> bool:
     """Whether there is one."""
     try:

@@ -5,6 +5,7 @@ Indices are little-endian in a message; here they are the four bytes as they lie
 """
 
 from base64 import b64decode
+from functools import lru_cache
 from hashlib import blake2s
 from hmac import compare_digest
 
@@ -40,6 +41,7 @@ def parse(datagram: bytes) -> Message | None:
     return Message(kind, datagram[4:8], datagram[8:12] if kind == RESPONSE else b"")
 
 
+@lru_cache(1 << 17)
 def mac1_key(receiver: PublicKey) -> bytes:
     """The key of the mac1 of what is meant for a peer (whitepaper 5.4.4)."""
     return blake2s(_LABEL_MAC1 + b64decode(receiver)).digest()

@@ -14,7 +14,7 @@ from msgspec import Struct
 from innerd.domain.limits import Bucket
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.relay.edges import Edges
-from innerd.relay.kernel import KernelEdge, is_left, sweep, table_of
+from innerd.relay.kernel import KernelEdge, clear
 from innerd.relay.limits import Limits, Total
 from innerd.relay.messages import COOKIE, DATA, parse
 from innerd.relay.nftables import watching
@@ -65,7 +65,7 @@ class Relay:
         self.handshakes = 0  # that were sent on
         self.repairs = 0  # of the table in the kernel
         self.is_on = False
-        self.edges = Edges(None, UserEdge(setup.limits))
+        self.edges = Edges(UserEdge(setup.limits))
         self._strange = strange
         self._may_ask, self._may_move = Bucket(_ASKS, 4.0), Bucket(_MOVES, _MOVES)
         self._data: RawSockets | None = None  # while this process carries some
@@ -106,14 +106,12 @@ class Relay:
             await asyncio.to_thread(kernel.abandon if for_good else kernel.close)
         if for_good:
             self.table.part(list(self.table.pairs))
-        self.edges = Edges(None, UserEdge(self.setup.limits))
+        self.edges = Edges(UserEdge(self.setup.limits))
 
     async def clear(self) -> None:
         """Leave nothing of a run before in the kernel."""
-        table = table_of(self.setup.network)
-        if await asyncio.to_thread(is_left, table):
-            with contextlib.suppress(DeviceError):
-                await asyncio.to_thread(sweep, table)
+        with contextlib.suppress(DeviceError):
+            await asyncio.to_thread(clear, self.setup.network)
 
     async def _begin_in_kernel(self) -> None:
         """Let the kernel carry what it can, if it can. What a run before put into it goes on being carried, so far as
@@ -178,19 +176,18 @@ class Relay:
     # -- what comes ---------------------------------------------------------------------------------------------
 
     def _hear(self, datagram: bytes, source: Endpoint, own: str) -> None:
-        message = parse(datagram)
+        message, now = parse(datagram), time.monotonic()
         if message is None:
             return
         if message.kind in (DATA, COOKIE):
-            to = self.edges.user.to(source, message.receiver, len(datagram), time.monotonic())
+            to = self.edges.user.to(source, message.receiver, len(datagram), now)
             if to is not None and self._data is not None:
                 self._data.send(to, datagram)
             return
         peer = self.table.who(source)
         if peer is None:
-            self._note_stranger(_Stranger(datagram, own, time.monotonic()), source)
+            self._note_stranger(_Stranger(datagram, own, now), source)
             return
-        now = time.monotonic()
         handled = self.table.handle(message, datagram, source, now)
         if handled.to is None:
             if handled.why:
@@ -200,9 +197,7 @@ class Relay:
             self._apply(self.table.place(peer, Place(source, own)))
         place = self.table.places[handled.to]
         self.handshakes += 1
-        self._apply(handled.edits, then=lambda: self._forward(place, datagram))
-
-    def _forward(self, place: Place, datagram: bytes) -> None:
+        self._apply(handled.edits)  # first: an answer must find its way back
         if self._sockets is not None:
             self._sockets.send(place, datagram)
 
@@ -215,13 +210,10 @@ class Relay:
         if self._may_ask.take(1.0, stranger.at):
             self._strange()
 
-    def _apply(self, edits: Sequence[Edit], then: Callable[[], None] | None = None) -> None:
-        """The edges first: an answer must find its way back."""
+    def _apply(self, edits: Sequence[Edit]) -> None:
         if edits:
             self.edges.apply(edits)
             self._listen_for_data()
-        if then is not None:
-            then()
 
     def _listen_for_data(self) -> None:
         """Hear data where this process has some to carry, and nowhere else."""

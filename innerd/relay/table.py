@@ -24,7 +24,6 @@ _MOST_PAIRS = 30_000
 _INITIATIONS, _BURST = 0.5, 5.0  # a second, from one to another: WireGuard sends one in five seconds
 _TRIES, _TRIES_BURST = 5_000.0, 30_000.0  # keys a second that one's initiations are compared with
 
-
 STRANGER = "unknown source"
 
 
@@ -74,10 +73,9 @@ class Lane(Struct, gc=False):
 
 
 class Pair(Struct):
-    """Two peers; `since` and `shook` are when they first and last shook hands by way of us, by the table's clock."""
+    """Two peers; `since` is when one of them first greeted the other by way of us, by the table's clock."""
 
     since: float
-    shook: float | None = None
     passed: int = 0
     lanes: dict[int, deque[Element]] = {}  # by who sends: those of sessions
     open: dict[int, deque[Element]] = {}  # by who is asked: where an answer would come, of the newest initiations
@@ -117,8 +115,6 @@ class Table:
         self.lanes: dict[Element, Lane] = {}
         self._who: dict[Endpoint, int] = {}
         self._of: dict[int, dict[tuple[int, int], None]] = {}  # the pairs of a peer; who shook hands last comes last
-        self._expiring: deque[tuple[float, Element]] = deque()
-        self._keys: dict[PublicKey, bytes] = {}
         self._tries: dict[int, Bucket] = {}
         self._latest: dict[int, int] = {}  # whom a peer's last initiation was for
         self._sight, self._own = sight, mac1_key(own)
@@ -150,12 +146,12 @@ class Table:
         return edits
 
     def _moved(self, pair: Pair, peer: int, endpoint: Endpoint) -> Iterator[Edit]:
-        for lanes in (pair.lanes.get(peer), pair.open.get(peer)):
-            for at, element in enumerate(lanes or ()):
+        for lanes in (pair.lanes.get(peer, deque()), pair.open.get(peer, deque())):
+            for _ in range(len(lanes)):
+                element = lanes.popleft()
                 lane, anew = self.lanes.pop(element), Element(endpoint, element.index)
-                assert lanes is not None  # noqa: S101 - it has elements
-                self.lanes[anew], lanes[at] = lane, anew
-                self._expiring.append((lane.until, anew))
+                self.lanes[anew] = lane
+                lanes.append(anew)
                 yield Drop(element)
                 yield Put(anew, lane.sender, lane.receiver)
 
@@ -190,18 +186,13 @@ class Table:
         pair = self.pairs.get(name)
         if pair is None and len(self.pairs) >= _MOST_PAIRS:
             return Handled(why="too many pairs")
-        place = self.places.get(receiver)
-        if place is None:
-            return Handled(why="nobody knows where the other is")
         if pair is None:
             pair = self.pairs[name] = Pair(now)
         allowance = pair.allowances.setdefault(sender, Bucket(_INITIATIONS, _BURST))
         if not allowance.take(1.0, now):
             return Handled(why="too many initiations")
-        edits = [
-            *self._joined(name),
-            *self._await(pair, receiver, sender, Element(place.endpoint, message.sender), now),
-        ]
+        asked = Element(self.places[receiver].endpoint, message.sender)
+        edits = [*self._joined(name), *self._await(pair, receiver, sender, asked, now)]
         return Handled(receiver, tuple(edits))
 
     def _response(self, message: Message, datagram: bytes, source: Endpoint, sender: int, now: float) -> Handled:
@@ -214,18 +205,17 @@ class Table:
         pair, place, key = self.pairs[name], self.places.get(receiver), self._sight.key_of(receiver)
         if asked not in pair.open.get(sender, ()):
             return Handled(why="answered before")
-        if key is None or not is_meant_for(datagram, self._mac1_key(key)):
+        if key is None or not is_meant_for(datagram, mac1_key(key)):
             return Handled(why="for somebody else")
         if place is None:
             return Handled(why="nobody knows where the other is")
-        pair.shook = now
         for peer in name:  # who shook hands last is the last to do so again
             self._of[peer][name] = self._of[peer].pop(name)
         pair.open[sender].remove(asked)
-        edits = [*self._keep(pair, sender, asked)]
+        edits = self._keep(pair, sender, asked)
         answer = Element(place.endpoint, message.sender)
         if answer not in self.lanes:
-            edits += [*self._lead(answer, receiver, sender, now), *self._keep(pair, receiver, answer)]
+            edits += [self._lead(answer, receiver, sender, now), *self._keep(pair, receiver, answer)]
         return Handled(receiver, tuple(edits))
 
     def _meant(self, datagram: bytes, sender: int, now: float) -> int | None:
@@ -237,7 +227,7 @@ class Table:
         for tried, (peer, key) in enumerate(self._candidates(sender), 1):
             if not tries.take(1.0, now):
                 return None
-            if peer in self.places and is_meant_for(datagram, self._mac1_key(key)):
+            if peer in self.places and is_meant_for(datagram, mac1_key(key)):
                 tries.left += tried  # whoever asks for one that there is has not guessed
                 self._latest[sender] = peer
                 return peer if self._sight.sees(sender, peer) else None
@@ -258,12 +248,6 @@ class Table:
             if peer != sender and _pair(peer, sender) not in known:
                 yield peer, key
 
-    def _mac1_key(self, key: PublicKey) -> bytes:
-        found = self._keys.get(key)
-        if found is None:
-            found = self._keys[key] = mac1_key(key)
-        return found
-
     def adopt(self, element: Element, receiver: int, now: float) -> bool:
         """An edge has it from a run before. Whether it still counts."""
         sender = self._who.get(element.source)
@@ -276,42 +260,40 @@ class Table:
             return False
         name = _pair(sender, receiver)
         pair = self.pairs.setdefault(name, Pair(now))
-        pair.shook = now
-        for _ in self._joined(name):
-            pass
-        for _ in (*self._lead(element, sender, receiver, now), *self._keep(pair, sender, element)):
-            pass
+        self._joined(name)
+        self._lead(element, sender, receiver, now)
+        self._keep(pair, sender, element)
         return True
 
     # -- pairs --------------------------------------------------------------------------------------------------
 
-    def _joined(self, name: tuple[int, int]) -> Iterator[Edit]:
+    def _joined(self, name: tuple[int, int]) -> list[Edit]:
+        edits: list[Edit] = [Placed(peer, self.places[peer]) for peer in name if peer not in self._of]
         for peer in name:
-            if peer not in self._of and peer in self.places:
-                yield Placed(peer, self.places[peer])
             self._of.setdefault(peer, {})[name] = None
+        return edits
 
-    def _lead(self, element: Element, sender: int, receiver: int, now: float) -> Iterator[Edit]:
+    def _lead(self, element: Element, sender: int, receiver: int, now: float) -> Put:
         self.lanes[element] = Lane(sender, receiver, now + LIVES)
-        self._expiring.append((now + LIVES, element))
-        yield Put(element, sender, receiver)
+        return Put(element, sender, receiver)
 
-    def _await(self, pair: Pair, asked: int, by: int, element: Element, now: float) -> Iterator[Edit]:
+    def _await(self, pair: Pair, asked: int, by: int, element: Element, now: float) -> list[Edit]:
         """An answer may come, and data behind it. An index that leads to somebody already stays whose it is."""
         if element in self.lanes:
-            return
-        waiting = pair.open.setdefault(asked, deque())
-        while len(waiting) >= _OPEN:
-            yield self._taken(pair, waiting.popleft())
-        waiting.append(element)
-        yield from self._lead(element, asked, by, now)
+            return []
+        edits = self._make_room(pair, pair.open.setdefault(asked, deque()), _OPEN)
+        pair.open[asked].append(element)
+        return [*edits, self._lead(element, asked, by, now)]
 
-    def _keep(self, pair: Pair, sender: int, element: Element) -> Iterator[Edit]:
+    def _keep(self, pair: Pair, sender: int, element: Element) -> list[Edit]:
         """What a peer sends under an index is of a session from now on."""
-        lanes = pair.lanes.setdefault(sender, deque())
-        while len(lanes) >= _KEPT:
-            yield self._taken(pair, lanes.popleft())
-        lanes.append(element)
+        edits = self._make_room(pair, pair.lanes.setdefault(sender, deque()), _KEPT)
+        pair.lanes[sender].append(element)
+        return edits
+
+    def _make_room(self, pair: Pair, held: deque[Element], most: int) -> list[Edit]:
+        """Let the oldest go, so that there is room for one more."""
+        return [self._taken(pair, held.popleft()) for _ in range(len(held) - most + 1)]
 
     def _taken(self, pair: Pair, element: Element) -> Drop:
         pair.passed += self.lanes.pop(element).passed
@@ -340,18 +322,11 @@ class Table:
     def expire(self, now: float) -> list[Edit]:
         """Let go of what is as old as no session gets."""
         edits: list[Edit] = []
-        while self._expiring and self._expiring[0][0] <= now:
-            _, element = self._expiring.popleft()
-            lane = self.lanes.get(element)
-            if lane is None:
-                continue
-            if lane.until > now:
-                self._expiring.append((lane.until, element))
-                continue
+        for element, lane in [(element, lane) for element, lane in self.lanes.items() if lane.until <= now]:
             pair = self.pairs[_pair(lane.sender, lane.receiver)]
-            for lanes in (pair.lanes.get(lane.sender), pair.open.get(lane.sender)):
-                if lanes is not None and element in lanes:
-                    lanes.remove(element)
+            for held in (pair.lanes.get(lane.sender), pair.open.get(lane.sender)):
+                if held is not None and element in held:
+                    held.remove(element)
             edits.append(self._taken(pair, element))
         return edits + self.part([name for name, pair in self.pairs.items() if not pair.elements()])
 
@@ -368,7 +343,7 @@ class Table:
 
     def everything(self) -> list[Edit]:
         """What makes an edge that has nothing one that has all of it."""
-        placed: list[Edit] = [Placed(peer, self.places[peer]) for peer in self._of if peer in self.places]
+        placed: list[Edit] = [Placed(peer, self.places[peer]) for peer in self._of]
         return placed + [Put(element, lane.sender, lane.receiver) for element, lane in self.lanes.items()]
 
     def paired(self) -> set[int]:

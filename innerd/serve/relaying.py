@@ -4,7 +4,6 @@ that does is told."""
 import asyncio
 import contextlib
 import time
-from bisect import insort
 from collections.abc import Iterator, Sequence, Set
 
 import structlog
@@ -66,11 +65,7 @@ def _are_same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
 
 
 def _listed(view: View, class_: Class) -> list[tuple[int, PublicKey]]:
-    found: list[tuple[int, PublicKey]] = []
-    for peer in view.seen_by(class_):
-        if peer.id != COORDINATOR:
-            insort(found, (peer.id, peer.public_key))
-    return found
+    return sorted((peer.id, peer.public_key) for peer in view.seen_by(class_) if peer.id != COORDINATOR)
 
 
 class Relaying:

@@ -47,7 +47,7 @@ def kernel() -> Kernel:
 
 @pytest.fixture
 def edges(kernel: Kernel) -> Edges:
-    made = Edges(None, UserEdge(Limits()))
+    made = Edges(UserEdge(Limits()))
     made.begin(kernel, Total(5, 500))  # type: ignore[arg-type]
     return made
 
