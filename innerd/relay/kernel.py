@@ -7,7 +7,6 @@ us by, the next hop and its link) is by that mark, so that one who moves costs o
 """
 
 import contextlib
-import errno
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from ipaddress import ip_address
 from innerd.domain.values import Endpoint, endpoint_of, split_endpoint
 from innerd.relay import TABLES
 from innerd.relay.limits import Limits, Total, burst_of
-from innerd.relay.nftables import Edits, Entry, Maps, run
+from innerd.relay.nftables import AT_ONCE, Entry, Maps, run
 from innerd.relay.table import LIVES, Drop, Edit, Element, Place, Placed, Put
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.links import number_of
@@ -132,26 +131,35 @@ class KernelEdge:
         return {f"{name}{address.version}": (mark, value) for name, value in values.items()}
 
     def _commit(self, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
-        for name in gone:
-            self._change(Edits(name, gone[name], []))
-        for name in put:
-            self._change(Edits(name, [], put[name]))
+        for name, keys in gone.items():
+            for at in range(0, len(keys), AT_ONCE):
+                self._take(name, keys[at : at + AT_ONCE])
+        for name, entries in put.items():
+            for at in range(0, len(entries), AT_ONCE):
+                self._put(name, entries[at : at + AT_ONCE])
 
-    def _change(self, edit: Edits) -> None:
-        """What the kernel refuses is halved until what is to blame is found: something that is gone already (its time
-        was over), or that is there with another value (of a run before), and is replaced."""
-        for part in edit.parts():
-            try:
-                self._maps.change(part)
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.EEXIST) or not self._maps.exists():
-                    raise
-                if len(part.gone) + len(part.put) > 1:
-                    for half in part.halves():
-                        self._change(half)
-                elif part.put:
-                    self._maps.change(Edits(part.map, [entry.key for entry in part.put], []))
-                    self._maps.change(part)
+    def _take(self, name: str, keys: Sequence[bytes]) -> None:
+        """What is gone already (its time was over) keeps the rest from going: it is found by halves."""
+        try:
+            self._maps.take(name, keys)
+        except FileNotFoundError:
+            if not self._maps.exists():
+                raise
+            if (half := len(keys) // 2) > 0:
+                self._take(name, keys[:half])
+                self._take(name, keys[half:])
+
+    def _put(self, name: str, entries: Sequence[Entry]) -> None:
+        """The same of what is there with another value (of a run before), and is replaced."""
+        try:
+            self._maps.put(name, entries)
+        except FileExistsError:
+            if (half := len(entries) // 2) > 0:
+                self._put(name, entries[:half])
+                self._put(name, entries[half:])
+            else:
+                self._maps.take(name, [entry.key for entry in entries])
+                self._maps.put(name, entries)
 
     def counters(self) -> dict[Element, int]:
         """The bytes that have passed by each element."""

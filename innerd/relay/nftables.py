@@ -1,20 +1,18 @@
 """Elements of nftables' maps, by netlink (linux/uapi/linux/netfilter/nf_tables.h): a process for each would cost
 15 ms. Blocks; errors are OSError with the kernel's errno.
 
-A batch is carried out whole or not at all. What is in one is a message for each map, with any number of elements.
+A change is carried out whole or not at all.
 """
 
-import contextlib
-import os
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.filters import ALL, LOAD_BYTE, RETURN, Program, attach
-from innerd.wireguard.genetlink import Line, messages
+from innerd.wireguard.genetlink import Line
 from innerd.wireguard.netlink import attribute, attributes
 
 _NETFILTER, _GROUP = 12, 7  # NETLINK_NETFILTER, NFNLGRP_NFTABLES
@@ -22,15 +20,13 @@ _SUBSYSTEM, _BEGIN, _END = 10, 16, 17  # NFNL_SUBSYS_NFTABLES, NFNL_MSG_BATCH_â€
 _NEW, _GET, _DELETE = 12, 13, 14  # NFT_MSG_â€¦SETELEM
 _GET_TABLE, _GET_CHAIN, _NEW_GENERATION = 1, 4, 15
 _NETDEV = 5  # NFPROTO_
-_HEADER = struct.Struct("=IHHII")
-_REQUEST, _ACK, _CREATE = 0x1, 0x4, 0x400
+_CREATE = 0x400
 _TABLE, _SET, _ELEMENTS, _LIST, _CHAIN_TABLE, _CHAIN_NAME = 1, 2, 3, 1, 1, 3
 _KEY, _DATA, _LIVES, _EXPR, _VALUE = 1, 2, 4, 7, 1
 _COUNTER_BYTES, _EXPR_DATA, _COUNTER_PACKETS = 1, 2, 2
 _GET_OBJECT, _OBJECT_NAME, _OBJECT_DATA = 19, 2, 4
-_NESTED, _ERROR = 0x8000, 2
-_TIMEOUT = 30.0  # seconds
-_AT_ONCE = 100  # elements: what is refused is said with all of the message
+_NESTED = 0x8000
+AT_ONCE = 100  # elements in a change: what is refused is said with all of the message
 _JUMP_AT_LEAST, _JUMP_ABOVE = 0x35, 0x25
 
 
@@ -40,26 +36,6 @@ class Entry(NamedTuple):
     key: bytes
     value: bytes = b""
     lives: float | None = None
-
-
-class Edits(NamedTuple):
-    """What goes out of a map and what comes in, in this order."""
-
-    map: str
-    gone: list[bytes]
-    put: list[Entry]
-
-    def parts(self) -> Iterator["Edits"]:
-        """In pieces that a socket's buffer holds, with what is said of them."""
-        for at in range(0, len(self.gone), _AT_ONCE):
-            yield Edits(self.map, self.gone[at : at + _AT_ONCE], [])
-        for at in range(0, len(self.put), _AT_ONCE):
-            yield Edits(self.map, [], self.put[at : at + _AT_ONCE])
-
-    def halves(self) -> Iterator["Edits"]:
-        gone, put = len(self.gone) // 2, len(self.put) // 2
-        yield Edits(self.map, self.gone[:gone], self.put[:put])
-        yield Edits(self.map, self.gone[gone:], self.put[put:])
 
 
 def run(rules: str) -> None:
@@ -100,54 +76,31 @@ class Maps(Line):
                 found.append(said.get(_CHAIN_NAME, b"").rstrip(b"\0").decode(errors="replace"))
         return found
 
-    def change(self, edit: Edits) -> None:
-        """Carry out edits of one map, all or none."""
-        parts = []
-        if edit.gone:
-            parts.append((_DELETE, self._body(edit.map, [_element(Entry(key)) for key in edit.gone])))
-        if edit.put:
-            parts.append((_NEW | _CREATE << 8, self._body(edit.map, [_element(entry) for entry in edit.put])))
-        if parts:
-            self._batch(parts)
+    def put(self, name: str, entries: Sequence[Entry]) -> None:
+        """Have elements in a map, all or none."""
+        self._change(_NEW, name, [_element(entry) for entry in entries], _CREATE)
 
-    def _body(self, name: str, elements: list[bytes]) -> bytes:
+    def take(self, name: str, keys: Sequence[bytes]) -> None:
+        """Take elements out of a map, all or none."""
+        self._change(_DELETE, name, [_element(Entry(key)) for key in keys], 0)
+
+    def _change(self, kind: int, name: str, elements: list[bytes], flags: int) -> None:
         head = self._heads.get(name)
         if head is None:
             head = self._heads[name] = _family(_NETDEV) + self._table + attribute(_SET, name.encode() + b"\0")
-        return head + attribute(_ELEMENTS | _NESTED, b"".join(elements))
-
-    def _batch(self, parts: list[tuple[int, bytes]]) -> None:
-        """Of several the first refusal counts: the kernel carries out none then."""
-        first = self._sequence = self._sequence + 1
-        data = [_message(_BEGIN, _REQUEST, first, _OURS)]
-        for kind, body in parts:
-            self._sequence += 1
-            flags = _REQUEST | _ACK | kind >> 8
-            data.append(_message(_SUBSYSTEM << 8 | kind & 0xFF, flags, self._sequence, body))
-        last = self._sequence
-        data.append(_message(_END, _REQUEST, last + 1, _OURS))
-        self._sequence += 1
-        self._socket.send(b"".join(data))
-        answered = first
-        while answered < last:
-            for kind, _, sequence, payload in messages(self._socket.recv(1 << 17)):
-                if kind != _ERROR or not first <= sequence <= last:
-                    continue
-                number = -struct.unpack_from("=i", payload)[0]
-                if number:
-                    self._drain()
-                    raise OSError(number, f"nftables refuses: {os.strerror(number)}")
-                answered = sequence
-
-    def _drain(self) -> None:
-        """What is said of a batch beside its first refusal."""
-        self._socket.setblocking(False)
+        body = head + attribute(_ELEMENTS | _NESTED, b"".join(elements))
         try:
-            with contextlib.suppress(BlockingIOError):
-                while self._socket.recv(1 << 17):
-                    pass
-        finally:
-            self._socket.settimeout(_TIMEOUT)
+            self.ask(_SUBSYSTEM << 8 | kind, body, flags)
+        except OSError as error:
+            raise OSError(error.errno, f"nftables refuses: {error.strerror}") from None
+
+    def _request(self, kind: int, body: bytes, flags: int) -> bytes:
+        """What changes something is a batch, of one message: all of it has one number."""
+        request = super()._request(kind, body, flags)
+        if kind & 0xFF not in (_NEW, _DELETE):
+            return request
+        begin, end = (super(Maps, self)._request(mark, _OURS, 0) for mark in (_BEGIN, _END))
+        return begin + request + end
 
     def counted(self) -> dict[str, tuple[int, int]]:
         """The packets and bytes that each named counter of the table has."""
@@ -176,10 +129,6 @@ def _family(number: int, resource: int = 0) -> bytes:
 
 
 _OURS = _family(0, _SUBSYSTEM)
-
-
-def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body
 
 
 def _element(entry: Entry) -> bytes:

@@ -50,9 +50,7 @@ class Line:
 
     def _said(self, kind: int, body: bytes, flags: int) -> Iterator[bytes]:
         self._sequence += 1
-        self._socket.sendto(
-            _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, self._sequence, 0) + body, (0, 0)
-        )
+        self._socket.sendto(self._request(kind, body, flags), (0, 0))
         while True:
             try:
                 data, sender = self._socket.recvfrom(_BUFFER)
@@ -70,6 +68,9 @@ class Line:
                     raise InterruptedError
                 if answer_kind not in (_NOOP, _OVERRUN):
                     yield payload
+
+    def _request(self, kind: int, body: bytes, flags: int) -> bytes:
+        return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, self._sequence, 0) + body
 
     @staticmethod
     def _refuse(payload: bytes) -> None:
