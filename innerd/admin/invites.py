@@ -80,10 +80,7 @@ async def add_peer(
         return
     _only_of_plain({"--public-key": public_key, "--qr": qr, "--save-qr": save_qr, "--dns": dns})
     name = one_of(called, name, "--name")
-    if ip is not None and auto_ip:
-        raise usage("--ip and --auto-ip exclude each other")
-    if ip is not None:
-        parse_address(ip)
+    _check_ip(ip, auto_ip=auto_ip)
     if name is not None:
         parse_name(name, "peer name")
     new = await _new_peer(call, name, ip, auto_ip, cidr, admin, save_config, invite_expires)
@@ -102,7 +99,7 @@ async def add_peer(
         await call.change("POST", "/v1/admin/peers", body)
         return
     network = await call.network()
-    with Saved(new.save_config or "-", as_json=call.as_json) as output:
+    with Saved(new.save_config or "-", is_shown=not call.as_json) as output:
         reply = await call.change("POST", "/v1/admin/peers", body)
         assert reply is not None  # noqa: S101 - not a dry run
         made = reply.read(PeerJson)
@@ -123,6 +120,18 @@ async def add_peer(
         f"Invitation written to {new.save_config}: "
         + f"it holds a private key, send it over a safe way. There: inn install {Path(str(new.save_config)).name}",
     )
+
+
+def _check_ip(ip: str | None, *, auto_ip: bool) -> None:
+    if ip is not None and auto_ip:
+        raise usage("--ip and --auto-ip exclude each other")
+    if ip is not None:
+        parse_address(ip)
+
+
+def _ask_name(network: NetworkJson) -> str:
+    taken = {peer.name for peer in network.peers}
+    return prompt.text("Name", "--name", check=lambda text: free_name(text, taken))
 
 
 def _only_of_plain(given: dict[str, object]) -> None:
@@ -153,13 +162,8 @@ async def _add_plain(
     prompt.need({"--name": name, "--cidr": cidr})
     network = await call.network()
     found = await call.cidr(cidr or prompt.choose("CIDR", "--cidr", several.cidr_choices(network)))
-    if name is None:
-        taken = {peer.name for peer in network.peers}
-        name = prompt.text("Name", "--name", check=lambda text: free_name(text, taken))
-    if ip is not None and auto_ip:
-        raise usage("--ip and --auto-ip exclude each other")
-    if ip is not None:
-        parse_address(ip)
+    name = _ask_name(network) if name is None else name
+    _check_ip(ip, auto_ip=auto_ip)
     key = keys.generate() if public_key is None else None
     body = {
         "name": parse_name(name, "peer name"),
@@ -174,7 +178,7 @@ async def _add_plain(
     if call.dry_run:
         await call.change("POST", "/v1/admin/peers", body)
         return
-    with Saved(where.file or "-", as_json=True) as kept:
+    with Saved(where.file or "-", is_shown=False) as kept:
         reply = await call.change("POST", "/v1/admin/peers", body)
         assert reply is not None  # noqa: S101 - not a dry run
         made = reply.read(PeerJson)
@@ -193,13 +197,8 @@ async def _add_plain(
         "" if key is None else "; its key is shown once, here" if kept.is_stdout else "; its key is in the file alone"
     )
     sentence = f'Plain peer "{made.name}" added with {made.ip} in {found.name}{once}.'
-    if kept.is_stdout and not call.as_json:
-        call.changed(reply)
-        for line in (sentence, *said):
-            output.line(line, out=sys.stderr)
-        return
     content = {"peer": msgspec.to_builtins(made) | {"cidr": found.name}, "config": text, "revision": reply.revision}
-    call.tell(content, sentence, *said)
+    plain_peers.tell(call, reply, kept, content, sentence, *said)
 
 
 class _NewPeer(Struct, frozen=True):
@@ -235,9 +234,7 @@ async def _new_peer(
         free = _first_free(network, where)
         typed = prompt.text("IP", "--ip or --auto-ip", free, lambda text: _address_for(text, network, where))
         ip = None if typed == free else typed  # the coordinator knows of addresses that are never given again
-    if name is None:
-        taken = {peer.name for peer in network.peers}
-        name = prompt.text("Name", "--name", check=lambda text: free_name(text, taken))
+    name = _ask_name(network) if name is None else name
     if admin is None:
         admin = prompt.yes_no(f"Make {name} an admin?", "--admin")
     expires = int(time.time()) + duration(
@@ -320,7 +317,7 @@ async def reissue_invite(
     if call.dry_run:
         await call.change("POST", path, body)
         return
-    with Saved(save_config or "-", as_json=call.as_json) as output:
+    with Saved(save_config or "-", is_shown=not call.as_json) as output:
         reply = await call.change("POST", path, body)
         written = _invitation(await call.network(), found.ip, key, expires)
         output.write(written)

@@ -9,6 +9,7 @@ import io
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -21,6 +22,11 @@ from innerd.domain.values import KEEPALIVE
 from innerd.failure import SYSTEM, Failure, usage
 from innerd.host import files
 from innerd.wire.reach import PlainConfig
+
+if TYPE_CHECKING:
+    from segno import QRCode
+
+    from innerd.admin.transport import Response
 
 MOST = 2953  # bytes that a QR code holds (ISO/IEC 18004, version 40 with level L)
 _PICTURES = (".png", ".svg")
@@ -68,34 +74,25 @@ def as_text(config: PlainConfig, private_key: str | None, resolvers: tuple[str, 
     return "\n".join(lines) + "\n"
 
 
-def picture_of(text: str) -> "bytes | None":
-    """A QR code on a terminal; None where the text is too large for one."""
+def picture_of(text: str) -> "QRCode | None":
+    """The QR code of a file; None where that is too large for one."""
     import segno
 
     with suppress(segno.DataOverflowError):
-        drawn = io.StringIO()
-        segno.make(text, micro=False, error="l", boost_error=False).terminal(drawn, compact=True)
-        return drawn.getvalue().encode()
+        return segno.make_qr(text, error="l", boost_error=False)
     return None
 
 
-def save_picture(text: str, path: Path) -> bool:
-    """Write a QR code into a private file; whether the text was not too large for one. Raises Failure."""
-    import segno
-
-    try:
-        made = segno.make(text, micro=False, error="l", boost_error=False)
-    except segno.DataOverflowError:
-        return False
+def save_picture(picture: "QRCode", path: Path) -> None:
+    """Write a QR code into a private file. Raises Failure."""
     drawn = io.BytesIO()
-    made.save(drawn, kind=path.suffix[1:], scale=4)
+    picture.save(drawn, kind=path.suffix[1:], scale=4)
     try:
         files.create(path, drawn.getvalue())
     except FileExistsError:
         raise _exists(str(path)) from None
     except OSError as error:
         raise Failure(SYSTEM, "os_error", f"{path} can't be written: {error.strerror}") from None
-    return True
 
 
 def _exists(path: str) -> Failure:
@@ -118,23 +115,29 @@ def show(call: Call, config: PlainConfig, text: str, where: Shown) -> list[str]:
         said.append(f"Its file is {where.file}: it goes into WireGuard's app, or to /etc/wireguard as wg-quick's.")
     elif not call.as_json:
         sys.stdout.write(text)
-    wants_qr = where.qr or (sys.stdout.isatty() and not call.as_json)
-    if where.picture is not None:
-        if save_picture(text, Path(where.picture)):
-            said.append(f"Its QR code is {where.picture}.")
-        else:
-            wants_qr = True
-    if wants_qr and not call.as_json:
-        drawn = picture_of(text)
-        if drawn is None:
+    is_shown = (where.qr or sys.stdout.isatty()) and not call.as_json
+    if is_shown or where.picture is not None:
+        picture = picture_of(text)
+        if picture is None:
             output.line(too_large(text, config), out=sys.stderr)
-        else:
-            sys.stdout.write(drawn.decode())
-    elif where.picture is not None and len(text.encode()) > MOST:
-        output.line(too_large(text, config), out=sys.stderr)
+        if picture is not None and where.picture is not None:
+            save_picture(picture, Path(where.picture))
+            said.append(f"Its QR code is {where.picture}.")
+        if picture is not None and is_shown:
+            picture.terminal(sys.stdout, compact=True)
     if not config.is_relay:
         said.append("THE NETWORK HAS NO RELAY: the device reaches the coordinator alone, until: innerd allow-relay.")
     return said
+
+
+def tell(call: Call, reply: "Response", kept: Saved, content: dict[str, Any], *sentences: str) -> None:
+    """What was done; beside a file that is shown on stdout, on stderr."""
+    if call.as_json or not kept.is_stdout:
+        call.tell(content, *sentences)
+        return
+    call.changed(reply)
+    for sentence in sentences:
+        output.line(sentence, out=sys.stderr)
 
 
 async def config_of(call: Call, number: int) -> PlainConfig:
@@ -160,22 +163,17 @@ async def export(
     if call.dry_run:
         await call.change("POST", path)
         return
-    with Saved(save_config or "-", as_json=True) as kept:
+    with Saved(save_config or "-", is_shown=False) as kept:
         reply = await call.change("POST", path)
         assert reply is not None  # noqa: S101 - not a dry run
         config = await config_of(call, found.id)
         text = as_text(config, None, dns)
         kept.write(text.encode())
     said = show(call, config, text, where)
-    if not call.as_json and save_config in (None, "-"):
-        call.changed(reply)
-        for sentence in said:
-            output.line(sentence, out=sys.stderr)
-        return
     shown = {"id": found.id, "name": found.name, "ip": found.ip, "cidr": found.cidr, "is_admin": found.is_admin}
     shown |= {"is_disabled": found.is_disabled, "is_redeemed": found.is_redeemed}
     content = {"peer": shown, "config": text, "settings": msgspec.to_builtins(config), "revision": reply.revision}
-    call.tell(content, *said)
+    tell(call, reply, kept, content, *said)
 
 
 VERBS = [export]

@@ -9,11 +9,11 @@ from innerd.host import files
 
 class Saved:
     """A file with a key: made before the peer is, so that there is never a peer whose file can't be written. With `-`
-    it goes to stdout, or, where that is to be one JSON document, into it."""
+    it goes to stdout, if it is to be shown there by itself (`is_shown`)."""
 
-    def __init__(self, where: str, *, as_json: bool) -> None:
+    def __init__(self, where: str, *, is_shown: bool) -> None:
         self.is_stdout = where == "-"
-        self._as_json = as_json
+        self._is_shown = is_shown
         self._path = Path(where)
         self._written = False
 
@@ -30,7 +30,7 @@ class Saved:
     def write(self, data: bytes) -> None:
         self._written = True
         if self.is_stdout:
-            sys.stdout.write("" if self._as_json else data.decode())
+            sys.stdout.write(data.decode() if self._is_shown else "")
         else:
             files.write_atomically(self._path, data)
 

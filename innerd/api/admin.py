@@ -14,8 +14,8 @@ from innerd.domain import events as e
 from innerd.domain.cidrs import find_cidr
 from innerd.domain.errors import Refused
 from innerd.domain.network import Network
-from innerd.domain.peers import find_peer
-from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range, shown
+from innerd.domain.peers import find_peer, find_plain
+from innerd.domain.values import parse_address, parse_endpoint, parse_name, parse_public_key, parse_range
 from innerd.wire import innernet, ours, reach
 
 
@@ -83,10 +83,7 @@ def _added_peer(contents: innernet.PeerContents) -> Render:
 @route("GET", "/v1/admin/peers/{id}/config", "PlainConfig", "What a plain peer's file says", answer=reach.PlainConfig)
 async def plain_config(request: Request, services: Services, id: int) -> Answer:  # noqa: A002
     view = services.writer.view
-    peer = find_peer(view.network, id)
-    if not peer.is_plain:
-        raise Refused("peer_not_plain", f"peer {shown(peer.name)} runs inn, which keeps its own configuration")
-    found = reach.plain_config(view, peer, services.internal_endpoint, services.suffix)
+    found = reach.plain_config(view, find_plain(view.network, id), services.internal_endpoint, services.suffix)
     return json(found, view.network.revision)
 
 

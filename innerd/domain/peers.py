@@ -185,10 +185,15 @@ def override_endpoint(network: Network, command: c.OverrideEndpoint) -> Events:
     return (e.EndpointOverridden(peer=peer.id, name=peer.name, endpoint=command.endpoint, was=peer.endpoint),)
 
 
-def write_config(network: Network, command: c.WriteConfig) -> Events:
-    peer = find_peer(network, command.id)
+def find_plain(network: Network, number: int) -> Peer:
+    peer = find_peer(network, number)
     if not peer.is_plain:
         raise Refused("peer_not_plain", f"peer {shown(peer.name)} runs inn, which keeps its own configuration")
+    return peer
+
+
+def write_config(network: Network, command: c.WriteConfig) -> Events:
+    peer = find_plain(network, command.id)
     if not peer.is_active:
         raise Refused(
             "peer_not_active", f"peer {shown(peer.name)} is disabled: nobody would answer it", "enable it first"
