@@ -116,9 +116,6 @@ def next_trials(
         known = presence.get(peer.id)
         if known is None or not is_silent(device.peers.get(peer.public_key), now):
             continue
-        ways = _Ways(known.endpoints, relay, is_held=turns.holds(peer.id))
-        if not ways.is_any:
-            continue
         before = trials.get(peer.id)
         if not known.may_answer:
             if not known.endpoints:
@@ -126,6 +123,9 @@ def next_trials(
             idle = before is not None and before.turn == 0 and before.endpoint == known.endpoints[0]
             kept = before if before is not None and idle else Trial(now, 0, known.endpoints[0])
             after[peer.id] = replace(kept, has_next=False) if kept.has_next else kept
+            continue
+        ways = _Ways(known.endpoints, relay, is_held=turns.holds(peer.id))
+        if not ways.is_any:
             continue
         if before is not None and now < before.since - turns.head_start:
             before = None  # the clock went back: begin anew
