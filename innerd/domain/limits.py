@@ -1,25 +1,3 @@
-"""Bounds: of values that are checked where nothing else of a room is needed, and of how often. Pure: the time is an
-argument."""
-
-from msgspec import Struct
+"""Bounds of values that are checked where nothing else of a room is needed, and nothing else is loaded."""
 
 MIN_MTU, MAX_MTU = 576, 65_535  # bytes in a packet, of an interface
-
-
-class Bucket(Struct):
-    """Holds `most`, and `rate` more comes in a second."""
-
-    rate: float
-    most: float
-    left: float = -1.0  # as much as there is room for
-    at: float = 0.0
-
-    def take(self, amount: float, now: float) -> bool:
-        """Take so much out, if it is there."""
-        before = self.most if self.left < 0 else self.left
-        self.left = min(self.most, before + max(0.0, now - self.at) * self.rate)
-        self.at = now
-        if self.left < amount:
-            return False
-        self.left -= amount
-        return True

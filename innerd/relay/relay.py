@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 from msgspec import Struct
 
-from innerd.domain.limits import Bucket
+from innerd.domain.bucket import Bucket
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.relay.edges import Edges
 from innerd.relay.kernel import KernelEdge, clear

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from innerd.domain.limits import Bucket
+from innerd.domain.bucket import Bucket
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.relay.messages import RESPONSE, Message, is_meant_for, mac1_key
 

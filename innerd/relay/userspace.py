@@ -3,7 +3,7 @@ Pure: what comes is looked up here, `relay` has the sockets."""
 
 from collections.abc import Iterable
 
-from innerd.domain.limits import Bucket
+from innerd.domain.bucket import Bucket
 from innerd.domain.values import Endpoint
 from innerd.relay.limits import Limits, Total, burst_of
 from innerd.relay.table import Drop, Edit, Element, Place, Placed, Put

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from innerd.domain.errors import Refused
-from innerd.domain.limits import Bucket
+from innerd.domain.bucket import Bucket
 
 
 class Buckets:
