@@ -201,6 +201,8 @@ class TunnelProtocol(HttpToolsProtocol):
             self._parse(data)
         finally:
             if source is not None and was_due:
+                if source.is_held:  # what came was no whole request, and the rest has no place of its own
+                    self.hold()
                 source.settle()
 
     def _parse(self, data: bytes) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from innerd.api.sources import Sources
+from innerd.api.sources import MOST_RUNNING, Sources
 from innerd.serve.arrivals import Arrived
 from innerd.serve.listener import Listener, TunnelProtocol
+from tests.api.chairs import Chair
 from tests.api.sockets import PATIENCE
 from tests.world import World, key
 
@@ -50,16 +51,25 @@ class Stepped:
         raise AssertionError("it was dropped")
 
 
-def held(w: World, unused: socket.socket) -> tuple[TunnelProtocol, Stepped]:
-    """A connection that was held while it began."""
-    sources, client = Sources(), (str(w.peer("mari").ip), CLIENT_PORT)
-    source, transport = sources.of(client), Stepped()
-    arrived = Arrived(unused, client, source, lambda _: None)
-    sources.seat(arrived, source)
-    arrived.hold()
-    protocol = TunnelProtocol(sources, arrived, **Listener(w.app, unused, sources=sources)._options())
+def begun(w: World, sources: Sources, arrived: Arrived) -> tuple[TunnelProtocol, Stepped]:
+    protocol = TunnelProtocol(sources, arrived, **Listener(w.app, arrived.connection, sources=sources)._options())
+    transport = Stepped()
     protocol.connection_made(transport)
     return protocol, transport
+
+
+def accepted(w: World, unused: socket.socket) -> tuple[Sources, Arrived]:
+    sources, client = Sources(), (str(w.peer("mari").ip), CLIENT_PORT)
+    arrived = Arrived(unused, client, sources.of(client), lambda _: None)
+    sources.seat(arrived, arrived.source)
+    return sources, arrived
+
+
+def held(w: World, unused: socket.socket) -> tuple[TunnelProtocol, Stepped]:
+    """A connection that was held while it began."""
+    sources, arrived = accepted(w, unused)
+    arrived.hold()
+    return begun(w, sources, arrived)
 
 
 @pytest.fixture
@@ -79,4 +89,19 @@ async def test_what_came_while_it_was_held_is_parsed_before_what_comes_later(w: 
     async with asyncio.timeout(PATIENCE):
         await transport.answered.wait()
     assert transport.sent.startswith(b"HTTP/1.1 200")
+    protocol.connection_lost(None)
+
+
+async def test_half_a_request_gives_its_place_to_the_next_and_waits(w: World, unused: socket.socket) -> None:
+    sources, arrived = accepted(w, unused)
+    source = arrived.source
+    arrived.is_due, source.due = True, MOST_RUNNING
+    source.settle()
+    next_one = Chair()
+    sources.seat(next_one, source)
+    next_one.has_sent = True
+    protocol, transport = begun(w, sources, arrived)
+    protocol.data_received(b"GET /v1/user/capabilities HTTP/1.1\r\n")
+    assert (next_one.is_due, source.due) == (True, MOST_RUNNING)
+    assert (protocol.is_held, transport.is_read) == (True, False)
     protocol.connection_lost(None)

@@ -67,6 +67,8 @@ class Lines(RuleBasedStateMachine):
         if is_request:
             self.source.served(line)
             line.visit = Visit(self.source)
+        elif self.source.is_held:
+            line.hold()
         self.source.settle()
 
     @rule(choice=st.integers(0, 99))
