@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from innerd.domain.errors import Refused
 from innerd.domain.bucket import Bucket
+from innerd.domain.errors import Refused
 
 
 class Buckets:
