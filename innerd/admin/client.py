@@ -298,6 +298,11 @@ class _Stream(httpcore2.AsyncNetworkStream):
             raise httpcore2.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
+        """Whoever still reads it forgets it now: the loop goes by the number of a file, which is another's soon."""
+        loop = asyncio.get_running_loop()
+        if self._socket.fileno() >= 0:
+            loop.remove_reader(self._socket)
+            loop.remove_writer(self._socket)
         self._socket.close()
         self._closed(self)
 

@@ -1,6 +1,8 @@
 """Requests of admin verbs: sent again at most once, carried out at most once, and proven with this peer's key."""
 
+import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from email.utils import formatdate
@@ -11,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from innerd.admin.client import Proof
+from innerd.admin.client import Proof, _Stream
 from innerd.admin.invitation import Parsed
 from innerd.admin.transport import Api, in_process, over_socket, over_tunnel
 from innerd.domain.values import parse_endpoint
@@ -217,3 +219,25 @@ async def test_in_process_is_the_same_api_as_the_local_user(kermpany: World) -> 
     reply = await api.change("POST", "/v1/admin/cidrs", CATS)
     assert reply.revision == kermpany.writer.network.revision
     await api.close()
+
+
+async def test_whoever_read_a_connection_that_was_closed_takes_nothing_away_from_the_next_file() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    stream = _Stream(ours, lambda _: None)
+    reading = asyncio.create_task(stream.read(10))
+    await asyncio.sleep(0)
+    number = ours.fileno()
+    await stream.aclose()
+    next_one, other = socket.socketpair()
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().add_reader(next_one, lambda: heard.set_result(next_one.recv(10)))
+    assert next_one.fileno() == number, "else this shows nothing"
+    reading.cancel()
+    await asyncio.wait([reading])
+    other.send(b"there")
+    async with asyncio.timeout(5):
+        assert await heard == b"there"
+    asyncio.get_running_loop().remove_reader(next_one)
+    for one in (theirs, next_one, other):
+        one.close()
