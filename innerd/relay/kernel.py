@@ -87,27 +87,31 @@ class KernelEdge:
         """What is to be carried to whom, and where they are. Where no link leads to a place, it is left out of
         `placed`."""
         gone: dict[str, list[bytes]] = {}
-        put: dict[str, list[Entry]] = {}
+        put: dict[str, dict[bytes, Entry]] = {}
         for edit in edits:
             match edit:
                 case Put(element, _, to):
                     name, key = _key(element)
-                    put.setdefault(name, []).append(Entry(key, struct.pack("=I", to), _LIVES))
+                    put.setdefault(name, {})[key] = Entry(key, struct.pack("=I", to), _LIVES)
                 case Drop(element):
                     name, key = _key(element)
                     gone.setdefault(name, []).append(key)
+                    put.get(name, {}).pop(key, None)  # what goes goes first
                 case Placed(peer, place):
                     self._place(peer, place, gone, put)
         self._commit(gone, put)
 
-    def _place(self, peer: int, place: Place | None, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
+    def _place(
+        self, peer: int, place: Place | None, gone: dict[str, list[bytes]], put: dict[str, dict[bytes, Entry]]
+    ) -> None:
         before, after = self.placed.pop(peer, {}), {} if place is None else self._of_place(peer, place)
         for name, (key, value) in before.items():
             if after.get(name) != (key, value):
                 gone.setdefault(name, []).append(key)
+                put.get(name, {}).pop(key, None)
         for name, (key, value) in after.items():
             if before.get(name) != (key, value):
-                put.setdefault(name, []).append(Entry(key, value))
+                put.setdefault(name, {})[key] = Entry(key, value)
         if after:
             self.placed[peer] = after
 
@@ -130,11 +134,12 @@ class KernelEdge:
         }
         return {f"{name}{address.version}": (mark, value) for name, value in values.items()}
 
-    def _commit(self, gone: dict[str, list[bytes]], put: dict[str, list[Entry]]) -> None:
+    def _commit(self, gone: dict[str, list[bytes]], put: dict[str, dict[bytes, Entry]]) -> None:
         for name, keys in gone.items():
             for at in range(0, len(keys), AT_ONCE):
                 self._take(name, keys[at : at + AT_ONCE])
-        for name, entries in put.items():
+        for name, found in put.items():
+            entries = list(found.values())
             for at in range(0, len(entries), AT_ONCE):
                 self._put(name, entries[at : at + AT_ONCE])
 

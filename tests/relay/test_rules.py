@@ -76,6 +76,22 @@ result["left"] = len(edge.counters())
     assert found == {"put": 5000, "replaced": 9, "left": 0}
 
 
+def test_what_is_said_later_of_the_same_element_counts() -> None:
+    found = inside("""
+edge.install()
+one, other = Element("10.0.0.2:5000", b"abcd"), Element("10.0.0.3:5000", b"abcd")
+edge.apply([Put(one, 2, 3), Drop(one), Put(other, 2, 3)])
+result["moved"] = [element.source for element in edge.counters()]
+edge.apply([Drop(other), Put(other, 2, 9)])
+result["again"] = list(edge.adopt().values())
+edge.apply([Placed(2, Place("10.0.0.2:1")), Placed(2, None)])
+result["placed"] = [len(edge.placed), len(edge.owns())]
+edge.apply([Placed(2, None), Placed(2, Place("10.0.0.2:1"))])
+result["back"] = edge.owns()
+""")
+    assert found == {"moved": ["10.0.0.3:5000"], "again": [9], "placed": [0, 0], "back": {"2": "10.0.0.1"}}
+
+
 def test_peers_over_no_link_that_it_listens_on_are_left_out() -> None:
     found = inside("""
 edge.install()
