@@ -51,6 +51,9 @@ table inet closed {{
 """
 
 
+_WALL = "table inet wall { chain out { type filter hook output priority 0; udp dport 51820 drop; }; }"
+
+
 class Between:
     """Two machines, a and b, and a host between them."""
 
@@ -121,7 +124,7 @@ def found(made: Between) -> str:
     """innerd, with its two machines; b's address."""
     steps.found(made.host, "10.42.0.0/16")
     with made.host.path(f"/etc/innerd/{NETWORK}.toml").open("a") as config:
-        config.write('[relay]\nper-peer = "none"\ntotal = "none"\n')
+        config.write('[relay]\nper-peer = "none"\ntotal = "none"\ntcp = "0.0.0.0:443"\n')
     steps.serve(made.host)
     for end in (made.a, made.b):
         steps.join(end, steps.invite(made.host, "innerd", end.name, NETWORK))
@@ -137,6 +140,17 @@ def in_user_space(made: Between) -> None:
     config = made.host.path(f"/etc/innerd/{NETWORK}.toml")
     config.write_text(config.read_text().replace("[relay]", '[relay]\nmode = "userspace"'))
     steps.serve(made.host)
+
+
+def walled(made: Between, target: str, process: str) -> tuple[float, float, float]:
+    """The same while a may send nothing by UDP."""
+    made.a.run("nft", f"add {_WALL}")
+    wait_for(lambda: (found := steps.status(made.a))["tcp"] and found["is_connected"], "a to come by TCP", 60)
+    steps.reaches(made.a, target, 60)
+    found = measured(made, target, process)
+    made.a.run("nft", "delete table inet wall")
+    wait_for(lambda: not steps.status(made.a)["tcp"], "a to come by UDP", 120)
+    return found
 
 
 def say(what: str, rate: float, late: float, share: float, reference: tuple[float, float] | None = None) -> None:
@@ -170,12 +184,14 @@ def ours() -> None:
         in_user_space(made)
         steps.reaches(made.a, target, 60)
         by_hand = measured(made, target, process)
+        by_tcp = walled(made, target, process)
         made.open()
         wait_for(lambda: {path(made.a, "b"), path(made.b, "a")} <= {"direct", "punched"}, "the pair to be direct", 120)
         rate, late, share = measured(made, target, process)
         say("forwarded by the same host, as a router", rate, late, share)
         say("relayed in the kernel", *relayed, (rate, late))
         say("relayed in user space", *by_hand, (rate, late))
+        say("one of the two by TCP", *by_tcp, (rate, late))
 
 
 def nebulas() -> None:

@@ -55,11 +55,13 @@ class NamesSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=T
 
 class RelaySection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How much is relayed; whether at all is for the log (`innerd allow-relay`). `mode`: in the kernel where that can
-    be, or in this process alone; rates such as "50 Mbit/s", or "none"."""
+    be, or in this process alone; rates such as "50 Mbit/s", or "none". `tcp`: an address of this host and a port,
+    to which peers may come by TCP that are where UDP is blocked."""
 
     mode: Literal["auto", "userspace"] = "auto"
     per_peer: str = "50 Mbit/s"
     total: str = "200 Mbit/s"
+    tcp: str | None = None
 
 
 class Config(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -122,6 +124,7 @@ def load(paths: Paths) -> Config:
         metrics_rule(config.metrics)
         parse_suffix(config.dns.suffix, "dns suffix")
         relay_limits(config.relay)
+        tcp_address(config.relay)
     except Refused as error:
         what = "private-key is not a WireGuard key" if error.code == "invalid_key" else error.message
         raise Failure(USAGE, "config_invalid", f"{paths.config}: {what}") from None
@@ -137,6 +140,17 @@ def _check_address(config: Config) -> None:
 def listen_address(text: str) -> tuple[str, int]:
     """`[metrics] listen`. Raises Refused."""
     return parse_listen(text, "[metrics] listen")
+
+
+def tcp_address(relay: RelaySection) -> tuple[str, int] | None:
+    """`[relay] tcp`. Raises Refused."""
+    return None if relay.tcp is None else parse_listen(relay.tcp, "[relay] tcp")
+
+
+def tcp_port(relay: RelaySection) -> int | None:
+    """Of `[relay] tcp`, which was checked: what peers are told."""
+    at = tcp_address(relay)
+    return None if at is None else at[1]
 
 
 def save(paths: Paths, config: Config) -> None:

@@ -105,6 +105,7 @@ def document(
             public_key=server.public_key,
             external_endpoint=server.external_endpoint,
             internal_endpoint=server.internal_endpoint,
+            tcp=server.tcp,
         ),
     )
 

@@ -56,6 +56,7 @@ class ServerSection(Struct, rename="kebab", kw_only=True):
     public_key: str
     external_endpoint: str
     internal_endpoint: str
+    tcp: int | None = None  # the port for who is where UDP is blocked: ours; innernet ignores it
 
 
 class Invitation(Struct, rename="kebab", kw_only=True):
@@ -77,6 +78,7 @@ class Parsed(Struct, frozen=True, kw_only=True):
     external: Endpoint
     internal_address: Address
     internal_port: int
+    tcp: int | None = None
 
 
 def check(interface: InterfaceSection, server: ServerSection) -> Parsed:
@@ -97,6 +99,8 @@ def check(interface: InterfaceSection, server: ServerSection) -> Parsed:
     host, port = host.strip("[]"), int(digits) if re.fullmatch(r"[0-9]{1,5}", digits) else 0
     if not 0 < port < 65536:
         raise Refused("invalid_endpoint", f"internal-endpoint {shown(server.internal_endpoint)} is not address:port")
+    if server.tcp is not None and not 0 < server.tcp < 65536:
+        raise Refused("invalid_request", f"tcp {server.tcp} is not a port")
     internal = parse_address(host)
     if internal.version != address.version:
         raise Refused("invalid_address", f"address {address} and internal-endpoint {internal} are of two families")
@@ -114,6 +118,7 @@ def check(interface: InterfaceSection, server: ServerSection) -> Parsed:
         external=parse_endpoint(server.external_endpoint),
         internal_address=internal,
         internal_port=port,
+        tcp=server.tcp,
     )
 
 

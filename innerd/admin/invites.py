@@ -282,6 +282,7 @@ def _invitation(network: NetworkJson, ip: str, key: str, expires: int) -> bytes:
                 public_key=coordinator.public_key,
                 external_endpoint=coordinator.endpoint or "",
                 internal_endpoint=network.internal_endpoint,
+                tcp=network.tcp,
             ),
         ),
         expires,

@@ -8,7 +8,7 @@ from innerd.admin import inspect, lists
 from innerd.admin.verb import Call, verb
 from innerd.command import listing, output
 from innerd.wire.ours import NetworkJson, Status
-from innerd.wire.reach import RelayStatus
+from innerd.wire.reach import RelayStatus, TcpStatus
 
 
 @verb("show", click.option("--at", help="As it was then: a time, a revision, or how long ago."), lists=lists.PEERS)
@@ -53,6 +53,8 @@ async def status(call: Call) -> None:
     output.line(f"  behind: {', '.join(found.lagging) or 'nobody'}")
     if found.relay is not None:
         _relay(found.relay)
+        if found.relay.tcp is not None:
+            _by_tcp(found.relay.tcp)
     if found.software:
         output.line(f"  they run: {', '.join(f'{what} ({count})' for what, count in found.software.items())}")
     if found.device_errors:
@@ -60,6 +62,13 @@ async def status(call: Call) -> None:
     for name, count in found.follower_errors.items():
         if count:
             output.line(f"  {name} failed {count} times since start: what it shows may be old (see the log)")
+
+
+def _by_tcp(found: TcpStatus) -> None:
+    refused = f", {found.refused} connections turned away" if found.refused else ""
+    output.item(f"  by TCP: at {found.at}, {output.count(len(found.peers), 'peer')}{refused}")
+    for one in found.peers:
+        output.item(f"    {one.peer}: from {one.remote}")
 
 
 def _relay(found: RelayStatus) -> None:

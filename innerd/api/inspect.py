@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from innerd import __version__
 from innerd.api.asgi import only_waits
@@ -54,7 +55,8 @@ async def _shown(services: Services, view: View, soft: Presence | None) -> ours.
     joined = (network.associations[number] for number in sorted(network.associations))
     associations: Any = await encoded(joined, lambda one: ours.network_association(view, one))
     endpoint, suffix = services.internal_endpoint, services.suffix
-    return ours.network_json(view, peers, cidrs, associations, records, endpoint, suffix)
+    found = ours.network_json(view, peers, cidrs, associations, records, endpoint, suffix)
+    return replace(found, tcp=services.tcp)
 
 
 @route("GET", "/v1/why", "Why", "Whether two peers see each other, by which rule, since which event", answer=ours.Why)

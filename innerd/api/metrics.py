@@ -27,7 +27,7 @@ from innerd.domain.network import EMPTY, Network
 from innerd.domain.values import COORDINATOR
 from innerd.streaming.sender import MAX_WAITING
 from innerd.wire.exposition import head
-from innerd.wire.reach import RelayStatus
+from innerd.wire.reach import RelayStatus, TcpStatus
 
 
 class OnDisk(Protocol):
@@ -290,6 +290,10 @@ class _Relayed(Collector):
             ("repairs", "Times that the relay's table was taken away, and made anew.", found.repairs),
         ):
             yield CounterMetricFamily(f"innerd_relay_{name}", text, value=value)
+        tcp = found.tcp or TcpStatus(at="")
+        yield _gauge("innerd_relay_tcp_peers", "Peers that are here by TCP.", len(tcp.peers))
+        text = "Connections by TCP that were turned away."
+        yield CounterMetricFamily("innerd_relay_tcp_refused", text, value=tcp.refused)
 
 
 class _Dns(Collector):

@@ -42,6 +42,7 @@ class Services(Struct, frozen=True, kw_only=True):
     server_key: PublicKey
     internal_endpoint: str  # address:port in the tunnel, and what the Host header must say
     suffix: str = "wg"
+    tcp: int | None = None  # the port to which peers may come by TCP
     is_serving: bool = False
     proof_required: bool = True
     shared_secret: Callable[[PublicKey], bytes] = lambda key: b""

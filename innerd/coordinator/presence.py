@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from innerd.coordinator.twins import Twins
-from innerd.domain.values import Endpoint, endpoint_of, split_endpoint, stands_for_seen
+from innerd.domain.values import Endpoint, endpoint_of, is_by_tcp, split_endpoint, stands_for_seen
 
 _RECENT_HANDSHAKE = 180.0  # seconds; WireGuard gives a session up after that
 _RELEASES = 10  # that are counted by name
@@ -111,10 +111,17 @@ class Presence:
                 for call in self._placed:
                     call(peer, seen.endpoint)
         if seen.endpoint is not None and (before is None or before.endpoint != seen.endpoint):
-            self._learned.setdefault(peer, deque(maxlen=16)).append(seen.endpoint)
-            self._twins.moved(peer, seen.endpoint, self._clock())
+            self._note_place(peer, seen.endpoint)
             self._stir(peer)
         self._note_online(peer)
+
+    def _note_place(self, peer: int, endpoint: Endpoint) -> None:
+        """It was seen somewhere else. By TCP it is nowhere that means something to others, and who comes back from
+        there to where it was has not moved."""
+        learned = self._learned.setdefault(peer, deque(maxlen=16))
+        if not is_by_tcp(endpoint) and (not learned or learned[-1] != endpoint):
+            learned.append(endpoint)
+            self._twins.moved(peer, endpoint, self._clock())
 
     def prove(self, peer: int) -> None:
         """It has shown a proof of its key."""
@@ -219,9 +226,9 @@ class Presence:
         return self._twins.all(self._clock())
 
     def learned(self, peer: int) -> Endpoint | None:
-        """Where the peer was seen last."""
+        """Where the peer was seen last; None where it came by TCP, as nobody else reaches it there."""
         seen = self.observed.get(peer)
-        return None if seen is None else seen.endpoint
+        return None if seen is None or seen.endpoint is None or is_by_tcp(seen.endpoint) else seen.endpoint
 
     def handshake(self, peer: int) -> float | None:
         seen = self.observed.get(peer)

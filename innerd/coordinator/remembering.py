@@ -11,7 +11,7 @@ import structlog
 
 from innerd.coordinator.presence import Observed, Presence, Receipt
 from innerd.coordinator.writer import Writer
-from innerd.domain.values import Endpoint
+from innerd.domain.values import Endpoint, is_by_tcp
 from innerd.log.store import Seen, StoreError
 
 _log = structlog.get_logger("innerd")
@@ -29,7 +29,8 @@ async def recall(writer: Writer, presence: Presence) -> None:
             continue
         observed, receipt = None, None
         if seen.handshake is not None:
-            observed = Observed(Endpoint(seen.endpoint) if seen.endpoint else None, seen.handshake, 0, 0)
+            at = Endpoint(seen.endpoint) if seen.endpoint and not is_by_tcp(Endpoint(seen.endpoint)) else None
+            observed = Observed(at, seen.handshake, 0, 0)
         if seen.applied is not None and seen.applied_at is not None and seen.applied <= network.revision:
             receipt = Receipt(seen.applied, seen.applied_at)
         presence.recall(seen.peer, observed, receipt, seen.software, is_proven=seen.is_proven)

@@ -225,6 +225,14 @@ def plain(address: Address) -> Address:
     return mapped or address
 
 
+BY_TCP = "127.73.78.78"  # where WireGuard sees who comes by TCP: this address of the loopback is used for nothing else
+
+
+def is_by_tcp(endpoint: Endpoint) -> bool:
+    """Whether an endpoint stands for a TCP connection of this host: it means nothing to anybody else."""
+    return endpoint.startswith(f"{BY_TCP}:")
+
+
 _UNSPECIFIED: frozenset[Address] = frozenset({IPv4Address(0), IPv6Address(0)})
 
 

@@ -119,6 +119,8 @@ def _releases(status: Status) -> Iterator[Finding]:
 
 def _relay(found: RelayStatus | None) -> Iterator[Finding]:
     """How it relays, and what would make it the faster way."""
+    if found is not None and found.tcp is not None:
+        yield ok("tcp", f"who is where UDP is blocked comes by TCP to {found.tcp.at}: {len(found.tcp.peers)} peers")
     if found is None or found.mode == "off":  # why it can't, where it should, is a trouble
         return
     if found.mode == "userspace":

@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from innerd.domain.bucket import Bucket
-from innerd.domain.values import Endpoint, PublicKey
+from innerd.domain.values import Endpoint, PublicKey, is_by_tcp
 from innerd.relay.edges import Edges
 from innerd.relay.kernel import KernelEdge, clear
 from innerd.relay.limits import Limits, Total
@@ -160,7 +160,7 @@ class Relay:
         """WireGuard sees a peer there."""
         known = self.table.places.get(peer)
         stranger = self._strangers.pop(endpoint, None)
-        own = stranger.own if stranger is not None else known.own if known is not None else ""
+        own = stranger.own if stranger is not None else _own_towards(endpoint, known)
         self._apply(self.table.place(peer, Place(endpoint, own)))
         if stranger is not None and self.is_on and time.monotonic() - stranger.at < _WAITS:
             self._hear(stranger.datagram, endpoint, own)
@@ -318,3 +318,8 @@ def _drain(heard: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while heard.recv(1 << 16):
             pass
+
+
+def _own_towards(endpoint: Endpoint, known: Place | None) -> str:
+    """The address of ours that a peer sends to, as it did before; who comes by TCP, or did, sends to another one."""
+    return known.own if known is not None and is_by_tcp(known.endpoint) == is_by_tcp(endpoint) else ""

@@ -18,7 +18,7 @@ from innerd.api.app import create_app
 from innerd.api.metrics import Counted, Metrics
 from innerd.api.services import Services
 from innerd.api.sources import Sources
-from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, relay_limits
+from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, relay_limits, tcp_address
 from innerd.coordinator import remembering
 from innerd.coordinator.device_sync import DeviceSync, OwnInterface
 from innerd.coordinator.names import NetworkNames
@@ -27,7 +27,9 @@ from innerd.failure import INTERNAL, Failure
 from innerd.host.systemd import keep_told, keep_watched, notify
 from innerd.log.store import StoreError
 from innerd.relay.relay import Setup
+from innerd.relay.tcp import TcpSetup
 from innerd.serve import holding
+from innerd.serve.by_tcp import ByTcp
 from innerd.serve.device import Options, bring_up
 from innerd.serve.dns import DNS_PORT, Answering
 from innerd.serve.exposing import MetricsOnly
@@ -39,6 +41,7 @@ from innerd.serve.opened import Opened, opened, services_of
 from innerd.serve.relaying import Relaying
 from innerd.serve.status_line import headline, troubles
 from innerd.wire.ours import Trouble
+from innerd.wire.reach import RelayStatus
 from innerd.wireguard import keys, ownership, watch
 from innerd.wireguard.backend import Backend, choose
 from innerd.wireguard.device import DeviceError
@@ -80,6 +83,7 @@ class Coordinator:
         )
         self._answering = Answering(self._dns, paths.network, self._address, str(paths.config))
         self._relaying = Relaying(_relay_setup(paths.network, config), writer, opened.presence, opened.looks)
+        self._by_tcp = ByTcp(_tcp_setup(config), writer, opened.looks)
         self._hosts = self._hosts_block()
         self._sources = Sources(between=self._dns.answer)
         self._lanes = Lanes(paths.network, self._address, config.listen_port, self._sources)
@@ -97,6 +101,7 @@ class Coordinator:
         feed.follow("dns", self._names.follow)
         feed.follow("streams", streams.follow)
         feed.follow("relay", self._relaying.follow)
+        feed.follow("tcp", self._by_tcp.follow)
         feed.follow("device", sync.follow)
         feed.follow("head", self._opened.keeper.follow)
         feed.follow("lanes", self._lanes.follow)
@@ -124,7 +129,7 @@ class Coordinator:
             may_read_metrics=lambda peer: rule.allows(peer, opened.writer.view),
             observe_request=opened.timings.observe_request,
             sources=self._sources,
-            relay_status=self._relaying.status,
+            relay_status=self._relay_status,
         )
         metrics = Metrics(
             services,
@@ -135,6 +140,9 @@ class Coordinator:
             store=opened.store,
         )
         return replace(services, render_metrics=metrics.page)
+
+    async def _relay_status(self, *, with_pairs: bool = False) -> RelayStatus:
+        return replace(await self._relaying.status(with_pairs=with_pairs), tcp=self._by_tcp.status())
 
     def _hosts_block(self) -> HostsBlock | None:
         """The names on this host itself, where they are wanted."""
@@ -152,6 +160,7 @@ class Coordinator:
             *troubles(opened.writer, opened.clock, opened.hub, opened.presence, self._sync),
             *self._answering.troubles(),
             *self._relaying.troubles(),
+            *self._by_tcp.troubles(),
         ]
         return found if self._hosts is None else [*found, *self._hosts.troubles()]
 
@@ -208,6 +217,7 @@ class Coordinator:
             keep_clear(),
             keep_whole(writer),
             self._relaying.run(),
+            self._by_tcp.run(),
             keep_told(lambda: headline(writer, opened.presence, self._troubles())),
             opened.keeper.run(),
             remembering.keep(writer, opened.presence),
@@ -279,6 +289,19 @@ def _relay_setup(network: str, config: Config) -> Setup:
         own_key=keys.public_key(config.private_key),
         limits=relay_limits(config.relay),
         mode=config.relay.mode,
+    )
+
+
+def _tcp_setup(config: Config) -> TcpSetup | None:
+    at = tcp_address(config.relay)
+    if at is None:
+        return None
+    return TcpSetup(
+        host=at[0],
+        port=at[1],
+        wireguard=config.listen_port,
+        private_key=config.private_key,
+        limits=relay_limits(config.relay),
     )
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from innerd.api.services import Services
 from innerd.api.timings import Timings
-from innerd.config import Config, Paths, address_of, network_range, signer_of
+from innerd.config import Config, Paths, address_of, network_range, signer_of, tcp_port
 from innerd.coordinator import remembering
 from innerd.coordinator.configs import Configs
 from innerd.coordinator.history import History
@@ -62,7 +62,8 @@ async def opened(
         await keeper.write()
         presence, looks = Presence(), Looks()
         await remembering.recall(writer, presence)
-        hub = Hub(writer, presence, time.time, config.dns.suffix, signer_of(config, writer.network.id), looks)
+        by, tcp = signer_of(config, writer.network.id), tcp_port(config.relay)
+        hub = Hub(writer, presence, time.time, config.dns.suffix, by, looks, tcp)
         try:
             yield Opened(
                 config=config,
@@ -98,6 +99,7 @@ def services_of(network: Opened, **served: Any) -> Services:
         server_key=keys.public_key(config.private_key),
         internal_endpoint=endpoint_of(config.address, config.listen_port),
         suffix=config.dns.suffix,
+        tcp=tcp_port(config.relay),
         proof_required=config.admin_proof == "required",
         shared_secret=lambda key: keys.shared_secret(config.private_key, key),
         own_address=address_of(config),

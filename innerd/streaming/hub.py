@@ -38,6 +38,7 @@ class Hub:
         suffix: str = "wg",
         signer: Signer | None = None,
         looks: Looks | None = None,
+        tcp: int | None = None,
     ) -> None:
         self._looks = looks or Looks()
         self.streams = Streams()
@@ -52,7 +53,7 @@ class Hub:
         self._writer = writer
         self.presence = presence
         self._clock = clock
-        self._suffix = suffix
+        self._suffix, self._tcp = suffix, tcp
         self._opens = Buckets("streams", _OPENS, _OPENS_RATE, clock)
 
     @property
@@ -120,6 +121,7 @@ class Hub:
 
     def _hello(self, peer: Peer, view: View, cursor_hash: str | None) -> Hello:
         return Hello(
+            tcp=self._tcp,
             twins=list(self.presence.twins(peer.id)) or None,
             protocol=PROTOCOL,
             network=view.network.name,

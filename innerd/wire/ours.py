@@ -128,6 +128,7 @@ class NetworkJson(Struct, kw_only=True):
     revision: int
     internal_endpoint: str  # where the API listens, in the tunnel
     suffix: str | None = None  # of names; a coordinator of before says none
+    tcp: int | None = None  # the port to which peers may come by TCP
     peers: list[NetworkPeer]
     cidrs: list[NetworkCidr]
     associations: list[NetworkAssociation]

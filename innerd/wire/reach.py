@@ -17,6 +17,21 @@ class RelayedPair(Struct, kw_only=True):
     bytes: int
 
 
+class TcpPeer(Struct, kw_only=True):
+    """A peer, by name, that is here by TCP, and where from."""
+
+    peer: str
+    remote: str
+
+
+class TcpStatus(Struct, kw_only=True):
+    """Where peers may come by TCP, who did, and how many connections were turned away."""
+
+    at: str
+    peers: list[TcpPeer] = []
+    refused: int = 0
+
+
 class RelayStatus(Struct, kw_only=True):
     """The relay here. `mode` is kernel, userspace or off; `why` says why it is not in the kernel, or not on. `held` are
     packets that were above a limit, `refused` handshakes that were for nobody, `busiest` the pairs through which most
@@ -32,6 +47,7 @@ class RelayStatus(Struct, kw_only=True):
     refused: int = 0
     repairs: int = 0
     busiest: list[RelayedPair] = []
+    tcp: TcpStatus | None = None  # None where nobody may come by TCP
 
 
 class ConfigState(Struct, kw_only=True):

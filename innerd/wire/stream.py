@@ -41,6 +41,7 @@ class Hello(Struct, kw_only=True):
     keepalive: int  # seconds between keep-alive comments
     checkpoint_key: str | None = None  # the verifier key of checkpoints; null from a release that signs none
     checkpoint: str | None = None  # the newest, a signed note (`innerd.wire.checkpoint`)
+    tcp: int | None = None  # the port to which you may come by TCP where UDP is blocked; null: you may not
     twins: list[str] | None = None  # two endpoints at which you are seen in turns: another machine has your key
 
 

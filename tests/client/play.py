@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from innclient.core import commands as c
 from innclient.core import events as e
@@ -105,7 +106,8 @@ class Stage(Struct):
             case c.SavePins():
                 return e.PinsSaved()
             case c.Resolve():
-                return e.Resolved(self.server, self.agent.membership.presence, {})
+                server, self.server = self.server, replace(self.server, moved=False)
+                return e.Resolved(server, self.agent.membership.presence, {})
             case c.Read():
                 return e.WasRead(self.device, self.reading)
             case c.Apply() if self.refuses is not None:
@@ -121,6 +123,9 @@ class Stage(Struct):
             case c.LookAround():
                 return e.Grounded([parse_range("192.168.7.0/24")], self.device)
             case c.DropSession():
+                return e.SessionDropped()
+            case c.ReachBy():
+                self.server = replace(SERVER, endpoint=command.local or SERVER.endpoint, moved=True)
                 return e.SessionDropped()
             case c.WriteState():
                 return e.Written(command.netmap, not self.disk_is_full)
@@ -154,6 +159,10 @@ def line(command: Command) -> str:
             return f"connect after {command.after} s"
         case c.GivePort():
             return f"give port {command.port}"
+        case c.OpenTcp():
+            return f"open tcp at port {command.port}"
+        case c.ReachBy():
+            return f"reach by {command.local or 'udp'}"
         case c.HangUp():
             return f"hang up: {command.error}"
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(command).__name__)

@@ -85,7 +85,7 @@ async def test_the_page_says_how_the_agent_is(tmp_path: Path) -> None:
         assert value(families, "inn_last_contact_timestamp_seconds") == session.last_heard
         assert value(families, "inn_network_info", interface="kermpany", network="kermpany", peer="ryo") == 1
         ways = {sample.labels["path"]: sample.value for sample in families["inn_peers"].samples}
-        none = {"lan": 0, "direct": 0, "punched": 0, "relayed": 0}
+        none = {"lan": 0, "direct": 0, "punched": 0, "relayed": 0, "tcp": 0}
         assert ways == none | {"none": 2}  # the coordinator and mari: no real tunnels
         for name in ("inn_trust_broken", "inn_log_forked", "inn_device_failing", "inn_disk_failing"):
             assert value(families, name) == 0

@@ -19,9 +19,11 @@ _AT_ONCE = 2  # machines that join at a time
 
 
 class Sites:
-    """`relay` and `per_peer` are what the config says of the relay."""
+    """`relay`, `per_peer` and `tcp` are what the config says of the relay."""
 
-    def __init__(self, net: Internet, *, relay: str = "auto", per_peer: str = "50 Mbit/s") -> None:
+    def __init__(
+        self, net: Internet, *, relay: str = "auto", per_peer: str = "50 Mbit/s", tcp: str | None = None
+    ) -> None:
         self.net = net
         self.coordinator = net.dual("coordinator")
         self.keys: dict[str, str] = {}
@@ -30,6 +32,8 @@ class Sites:
         steps.found(self.coordinator, "10.42.0.0/16", endpoint=f"{SERVER}:51820")
         with self.coordinator.path(f"/etc/innerd/{NETWORK}.toml").open("a") as config:
             config.write(f'[relay]\nmode = "{relay}"\nper-peer = "{per_peer}"\n')
+            if tcp is not None:
+                config.write(f'tcp = "{tcp}"\n')
         steps.serve(self.coordinator)
 
     @property

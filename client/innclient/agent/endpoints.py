@@ -12,7 +12,7 @@ from innclient.agent.store import Last
 from innclient.config import Loaded
 from innclient.core.netmap import KnownPeer, Netmap, Whereabouts
 from innclient.core.trials import Server
-from innerd.domain.values import COORDINATOR, Endpoint
+from innerd.domain.values import COORDINATOR, Endpoint, is_by_tcp
 from innerd.host.domains import Lookups
 from innerd.wireguard.device import Device
 
@@ -29,6 +29,8 @@ class Finder:
         self._news = threading.Event()
         self._own, self._told = Lookups(self._found), Lookups(self._found)  # so that nobody's names keep ours waiting
         self._server_endpoints: list[Endpoint] = []  # of the coordinator: the one that is in use first
+        self.by_tcp: Endpoint | None = None  # the socket of this host that stands for it, while it is reached by TCP
+        self._was_by_tcp: Endpoint | None = None
 
     def reload(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -41,11 +43,12 @@ class Finder:
             peer.id: Whereabouts((Endpoint(known[str(peer.ip)]),), online=False, is_remembered=True) for peer in peers
         }
 
-    def note(self, device: Device, believed: Iterable[KnownPeer]) -> bool:
-        """Note our port and where peers are; whether that is news."""
+    def note(self, device: Device, believed: Iterable[KnownPeer], tcp: int | None) -> bool:
+        """Note our port, where peers are, and the coordinator's port for TCP; whether that is news."""
         entries = ((peer, device.peers.get(peer.public_key)) for peer in believed)
-        reached = {str(peer.ip): str(at) for peer, entry in entries if entry is not None and (at := entry.endpoint)}
-        before, self.last = self.last, Last(listen_port=device.listen_port, endpoints=reached)
+        found = ((peer.ip, entry.endpoint) for peer, entry in entries if entry is not None)
+        reached = {str(ip): str(at) for ip, at in found if at is not None and not is_by_tcp(at)}
+        before, self.last = self.last, Last(listen_port=device.listen_port, endpoints=reached, tcp=tcp)
         return before != self.last
 
     def look_up(self, netmap: Netmap, presence: Mapping[int, Whereabouts]) -> None:
@@ -106,6 +109,23 @@ class Finder:
         self._server_endpoints = sorted(found, key=lambda at: at not in before[:1])
         using = next(iter(self._server_endpoints), None)
         return Server(values.server_key, values.internal_address, using, moved=before[:1] not in ([], [using]))
+
+    def reached(self, netmap: Netmap) -> Server:
+        """Where the device is to reach the coordinator: by way of ourselves, while that goes by TCP."""
+        server, before = self.server(netmap), self._was_by_tcp
+        self._was_by_tcp = self.by_tcp
+        if self.by_tcp is None:
+            return replace(server, moved=server.moved or before is not None)
+        return replace(server, endpoint=self.by_tcp, moved=before != self.by_tcp)
+
+    def reach_by(self, local: Endpoint | None, at: Endpoint | None) -> None:
+        """The socket that stands for the coordinator; without one, the address of it that is tried first."""
+        self.by_tcp = local
+        self._server_endpoints.sort(key=lambda one: one != at)
+
+    def addresses(self) -> list[Endpoint]:
+        """Where the coordinator may be, the one that is tried at this time first."""
+        return list(self._server_endpoints)
 
     def try_another(self) -> None:
         """The coordinator is silent where it was tried: at its name's next address from now on, if it has more."""

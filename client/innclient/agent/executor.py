@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from innclient.agent import router, stream
+from innclient.agent.by_tcp import ByTcp
 from innclient.agent.endpoints import Finder
 from innclient.agent.errands import Errands
 from innclient.agent.journal import Journal
@@ -24,7 +25,7 @@ from innclient.core import events as e
 from innclient.core.commands import Command
 from innclient.core.membership import Membership
 from innclient.names.publisher import Publisher
-from innerd.domain.values import parse_range
+from innerd.domain.values import is_by_tcp, parse_range
 from innerd.wireguard import links
 
 _HEARD = 5.0  # seconds that a report may take
@@ -43,6 +44,7 @@ class Means(Struct, frozen=True, kw_only=True):
     journal: Journal
     http: httpx2.AsyncClient
     errands: Errands
+    by_tcp: ByTcp
 
 
 class Executor:
@@ -76,7 +78,7 @@ class Executor:
             known = {number: known[number] for number in numbers if number in known}
         overrides = {ip: at for ip, to in means.loaded.overrides.items() if (at := means.finder.address_of(to))}
         tried = means.finder.tried(known) if means.making.try_endpoints else {}
-        return e.Resolved(means.finder.server(means.membership.netmap), tried, overrides)
+        return e.Resolved(means.finder.reached(means.membership.netmap), tried, overrides)
 
     async def _read(self, command: c.Read) -> e.Event:
         began = time.perf_counter()
@@ -109,6 +111,21 @@ class Executor:
         self.means.finder.try_another()
         await asyncio.to_thread(self.means.tunnel.forget, self.means.membership.me.server_key)
         return e.SessionDropped()
+
+    async def _reach_by(self, command: c.ReachBy) -> e.Event:
+        self.means.finder.reach_by(command.local, command.at)
+        if command.anew:
+            await asyncio.to_thread(self.means.tunnel.forget, self.means.membership.me.server_key)
+        return e.SessionDropped()
+
+    async def _open_tcp(self, command: c.OpenTcp) -> None:
+        self.means.by_tcp.open(self.means.finder.addresses(), command.port)
+
+    async def _close_tcp(self, command: c.CloseTcp) -> None:
+        self.means.by_tcp.close()
+
+    async def _ask_by_udp(self, command: c.AskByUdp) -> None:
+        self.means.by_tcp.ask()
 
     # -- names --------------------------------------------------------------------------------------------------
 
@@ -146,8 +163,9 @@ class Executor:
         excluded = [parse_range(text) for text in means.loaded.config.agent.exclude_nat_candidates]
         device = await asyncio.to_thread(means.tunnel.get)
         coordinator = device.peers.get(means.membership.me.server_key)
-        if means.making.try_endpoints and coordinator is not None and coordinator.endpoint is not None:
-            means.errands.send(router.tell(means.http, coordinator.endpoint))
+        at = None if coordinator is None else coordinator.endpoint
+        if means.making.try_endpoints and at is not None and not is_by_tcp(at):
+            means.errands.send(router.tell(means.http, at))
         await self._put("/v1/user/candidates", await asyncio.to_thread(candidates, device.listen_port, excluded))
 
     async def _put(self, path: str, body: object) -> bool:
@@ -169,6 +187,10 @@ _HOW: dict[type[Command], Callable[[Executor, Any], Awaitable[e.Event | None]]] 
     c.Resolve: Executor._resolve,
     c.Read: Executor._read,
     c.Apply: Executor._apply,
+    c.OpenTcp: Executor._open_tcp,
+    c.CloseTcp: Executor._close_tcp,
+    c.AskByUdp: Executor._ask_by_udp,
+    c.ReachBy: Executor._reach_by,
     c.ShowNames: Executor._show_names,
     c.CheckNames: Executor._check_names,
     c.PutRight: Executor._put_right,

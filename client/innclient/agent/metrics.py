@@ -33,7 +33,7 @@ _REQUEST, _ANSWER = 2.0, 10.0  # seconds for the head of a request, and for taki
 _HEAD = 8 * 1024  # bytes
 _MOST = 16  # connections
 _SLICE = 250  # peers between two looks at what else is to do
-_PATHS = ("lan", "direct", "punched", "relayed", "none")
+_PATHS = ("lan", "direct", "punched", "relayed", "tcp", "none")
 _FOUND = "200 OK"
 _PLACE = resource.getpagesize()
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from innclient.agent.errands import Errands
-from innclient.agent.raw_udp import Prober
+from innclient.core import events as e
 from innclient.core.netmap import KnownPeer
 from innclient.core.paths import ALONE, PeerPaths
 from innclient.core.peer_path import Instant
@@ -19,6 +19,7 @@ from innerd.domain.values import Endpoint, PublicKey
 from innerd.wire.probe import decode, encode, probe_key, sender_of
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.keys import shared_secret
+from innerd.wireguard.prober import Prober
 
 _log = structlog.get_logger("agent")
 
@@ -43,9 +44,7 @@ class Host(Protocol):
         """There is a way to a peer."""
         ...
 
-    async def can_probe(self) -> None:
-        """There are sockets to probe with now."""
-        ...
+    async def happens(self, event: e.Event) -> None: ...
 
     async def gave_up(self) -> None:
         """There is none to some peer at this time: the device may try it by itself."""
@@ -134,7 +133,7 @@ class PathFinder:
             self._paths.probing(False)
         else:
             self._paths.probing(True)
-            self._errands.send(self._host.can_probe())
+            self._errands.send(self._host.happens(e.Probing()))
 
     def _hear(self, data: bytes, source: Endpoint) -> None:
         sender = sender_of(data)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from innclient.agent import resuming, store, stream
 from innclient.agent.aside import Aside
+from innclient.agent.by_tcp import ByTcp
 from innclient.agent.endpoints import Finder
 from innclient.agent.errands import Errands
 from innclient.agent.executor import Executor, Means
@@ -74,13 +75,16 @@ class Session:
         tries = choices.making.try_endpoints
         self.membership.takes_relay = choices.making.take_relay
         self.peer_paths = PeerPaths(self.membership, secrets.randbits(63), tries=tries)
-        self.agent = Agent(self.membership, self.peer_paths, saved, tells_candidates=choices.report_candidates)
+        self._finder = Finder(loaded, store.load_last(paths))
+        tells = choices.report_candidates
+        self.agent = Agent(
+            self.membership, self.peer_paths, saved, tells_candidates=tells, tcp=self._finder.last.tcp or values.tcp
+        )
         self.names = Publisher(choices.names, paths, values.address.ip)
         proof = Proof(values.private_key, values.server_key, self.netmap.network_id)
         self.http = stream.client(values, tunnel.link, proof)
         if not choices.making.take_relay:
             self.http.headers[RELAY] = NO_RELAY
-        self._finder = Finder(loaded, store.load_last(paths))
         self._executor = Executor(
             Means(
                 membership=self.membership,
@@ -93,6 +97,7 @@ class Session:
                 journal=self.journal,
                 http=self.http,
                 errands=self.errands,
+                by_tcp=ByTcp(self, values.private_key, values.server_key, self.errands),
             )
         )
         self._path_finder = PathFinder(self.peer_paths, values.private_key, self, self.errands)
@@ -117,6 +122,10 @@ class Session:
     @property
     def netmap(self) -> Netmap:
         return self.membership.netmap
+
+    @property
+    def me(self) -> int:
+        return self.netmap.me
 
     @property
     def pins(self) -> Pins:
@@ -173,7 +182,7 @@ class Session:
             raise Failure(SYSTEM, "os_error", message, "see to the disk, and trust it again")
         return broken
 
-    # -- what a path finder needs of it (`paths.Host`) ----------------------------------------------------------
+    # -- what a path finder needs of it (`paths.Host`), and a way by TCP (`by_tcp.Host`) ----------------------
 
     def known(self, number: int) -> KnownPeer | None:
         return next(iter(self.membership.believed({number})), None)
@@ -187,8 +196,8 @@ class Session:
     async def found(self, peer: KnownPeer, endpoint: Endpoint) -> None:
         await self._feed(e.PathFound(peer.id, peer.public_key, endpoint))
 
-    async def can_probe(self) -> None:
-        await self._feed(e.Probing())
+    async def happens(self, event: e.Event) -> None:
+        await self._feed(event)
 
     async def gave_up(self) -> None:
         await self.apply()
@@ -381,7 +390,7 @@ class Session:
         if self.shelf.broken is not None:
             await asyncio.to_thread(self.shelf.retry)
         device = self.agent.change.device
-        if device is not None and self._finder.note(device, self.membership.believed()):
+        if device is not None and self._finder.note(device, self.membership.believed(), self.agent.transport.port):
             await asyncio.to_thread(self.shelf.save_last, self._finder.last)
 
     async def _until_next(self) -> None:

@@ -125,11 +125,12 @@ class _CheckpointsFile(msgspec.Struct, kw_only=True):
 
 
 class Last(msgspec.Struct, frozen=True, kw_only=True):
-    """Our WireGuard port, and where peers (by address) were reached."""
+    """Our WireGuard port, where peers (by address) were reached, and the coordinator's port for TCP."""
 
     version: int = _VERSION
     listen_port: int = 0
     endpoints: dict[str, str] = {}
+    tcp: int | None = None
 
 
 def load_last(paths: Paths) -> Last:

@@ -93,6 +93,8 @@ async def status(session: "Session") -> StatusView:
         release=__version__,
         forked=connection.forked,
         twins=list(connection.twins),
+        tcp=session.agent.transport.remote,
+        tcp_since=session.agent.transport.since,
         device_error=session.agent.change.error,
         disk_error=session.unwritten,
         applied=session.applied,

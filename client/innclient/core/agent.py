@@ -24,6 +24,7 @@ from innclient.core.netmap import LogForked, Whereabouts
 from innclient.core.paths import PeerPaths
 from innclient.core.peer_path import Instant
 from innclient.core.pins import break_of, fields, trusted
+from innclient.core.transport import State, Transport
 from innclient.core.trials import Turns, is_silent
 from innclient.core.views import Broken
 from innerd.domain.errors import Refused
@@ -42,15 +43,23 @@ _ANSWERS: dict[type[e.Event], Step] = {
 
 
 class Agent:
-    """`saved`: when the netmap was written down last (seconds since 1970)."""
+    """`saved`: when the netmap was written down last (seconds since 1970). `tcp`: the coordinator's port for that, as
+    it was told before."""
 
     def __init__(
-        self, membership: Membership, paths: PeerPaths, saved: float | None, *, tells_candidates: bool = True
+        self,
+        membership: Membership,
+        paths: PeerPaths,
+        saved: float | None,
+        *,
+        tells_candidates: bool = True,
+        tcp: int | None = None,
     ) -> None:
         self.membership, self.paths = membership, paths
         self.connection = Connection(lambda: membership.netmap)
         self.change = DeviceChange(membership)
         self.memory = Memory(membership, saved)
+        self.transport = Transport(tcp)
         self._tells_candidates = tells_candidates
         self._stays = False
 
@@ -81,7 +90,7 @@ class Agent:
     def due(self) -> float | None:
         """When it has to look again before the next tick, in seconds since 1970."""
         doubts = self.paths.doubts.due if self._stays and self._is_connected else None
-        own = (self.membership.due, self.change.look_at, doubts)
+        own = (self.membership.due, self.change.look_at, doubts, self.transport.due)
         return min((at for at in own if at is not None), default=None)
 
     @property
@@ -92,6 +101,7 @@ class Agent:
 
     def _stay(self, event: e.Stays, now: Instant) -> list[Command]:
         self._stays = True
+        self.transport.stays(now.wall)
         return []
 
     def _opened(self, event: e.Opened, now: Instant) -> list[Command]:
@@ -102,18 +112,20 @@ class Agent:
     def _take(self, event: e.Told, now: Instant) -> list[Command]:
         """Frames: all into the state, then one change of the device."""
         self.connection.heard_at = now.wall
+        heard = self.transport.heard(now.wall)
         if not event.frames:
-            return []
+            return heard
         before, greeted = self.membership.netmap, list[Command]()
         try:
             taken = self.membership.take(event.frames, now.wall)
             if taken.hello is not None:
                 greeted = [*self.connection.greeted(before, taken.hello, now.wall), *self._candidates()]
                 self.paths.greeted(taken.hello, now.wall)
+                self.transport.port = taken.hello.tcp
         except (LogForked, Refused) as error:
-            return [c.HangUp(error)]
+            return [*heard, c.HangUp(error)]
         noted: list[Command] = [c.Note(taken.entries)] if taken.entries else []
-        return [*greeted, *noted, *self.change.begin(taken, now.wall)]
+        return [*heard, *greeted, *noted, *self.change.begin(taken, now.wall)]
 
     def _candidates(self) -> list[Command]:
         return [c.TellCandidates()] if self._tells_candidates else []
@@ -127,7 +139,7 @@ class Agent:
             # It may have forgotten a session that we believe in (our key was off its device for a while), and WireGuard
             # alone takes 15 s to find out.
             commands.append(c.DropSession())
-        return commands
+        return commands + self.transport.parted(event.error, now.wall)
 
     def _hurried(self, event: e.Hurried, now: Instant) -> list[Command]:
         self.connection.hurried()
@@ -136,7 +148,9 @@ class Agent:
     def _moved(self, event: e.Moved, now: Instant) -> list[Command]:
         """Where the ground moved, ask the coordinator whether it is there: that also tells it our new address."""
         asking: Command = c.AskCoordinator() if self._is_connected else c.Connect(0)
-        return [c.Log("info", "asking the coordinator whether it is there", {"why": event.why}), asking, c.LookAround()]
+        by_udp = [c.AskByUdp()] if self.transport.state is State.TCP else []
+        said = c.Log("info", "asking the coordinator whether it is there", {"why": event.why})
+        return [said, *by_udp, asking, c.LookAround()]
 
     def _answered(self, event: e.Answered, now: Instant) -> list[Command]:
         if not self._is_connected:
@@ -151,7 +165,7 @@ class Agent:
         return self.paths.turns(stays=self._stays)
 
     def _tick(self, event: e.Ticked, now: Instant) -> list[Command]:
-        return self.change.begin(None, now.wall)
+        return self.transport.look(now.wall) + self.change.begin(None, now.wall)
 
     def _pins_saved(self, event: e.PinsSaved, now: Instant) -> list[Command]:
         return self.change.pins_saved(now.wall)
@@ -251,6 +265,26 @@ class Agent:
         self.change.session_dropped()
         return self.change.begin(None, now.wall)
 
+    def _tcp_opened(self, event: e.TcpOpened, now: Instant) -> list[Command]:
+        text = f"nothing is heard by UDP: reached by TCP, at {event.remote}"
+        noted = c.note(self.membership.netmap, now.wall, "coordinator.by_tcp", "coordinator", text)
+        said = self.transport.opened(event.remote, now.wall)
+        self.paths.remote = event.remote
+        return [*said, noted, c.ReachBy(event.local, anew=True), c.Connect(0)]
+
+    def _tcp_failed(self, event: e.TcpFailed, now: Instant) -> list[Command]:
+        was = self.transport.state
+        said = self.transport.failed(event.why, now.wall)
+        return [*said, c.ReachBy(None, anew=True)] if was is State.TCP else said
+
+    def _udp_open(self, event: e.UdpOpen, now: Instant) -> list[Command]:
+        """The tunnel goes on by another way; what is said by it at once tells the coordinator so."""
+        if self.transport.state is not State.TCP:
+            return []
+        said = self.transport.open_again(now.wall)
+        noted = c.note(self.membership.netmap, now.wall, "coordinator.by_udp", "coordinator", "reached by UDP again")
+        return [*said, noted, c.CloseTcp(), c.ReachBy(None, anew=False, at=event.endpoint), c.AskCoordinator()]
+
     # -- aside --------------------------------------------------------------------------------------------------
 
     def _written(self, event: e.Written, now: Instant) -> list[Command]:
@@ -287,6 +321,9 @@ _HANDLERS: dict[type[e.Event], Callable[[Agent, Any, Instant], list[Command]]] =
     e.Grounded: Agent._grounded,
     e.Answered: Agent._answered,
     e.SessionDropped: Agent._session_dropped,
+    e.TcpOpened: Agent._tcp_opened,
+    e.TcpFailed: Agent._tcp_failed,
+    e.UdpOpen: Agent._udp_open,
     e.Written: Agent._written,
     e.Reported: Agent._reported,
 }

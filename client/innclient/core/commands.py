@@ -11,6 +11,7 @@ from innclient.core.changes import Entry
 from innclient.core.netmap import Netmap
 from innclient.core.pins import Pins
 from innclient.core.witness import Witnessed
+from innerd.domain.values import Endpoint
 from innerd.wire.ours import Applied as Receipt
 from innerd.wireguard.device import DevicePeer
 from innerd.wireguard.plan import Change
@@ -120,6 +121,29 @@ class DropSession(Struct, frozen=True):
     """Forget the tunnel to the coordinator, and try its next address. -> SessionDropped"""
 
 
+class OpenTcp(Struct, frozen=True):
+    """Reach the coordinator by TCP, at this port of it. -> TcpOpened, TcpFailed, later"""
+
+    port: int
+
+
+class CloseTcp(Struct, frozen=True):
+    """Nobody needs it any more."""
+
+
+class AskByUdp(Struct, frozen=True):
+    """Ask whether the coordinator answers by UDP, if it is reached by TCP. -> UdpOpen, later"""
+
+
+class ReachBy(Struct, frozen=True):
+    """From now on the coordinator is where this socket of the host is; None: where its name says, at `at` if that is
+    among it. `anew`: with a session that begins now. -> SessionDropped"""
+
+    local: Endpoint | None
+    anew: bool
+    at: Endpoint | None = None
+
+
 class TellCandidates(Struct, frozen=True):
     """Tell the coordinator where this host may be reached."""
 
@@ -166,6 +190,10 @@ Command = (
     | HangUp
     | AskCoordinator
     | DropSession
+    | OpenTcp
+    | CloseTcp
+    | AskByUdp
+    | ReachBy
     | TellCandidates
     | WriteCheckpoints
     | WriteState

@@ -130,7 +130,26 @@ class Answered(Struct, frozen=True):
 
 
 class SessionDropped(Struct, frozen=True):
-    """The tunnel to the coordinator was forgotten on the device."""
+    """The tunnel to the coordinator was forgotten on the device, or is to lead elsewhere."""
+
+
+class TcpOpened(Struct, frozen=True):
+    """The coordinator is reached by TCP, at `remote`; `local` is what the device is to take for it."""
+
+    local: Endpoint
+    remote: Endpoint
+
+
+class TcpFailed(Struct, frozen=True):
+    """It can't be reached by TCP, or not any more."""
+
+    why: str
+
+
+class UdpOpen(Struct, frozen=True):
+    """It answers by UDP."""
+
+    endpoint: Endpoint
 
 
 class Written(Struct, frozen=True):
@@ -169,6 +188,9 @@ Event = (
     | Grounded
     | Answered
     | SessionDropped
+    | TcpOpened
+    | TcpFailed
+    | UdpOpen
     | Written
     | Reported
 )

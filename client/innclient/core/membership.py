@@ -228,7 +228,7 @@ class Membership:
         was looked at."""
         numbers = None if touched is None else touched.peers
         peers = self.believed(numbers)
-        due = self._due(peers, device, presence, now, numbers, turns, unsure)
+        due = self._due(peers, device, server, presence, now, numbers, turns, unsure)
         want = self._wanted(peers, due, device, server, now)
         device = _as_if_untried(device, self._came(due))
         if numbers is None or touched is None:
@@ -257,6 +257,7 @@ class Membership:
         self,
         peers: list[KnownPeer],
         device: Device,
+        server: Server,
         presence: dict[int, Whereabouts],
         now: float,
         numbers: set[int] | None,
@@ -268,18 +269,30 @@ class Membership:
         known = [peer for peer in peers if peer.id in presence and peer.id not in unsure]
         silent = [peer for peer in known if is_silent(device.peers.get(peer.public_key), now)]
         entry = device.peers.get(self.me.server_key)
-        self.coordinator_at = None if entry is None else entry.endpoint
+        before, self.coordinator_at = self.coordinator_at, None if entry is None else entry.endpoint
+        if server.moved and server.endpoint is not None:
+            self.coordinator_at = server.endpoint
         relay = self.relay
         free = silent if relay is not None else [peer for peer in silent if not turns.holds(peer.id)]
         trials = next_trials(tried, me, free, presence, device, now, turns, relay)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers or n in unsure}
         self.trials = kept | trials
         due = {number: trial for number, trial in trials.items() if trial.is_turn_after(tried.get(number))}
+        if relay is not None and server.moved and before not in (None, relay):
+            due |= self._led_along(known, device, before, relay, now)
         misled, self._misled = self._misled, set()
         for peer in known if misled else ():  # even if it answers where it was
             if peer.id in misled and presence[peer.id].endpoints and not turns.holds(peer.id):
                 due[peer.id] = Trial(now, 0, presence[peer.id].endpoints[0])
         return due
+
+    def _led_along(
+        self, known: list[KnownPeer], device: Device, before: Endpoint | None, relay: Endpoint, now: float
+    ) -> dict[int, Trial]:
+        """Who was relayed by way of where the coordinator was is relayed by way of where it is."""
+        entries = ((peer, device.peers.get(peer.public_key)) for peer in known)
+        led = [peer for peer, entry in entries if entry is not None and entry.endpoint == before]
+        return {peer.id: Trial(now, 0, relay, online=True) for peer in led}
 
     @property
     def relay(self) -> Endpoint | None:

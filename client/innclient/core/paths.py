@@ -16,6 +16,7 @@ from innerd.domain.values import (
     Range,
     endpoint_address,
     endpoint_of,
+    is_by_tcp,
     is_private,
     split_endpoint,
     version_of,
@@ -40,6 +41,7 @@ class PeerPaths:
         self.may_probe = True  # until the system refuses
         self.doubts = Doubts()
         self._seen: Endpoint | None = None  # where the coordinator sees us
+        self.remote: Endpoint | None = None  # where the coordinator is reached by TCP, while it is
         self._membership = membership
 
     def probing(self, may: bool | None) -> None:
@@ -136,6 +138,8 @@ class PeerPaths:
     def kind(self, number: int, endpoint: Endpoint | None) -> str:
         if number != COORDINATOR and self.is_relay(endpoint):
             return "none" if self._membership.relay is None else "relayed"
+        if endpoint is not None and is_by_tcp(endpoint):
+            return "tcp" if number == COORDINATOR else "none"
         known = self._presence(number)
         version = 4 if endpoint is None else version_of(endpoint)
         mine = self.is_open(self._me, number, version) is not False
@@ -153,7 +157,8 @@ class PeerPaths:
         missing = self._missing(number, path, now, connected=connected) if is_missing else None
         relay = self._membership.netmap.peers.get(COORDINATOR) if kind == "relayed" else None
         via = None if relay is None else str(relay.name)
-        return Path(kind, since or None, [str(tried) for tried in path.tried], missing, via)
+        at = self.remote if endpoint is not None and is_by_tcp(endpoint) else None
+        return Path(kind, since or None, [str(tried) for tried in path.tried], missing, via, at)
 
     def _missing(self, number: int, path: PeerPath, now: float, *, connected: bool) -> str:
         """Why there is no way to a peer, so far as we know."""

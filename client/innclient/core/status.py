@@ -17,14 +17,16 @@ from innerd.wireguard.device import Device, DevicePeer
 
 
 class Path(Struct, frozen=True):
-    """A way to a peer: lan, direct, punched, relayed or none; since when; the endpoints that were tried for it; where
-    there is none, or none but by a relay (`via`: its name), why."""
+    """A way to a peer: lan, direct, punched, relayed, tcp or none; since when; the endpoints that were tried for it;
+    where there is none, or none but by a relay (`via`: its name), why; and `at` where it leads, if the device is told
+    another place."""
 
     kind: str
     since: float | None = None
     tried: list[str] = []
     missing: str | None = None
     via: str | None = None
+    at: Endpoint | None = None
 
 
 Paths = Callable[[int, Endpoint | None], Path]  # of a peer that answers at an endpoint; None where it does not
@@ -173,7 +175,7 @@ def _peer(peer: KnownPeer, ip: str, netmap: Netmap, device: Device, now: float, 
         is_redeemed=True,
         is_me=is_me,
         public_key=peer.public_key,
-        endpoint=entry.endpoint if entry else None,
+        endpoint=path.at or (entry.endpoint if entry else None),
         path=path.kind,
         path_since=path.since,
         tried=path.tried,

@@ -16,8 +16,8 @@ class Broken(Struct, frozen=True, kw_only=True):
 
 class PeerView(Struct, kw_only=True):
     """A peer as this machine sees it. Times are seconds since 1970. `path` is lan, direct, punched, relayed
-    (`via` whom) or none, `tried` where it was looked for, `path_missing` why there is none or only a relay, so far as
-    the agent knows."""
+    (`via` whom), tcp (the coordinator alone) or none, `tried` where it was looked for, `path_missing` why there is none
+    or only a relay, so far as the agent knows."""
 
     id: int
     name: str
@@ -105,6 +105,8 @@ class StatusView(Struct, kw_only=True):
     release: str = ""  # of the agent that runs
     relayed: int = 0  # of those that are reached: by way of the coordinator
     relayed_bytes: int = 0  # from and to them, in the sessions that are
+    tcp: str | None = None  # where the coordinator is reached by TCP, as nothing is heard of it by UDP
+    tcp_since: float | None = None
 
 
 def refused_domain(status: StatusView) -> str | None:

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from innclient import config, coordinated
 from innclient.agent import stream
+from innclient.agent.by_tcp import Way
 from innclient.agent.tunnel import Making, Tunnel
 from innclient.config import AgentSection
 from innclient.paths import Paths
@@ -29,7 +30,7 @@ from innerd.admin.client import problem_of, unheard
 from innerd.admin.invitation import Invitation, Parsed
 from innerd.command import consent
 from innerd.domain.claims import USUAL_SUFFIX, parse_suffix
-from innerd.domain.values import endpoint_address
+from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, split_endpoint
 from innerd.failure import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
 from innerd.host import files, overlap, toml
 from innerd.host.domains import resolved
@@ -129,8 +130,9 @@ async def join(
     making: Making,
     agent: AgentSection,
     say: Callable[[str], None],
-) -> None:
-    """Become the peer of an invitation; afterwards there is a config and the interface is up. Raises Failure.
+) -> bool:
+    """Become the peer of an invitation; afterwards there is a config and the interface is up. Whether that went by UDP.
+    Raises Failure.
 
     Where nothing can come of it the interface is taken down again; where it may still (the coordinator is away),
     the key stays for the next try.
@@ -151,7 +153,7 @@ async def join(
         document = config.document(invitation.interface, invitation.server, new_key, agent)
         with config.prepared(paths, document) as put:
             may_be_spent = True
-            await _redeem(values, tunnel, new_key, making, say, again=was_begun)
+            is_by_udp = await _redeem(values, tunnel, new_key, making, say, again=was_begun)
             put()
     except BaseException as error:
         await asyncio.to_thread(tunnel.down, (new_key, values.private_key))
@@ -159,6 +161,7 @@ async def join(
             await asyncio.to_thread(_abandon, paths)
         raise
     files.remove(paths.joining)
+    return is_by_udp
 
 
 def _was_in_vain(error: BaseException) -> bool:
@@ -192,7 +195,8 @@ async def _redeem(
     say: Callable[[str], None],
     *,
     again: bool,
-) -> None:
+) -> bool:
+    """Whether by UDP."""
     endpoints = await asyncio.to_thread(resolved, values.external, _LOOK_UP, values.address.network)
     if not endpoints:
         raise unreachable(
@@ -201,27 +205,71 @@ async def _redeem(
             "name_unresolved",
         )
 
-    def meet(key: str, attempts: int = _ATTEMPTS) -> bool:
-        for _, endpoint in zip(range(max(attempts, len(endpoints))), itertools.cycle(endpoints), strict=False):
-            tunnel.meet(key, values.server_key, values.internal_address, endpoint)
-            if tunnel.has_met(values.server_key, _ATTEMPT):
-                return True
-        return False
-
     bring_up = partial(tunnel.bring_up, values, making, endpoint=endpoints[0])
     await asyncio.to_thread(_take_up, tunnel, bring_up) if again else await asyncio.to_thread(bring_up)
-    if await asyncio.to_thread(meet, values.private_key):
-        say("redeeming the invitation")
-        lost = await _post_redeem(values, tunnel.link, new_key)
-        if await asyncio.to_thread(meet, new_key, _MORE_ATTEMPTS) and await _is_in(values, tunnel.link):
-            return
-        if lost is not None:
-            raise lost
-        raise unreachable("the invitation was redeemed, but the new key gets no answer yet", "run it again")
-    # The temporary key is dead: it expired, was void, or we redeemed it before and the answer was lost.
-    if again and await asyncio.to_thread(meet, new_key) and await _is_in(values, tunnel.link):
-        return
+    with contextlib.closing(_Meeting(values, tunnel, endpoints, say)) as meeting:
+        if await meeting.meet(values.private_key):
+            say("redeeming the invitation")
+            lost = await _post_redeem(values, tunnel.link, new_key)
+            if await meeting.meet(new_key, _MORE_ATTEMPTS) and await _is_in(values, tunnel.link):
+                return meeting.is_by_udp
+            if lost is not None:
+                raise lost
+            raise unreachable("the invitation was redeemed, but the new key gets no answer yet", "run it again")
+        # The temporary key is dead: it expired, was void, or we redeemed it before and the answer was lost.
+        if again and await meeting.meet(new_key) and await _is_in(values, tunnel.link):
+            return meeting.is_by_udp
     raise _dead(values, await asyncio.to_thread(probe, endpoints[0]))
+
+
+class _Meeting:
+    """The coordinator, met with one key after the other: by UDP, and where that is blocked by TCP, if the invitation
+    has a port for it."""
+
+    def __init__(
+        self, values: Parsed, tunnel: Tunnel, endpoints: Sequence[Endpoint], say: Callable[[str], None]
+    ) -> None:
+        self._values, self._tunnel, self._endpoints, self._say = values, tunnel, endpoints, say
+        self._way: Way | None = None
+
+    @property
+    def is_by_udp(self) -> bool:
+        return self._way is None
+
+    def close(self) -> None:
+        if self._way is not None:
+            self._way.close()
+            self._way = None
+
+    async def meet(self, key: str, attempts: int = _ATTEMPTS) -> bool:
+        """Whether it answers to a key."""
+        if self._way is None and await asyncio.to_thread(self._by_udp, key, attempts):
+            return True
+        return self._values.tcp is not None and await self._by_tcp(key, self._values.tcp)
+
+    def _by_udp(self, key: str, attempts: int) -> bool:
+        ways = zip(range(max(attempts, len(self._endpoints))), itertools.cycle(self._endpoints), strict=False)
+        return any(self._has_met(key, endpoint) for _, endpoint in ways)
+
+    def _has_met(self, key: str, endpoint: Endpoint) -> bool:
+        values = self._values
+        self._tunnel.meet(key, values.server_key, values.internal_address, endpoint)
+        return self._tunnel.has_met(values.server_key, _ATTEMPT)
+
+    async def _by_tcp(self, key: str, port: int) -> bool:
+        was_there = self._way is not None
+        self.close()
+        device = await asyncio.to_thread(self._tunnel.get)
+        remotes = [endpoint_of(split_endpoint(at)[0], port) for at in self._endpoints]
+        try:
+            self._way = Way(key, self._values.server_key, device.listen_port)
+            remote = await self._way.connect(remotes)
+        except OSError:
+            self.close()
+            return False
+        if not was_there:
+            self._say(f"UDP is blocked: by TCP, at {remote}")
+        return await asyncio.to_thread(self._has_met, key, self._way.endpoint)
 
 
 def _dead(values: Parsed, presence: Sign) -> Failure:

@@ -70,10 +70,10 @@ def install(
     began = time.monotonic()
     with holding(paths):
         making = Making(mtu=settings.mtu, routing=not settings.no_routing)
-        run(joining.join(paths, invited, values, tunnel, making, section, _say))
-        session = session_of(settings, interface, flags)
-        with contextlib.suppress(Failure, KeyboardInterrupt):  # joined is joined: `inn up` catches up
-            run(cycle(session))
+        is_by_udp = run(joining.join(paths, invited, values, tunnel, making, section, _say))
+        if is_by_udp:
+            with contextlib.suppress(Failure, KeyboardInterrupt):  # joined is joined: `inn up` catches up
+                run(cycle(session_of(settings, interface, flags)))
     with contextlib.suppress(KeyboardInterrupt):  # that is a no
         if delete_invite or (prompt.is_interactive() and prompt.yes_no("Delete the invitation?", "-d", default=True)):
             _remove(invite)

@@ -160,6 +160,8 @@ def status(view: StatusView, names_work: bool | None = None, overlaps: Iterable[
     else:
         out = f"; {view.trouble}" if view.shut_out is not None else ""  # all else is an agent's to say
         line(f"  coordinator: last heard {ago(view.last_contact)}{out}")
+    if view.tcp:
+        line(f"  BY TCP: it is reached at {view.tcp} since {moment(view.tcp_since)}, as nothing is heard by UDP")
     line(f"  revision: {view.revision} (generation {view.generation}), applied here: {view.applied}")
     if view.head:
         line(f"  head: {view.revision}:{view.head}")
