@@ -16,6 +16,7 @@ from innerd.domain.limits import MAX_MTU, MIN_MTU
 from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_listen, parse_range
 from innerd.failure import USAGE, Failure, not_found
 from innerd.host import files, toml
+from innerd.relay.limits import Limits, parse_rate
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -37,6 +38,16 @@ class AgentSection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=T
     metrics_per_peer: bool = False
 
 
+class RelaySection(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Whether this machine relays for others, where the network lets it (`innerd allow-relay --peer`), how, and how
+    much: as the coordinator's own section."""
+
+    serve: bool = False
+    mode: Literal["auto", "userspace"] = "auto"
+    per_peer: str = "50 Mbit/s"
+    total: str = "200 Mbit/s"
+
+
 class _Interface(InterfaceSection, rename="kebab", kw_only=True, forbid_unknown_fields=True):
     pass
 
@@ -50,6 +61,7 @@ class Config(Struct, rename="kebab", kw_only=True, forbid_unknown_fields=True, o
     server: _Server
     peer_endpoint_overrides: dict[str, str] = {}
     agent: AgentSection = field(default_factory=AgentSection)
+    relay: RelaySection = field(default_factory=RelaySection)
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
@@ -77,6 +89,7 @@ def load(paths: Paths) -> Loaded:
             parse_address(config.agent.dns_address)
         if config.agent.metrics_listen is not None:
             listen_address(config.agent.metrics_listen)
+        relay_limits(config.relay)
         overrides = {parse_address(ip): parse_endpoint(to) for ip, to in config.peer_endpoint_overrides.items()}
         return Loaded(config=config, values=check(config.interface, config.server), overrides=overrides)
     except (Refused, ValueError) as error:
@@ -86,6 +99,11 @@ def load(paths: Paths) -> Loaded:
 def listen_address(text: str) -> tuple[str, int]:
     """`[agent] metrics-listen`. Raises Refused."""
     return parse_listen(text, "[agent] metrics-listen")
+
+
+def relay_limits(section: RelaySection) -> Limits:
+    """Raises Refused."""
+    return Limits(parse_rate(section.per_peer), parse_rate(section.total))
 
 
 def document(

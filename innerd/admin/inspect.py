@@ -272,24 +272,27 @@ async def set_endpoint(call: Call, endpoint: str) -> None:
 _RELAYING = click.option("--peer", help="The peer that relays (default: the coordinator).")
 
 
-async def _relays(call: Call, peer: str | None, method: str, said: str) -> None:
+async def _relays(call: Call, peer: str | None, method: str, said: str, if_peer: str = "") -> None:
     network = await call.network()
     found = peer_named(network, peer if peer is not None else str(COORDINATOR))
     reply = await call.change(method, f"/v1/admin/relays/{found.id}")
     if reply:
-        call.tell({"peer": found.name, "revision": reply.revision}, f"{found.name} {said}")
+        more = if_peer if found.id != COORDINATOR else ""
+        call.tell({"peer": found.name, "revision": reply.revision}, f"{found.name} {said}{more}.")
 
 
 @verb("allow-relay", _RELAYING, changes=True)
 async def allow_relay(call: Call, peer: str | None) -> None:
-    """Let the coordinator relay for peers that have no other way to each other. It can read nothing of it."""
-    await _relays(call, peer, "PUT", "relays now for those who have no other way to each other.")
+    """Let the coordinator, or a peer, relay for those that have no other way to each other. It can read nothing of
+    it."""
+    agrees = ", if its own config agrees ([relay] serve = true)"
+    await _relays(call, peer, "PUT", "relays now for those who have no other way to each other", agrees)
 
 
 @verb("disallow-relay", _RELAYING, changes=True)
 async def disallow_relay(call: Call, peer: str | None) -> None:
     """Relay no more: who has no other way to each other has none then."""
-    await _relays(call, peer, "DELETE", "relays no more.")
+    await _relays(call, peer, "DELETE", "relays no more")
 
 
 @verb(

@@ -154,7 +154,7 @@ SAID: dict[str, dict[str, tuple[str, str]]] = {
         'show': ('The whole network', 'The whole network: CIDRs, peers,...'),
         'status': ('How the coordinator is', 'How the coordinator is.'),
         'set-endpoint': ('Tell all peers where they reach the coordinator from now on', 'Tell all peers where they reach the...'),
-        'allow-relay': ('Let the coordinator relay for peers that have no other way to each other', 'Let the coordinator relay for peers that...'),
+        'allow-relay': ('Let the coordinator, or a peer, relay for those that have no other way to each other', 'Let the coordinator, or a peer, relay for...'),
         'disallow-relay': ('Relay no more', 'Relay no more: who has no other way to...'),
         'rename-peer': ('Rename a peer', 'Rename a peer.'),
         'enable-peer': ('Let disabled peers in again', 'Let disabled peers in again.'),

@@ -205,12 +205,11 @@ def write_config(network: Network, command: c.WriteConfig) -> Events:
 
 def allow_relay(network: Network, command: c.AllowRelay) -> Events:
     peer = find_peer(network, command.id)
-    if peer.id != COORDINATOR:
-        raise Refused(
-            "peer_cannot_relay",
-            f"peer {shown(peer.name)} can't relay: in this release only the coordinator does",
-            "leave --peer out",
-        )
+    if peer.is_plain:
+        text = f"peer {shown(peer.name)} can't relay: it has WireGuard alone, and no agent"
+        raise Refused("peer_cannot_relay", text, "choose one that runs inn")
+    if not peer.is_redeemed:
+        raise Refused("peer_not_redeemed", f"peer {shown(peer.name)} has not redeemed its invitation yet")
     return () if peer.is_relay else (e.RelayAllowed(peer=peer.id, name=peer.name),)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from innerd.domain.values import Endpoint
 from innerd.relay.messages import COOKIE, DATA, INITIATION, RESPONSE
 from innerd.relay.table import Place
+from innerd.wire.probe import MAGIC
 from innerd.wireguard.filters import (
     ALL,
     IP_HEADER_TO_X,
@@ -33,15 +34,16 @@ Hear = Callable[[bytes, Endpoint, str], None]
 
 
 class Heard(NamedTuple):
-    """What is heard, and the seconds for which nothing is read after each full turn."""
+    """What is heard, by its first four bytes, and the seconds for which nothing is read after each full turn."""
 
-    kinds: tuple[int, ...]
+    words: tuple[int, ...]
     pause: float
 
 
 # So many strangers' handshakes a second, or their data, take no more of us than half of the time between.
-HANDSHAKES = Heard((INITIATION, RESPONSE), 0.004)
-CARRIED = Heard((COOKIE, DATA), 0.001)
+HANDSHAKES = Heard((INITIATION << 24, RESPONSE << 24), 0.004)
+CARRIED = Heard((COOKIE << 24, DATA << 24), 0.001)
+PROBES = Heard((int.from_bytes(MAGIC, "big"),), 0.01)
 
 
 class RawSockets:
@@ -50,7 +52,7 @@ class RawSockets:
 
     def __init__(self, port: int, hear: Hear, heard: Heard) -> None:
         self._hear, self._pause = hear, heard.pause
-        self._raw = RawUdp(port, lambda version: program(version, port, heard.kinds), self._read)
+        self._raw = RawUdp(port, lambda version: program(version, port, heard.words), self._read)
         for version, raw in self._raw.open.items():
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
@@ -107,11 +109,11 @@ def _from(own: str, version: int) -> list[tuple[int, int, bytes]]:
     return []
 
 
-def program(version: int, port: int, kinds: Sequence[int]) -> Program:
-    """Accept what goes to a port and is a message of WireGuard's of some types. IPv4's raw sockets see the IP header
-    too, IPv6's don't."""
+def program(version: int, port: int, words: Sequence[int]) -> Program:
+    """Accept what goes to a port and begins with one of some words, as WireGuard's messages do with their types. IPv4's
+    raw sockets see the IP header too, IPv6's don't."""
     begin = [(IP_HEADER_TO_X, 0, 0, 0)] if version == 4 else []
     half, word = (LOAD_HALF_X, LOAD_WORD_X) if version == 4 else (LOAD_HALF, LOAD_WORD)
-    types = [(JUMP_EQUAL, len(kinds) - number, 0, kind << 24) for number, kind in enumerate(kinds)]
-    steps = [*begin, (half, 0, 0, 2), (JUMP_EQUAL, 0, len(kinds) + 1, port), (word, 0, 0, 8), *types]
+    found = [(JUMP_EQUAL, len(words) - number, 0, one) for number, one in enumerate(words)]
+    steps = [*begin, (half, 0, 0, 2), (JUMP_EQUAL, 0, len(words) + 1, port), (word, 0, 0, 8), *found]
     return [*steps, (RETURN, 0, 0, 0), (RETURN, 0, 0, ALL)]

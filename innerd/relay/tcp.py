@@ -15,6 +15,7 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from time import monotonic
 
@@ -24,14 +25,15 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 
 from innerd.domain.bucket import Bucket
-from innerd.domain.values import COORDINATOR, Endpoint, PublicKey, endpoint_of
+from innerd.domain.values import COORDINATOR, Endpoint, PublicKey, endpoint_of, plain, split_endpoint
 from innerd.relay.limits import Limits
+from innerd.relay.sockets import PROBES, RawSockets
+from innerd.relay.table import Place
 from innerd.wire import tcp as wire
 from innerd.wire.probe import PING, PONG, Probe, decode, encode, probe_key, sender_of
 from innerd.wireguard.device import DeviceError
 from innerd.wireguard.holders import holder
 from innerd.wireguard.keys import shared_secret
-from innerd.wireguard.prober import Prober
 from innerd.wireguard.tcp import Local, Pace, Pipe
 
 _log = structlog.get_logger("relay")
@@ -39,7 +41,7 @@ _log = structlog.get_logger("relay")
 _IN_TIME = 5.0  # seconds for TLS, and again for the greeting
 _MOST, _MOST_STRANGERS, _MOST_OF_ONE = 4_000, 64, 8  # connections: of peers; of who proved nothing; of one address
 _BEGINNINGS, _BURST = 50.0, 100.0  # TLS handshakes a second, of a millisecond each
-_ECHOES, _ECHOES_BURST = 50.0, 200.0  # probes answered a second
+_ECHOES, _ECHOES_BURST = 1.0, 10.0  # probes a second of one that are answered
 _SEALED = wire.GREETING + 48  # bytes: an ephemeral key, and a MAC
 _BACKLOG = 1024
 
@@ -62,6 +64,7 @@ class Carried(Struct):
     pipe: Pipe
     local: Local
     probe_key: bytes
+    echoes: Bucket
 
 
 class TcpListener:
@@ -78,10 +81,10 @@ class TcpListener:
         self._strangers: dict[Pipe, str] = {}  # from which address
         self._of: dict[Pipe, int] = {}  # who comes by it
         self._beginning: Counter[str] = Counter()  # TLS handshakes under way, by address
-        self._may_begin, self._may_echo = Bucket(_BEGINNINGS, _BURST), Bucket(_ECHOES, _ECHOES_BURST)
+        self._may_begin = Bucket(_BEGINNINGS, _BURST)
         self._total = Pace(setup.limits.total)
         self._listening: socket.socket | None = None
-        self._prober: Prober | None = None
+        self._probes: RawSockets | None = None
         self._tls: tuple[ssl.SSLContext, bytes] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,7 +93,7 @@ class TcpListener:
         if self._tls is None:
             self._tls = await asyncio.to_thread(_tls)
         try:
-            self._prober = Prober(self.setup.wireguard, self._probed)
+            self._probes = RawSockets(self.setup.wireguard, self._probed, PROBES)
         except OSError as error:
             what = f"can't answer whether UDP is open again: {error.strerror}"
             raise DeviceError("relay_failed", what, "it needs CAP_NET_RAW") from error
@@ -106,9 +109,9 @@ class TcpListener:
         if self._listening is not None:
             asyncio.get_running_loop().remove_reader(self._listening)
             self._listening.close()
-        if self._prober is not None:
-            self._prober.close()
-        self._listening = self._prober = None
+        if self._probes is not None:
+            self._probes.close()
+        self._listening = self._probes = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -128,13 +131,14 @@ class TcpListener:
         assert self._listening is not None  # noqa: S101 - it is read while it is there
         with contextlib.suppress(OSError):
             connection, address = self._listening.accept()
-            why = self._why_not(address[0])
+            host = str(plain(ip_address(address[0].partition("%")[0])))
+            why = self._why_not(_site(host))
             if why is not None:
                 self.refused[why] += 1
                 connection.close()
                 return
             connection.setblocking(False)
-            task = asyncio.create_task(self._begin(connection, endpoint_of(address[0], address[1])))
+            task = asyncio.create_task(self._begin(connection, endpoint_of(host, address[1])))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -150,7 +154,7 @@ class TcpListener:
 
     async def _begin(self, connection: socket.socket, remote: Endpoint) -> None:
         assert self._tls is not None  # noqa: S101 - made before it listens
-        host, pace = remote.rpartition(":")[0], Pace(self.setup.limits.per_peer)
+        host, pace = _site(split_endpoint(remote)[0]), Pace(self.setup.limits.per_peer)
 
         pipe = Pipe(partial(self._greeted, remote), self._gone, _SEALED, (pace, self._total))
         self._beginning[host] += 1
@@ -200,7 +204,9 @@ class TcpListener:
         if (before := self.carried.get(peer)) is not None:  # it lost that one, which nobody told us
             before.pipe.drop()
             self._gone(before.pipe)
-        self.carried[peer], self._of[pipe] = Carried(key, remote, pipe, local, probe_key(secret)), peer
+        echoes = Bucket(_ECHOES, _ECHOES_BURST)
+        self.carried[peer] = Carried(key, remote, pipe, local, probe_key(secret), echoes)
+        self._of[pipe] = peer
         pipe.carry = local.send
         pipe.send(wire.answer(mac_key, self._tls[1], found.nonce))
         return True
@@ -214,22 +220,28 @@ class TcpListener:
 
     # -- whether UDP is open again ------------------------------------------------------------------------------
 
-    def _probed(self, data: bytes, source: Endpoint) -> None:
-        """Only who is here asks, so nobody else's is looked at."""
+    def _probed(self, data: bytes, source: Endpoint, own: str) -> None:
+        """Only who is here asks, so nobody else's is looked at. It is answered from the address that was asked."""
         sender = sender_of(data)
         one = None if sender is None else self.carried.get(sender)
-        if one is None or self._prober is None or not self._may_echo.take(1.0, monotonic()):
+        probe = None if one is None else decode(data, one.probe_key)
+        if one is None or probe is None or probe.kind != PING or self._probes is None:
             return
-        probe = decode(data, one.probe_key)
-        if probe is not None and probe.kind == PING:
+        if one.echoes.take(1.0, monotonic()):
             said = Probe(PONG, probe.epoch, COORDINATOR, probe.nonce)
-            self._prober.send(source, encode(said, one.probe_key), None)
+            self._probes.send(Place(source, own), encode(said, one.probe_key))
+
+
+def _site(host: str) -> str:
+    """What counts as one address: of IPv6 everybody has 2^64."""
+    return host if ":" not in host else str(ip_network((host, 64), strict=False))
 
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        made = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        made = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         by = holder("tcp", port)
         what = f"can't listen on TCP {endpoint_of(host, port)}: {error.strerror}{f' (by {by})' if by else ''}"

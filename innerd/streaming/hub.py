@@ -15,6 +15,7 @@ from innerd.streaming.checkpoints import Checkpoints
 from innerd.streaming.frames import Frames
 from innerd.streaming.limits import Buckets
 from innerd.streaming.registry import Pipe, Stream, Streams
+from innerd.streaming.relays import RelaySights
 from innerd.streaming.rendezvous import Rendezvous
 from innerd.streaming.sender import Sender
 from innerd.streaming.strangers import Strangers
@@ -46,6 +47,7 @@ class Hub:
         self.frames = Frames(writer.feed, presence, clock)
         self.checkpoints = Checkpoints(writer, signer, clock)
         self.sender = Sender(self.streams, self.frames, writer, presence, self.checkpoints)
+        self.relays = RelaySights(self.streams, presence)
         self.strangers = Strangers(presence, clock)
         self.rendezvous = Rendezvous(writer, self.streams, self.frames, self._looks, presence, self.strangers, clock)
         self.stopping = asyncio.Event()  # set once the coordinator stops: whatever is open ends
@@ -76,6 +78,7 @@ class Hub:
                 self.presence.let_go(number)
         if change.before.topology is not after.topology:
             self.streams.sort_anew(after)
+        self.relays.follow(change)
         self.sender.note(change)
 
     # -- opening ------------------------------------------------------------------------------------------------
@@ -104,6 +107,7 @@ class Hub:
         self._catch_up(stream, view, cursor)
         self.presence.stream_opened(peer.id)
         self.sender.greet(stream)
+        self.relays.greet(peer.id, view)
         if is_another or self.presence.learned(peer.id) is None or peer.id in self.presence.recalled:
             # Others can reach it the sooner, and where it is is known should it be one of two.
             self._looking = asyncio.ensure_future(self._looks.now())

@@ -90,6 +90,14 @@ class PresenceJson(Struct, Generic[S], kw_only=True):
     peers: list[S]
 
 
+class Relays(Struct, kw_only=True):
+    """For a peer that may relay: the pairs of CIDRs, by id, whose peers see each other, of those CIDRs whose peers it
+    sees; peers of one CIDR do too. It comes whole each time. `unrelayed` are peers that want nothing relayed."""
+
+    pairs: list[tuple[int, int]]
+    unrelayed: list[int] = []
+
+
 LEAD = 0.25  # seconds from when two peers are told of their moment to the moment, at most
 
 
@@ -187,6 +195,7 @@ DECODERS: dict[str, Any] = {
         "presence": PresenceJson[PeerPresence],
         "connect": Connect,
         "checkpoint": CheckpointJson,
+        "relays": Relays,
         "bye": Bye,
     }.items()
 }

@@ -4,6 +4,7 @@ are (`innerd.wire.tcp`). WireGuard takes a UDP socket of the loopback for where 
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import cast
@@ -13,6 +14,8 @@ from innerd.wire.tcp import MOST, Frames, TooLong, framed
 
 _AT_ONCE = 64  # packets in a turn; then others have theirs
 _FULL = 256 * 1024  # bytes that wait to be sent: what comes then is dropped, as a full link drops it
+_LEAST = 32  # bytes in a message of WireGuard's
+_LEAST_COST = 700  # bytes that a packet counts as at least: what it costs is mostly that it is one
 _LEAST_REST = 0.05  # seconds: shorter ones are saved up
 
 _OPTIONS = (
@@ -87,6 +90,8 @@ class Pipe(asyncio.Protocol):
         self.carry: Callable[[bytes], None] | None = None  # where packets go that come
         self._first, self._lost, self._paces = first, lost, paces
         self._frames = Frames(most)
+        self._rests = False
+        self._left = deque[bytes]()  # what came and is not taken yet
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -112,30 +117,52 @@ class Pipe(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            packets = self._frames.feed(data)
+            self._left += self._frames.feed(data)
         except TooLong:
             self.drop()
             return
-        for packet in packets:
-            if self.carry is not None:
-                self.carry(packet)
-            elif not self._first(self, packet):
+        if not self._rests:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Some of what came; then others have their turn."""
+        taken = 0
+        for _ in range(min(_AT_ONCE, len(self._left))):
+            packet = self._left.popleft()
+            if not self._take(packet):
                 self.drop()
                 return
-            else:
-                self._frames.most = MOST
-        self._rest(len(data))
-
-    def _rest(self, size: int) -> None:
-        now = monotonic()
-        seconds = max((pace.rest(size, now) for pace in self._paces), default=0.0)
-        if seconds > _LEAST_REST and not self.transport.is_closing():
+            taken += max(len(packet), _LEAST_COST)
+        if self.transport.is_closing():
+            return
+        seconds = self._rest(taken)
+        self._rests = bool(self._left) or seconds > 0
+        if self._rests:
             self.transport.pause_reading()
             asyncio.get_running_loop().call_later(seconds, self._read_on)
+        else:
+            self.transport.resume_reading()
+
+    def _take(self, packet: bytes) -> bool:
+        """Whether it is one that somebody sends who is what they say they are."""
+        if self.carry is None:
+            self._frames.most = MOST
+            return self._first(self, packet)
+        if len(packet) < _LEAST:
+            return False
+        self.carry(packet)
+        return True
+
+    def _rest(self, size: int) -> float:
+        """Seconds for which nothing more is taken; short ones are saved up."""
+        now = monotonic()
+        seconds = max((pace.rest(size, now) for pace in self._paces), default=0.0)
+        return seconds if seconds > _LEAST_REST else 0.0
 
     def _read_on(self) -> None:
+        self._rests = False
         if not self.transport.is_closing():
-            self.transport.resume_reading()
+            self._go_on()
 
     def send(self, packet: bytes) -> None:
         """What there is no room for is lost."""

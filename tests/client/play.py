@@ -101,6 +101,10 @@ class Stage(Struct):
             if (answer := self._answer(command)) is not None:
                 self._go_on(lines, answer)
 
+    def _forget_coordinator(self) -> None:
+        others = {at: entry for at, entry in self.device.peers.items() if at != SERVER.public_key}
+        self.device = replace(self.device, peers=others)
+
     def _answer(self, command: Command) -> e.Event | None:
         match command:
             case c.SavePins():
@@ -123,9 +127,12 @@ class Stage(Struct):
             case c.LookAround():
                 return e.Grounded([parse_range("192.168.7.0/24")], self.device)
             case c.DropSession():
+                self._forget_coordinator()
                 return e.SessionDropped()
             case c.ReachBy():
                 self.server = replace(SERVER, endpoint=command.local or SERVER.endpoint, moved=True)
+                if command.anew:
+                    self._forget_coordinator()
                 return e.SessionDropped()
             case c.WriteState():
                 return e.Written(command.netmap, not self.disk_is_full)

@@ -144,6 +144,13 @@ def test_the_coordinator_relays_until_it_is_told_not_to_and_again(host: Host) ->
     assert host.json("allow-relay", NETWORK) == {"peer": "innernet-server", "revision": before + 2}
 
 
+def test_a_peer_relays_until_it_is_told_not_to(host: Host) -> None:
+    said = host.ok("allow-relay", NETWORK, "--peer", "mari")
+    assert said.startswith("mari relays now")
+    assert said.endswith("if its own config agrees ([relay] serve = true).\n")
+    assert host.ok("disallow-relay", NETWORK, "--peer", "mari") == "mari relays no more.\n"
+
+
 # -- peers and invitations --------------------------------------------------------------------------------------------
 
 
@@ -246,7 +253,7 @@ REFUSED = [
         (3, "peer_redeemed"),
         id="reissue",
     ),
-    pytest.param(["allow-relay", "--peer", "mari"], (3, "peer_cannot_relay"), id="a peer that can't relay"),
+    pytest.param(["allow-relay", "--peer", "tama"], (3, "peer_not_redeemed"), id="an invited peer that is to relay"),
     pytest.param(["export", "mari"], (3, "peer_not_plain"), id="the file of a peer with inn"),
     pytest.param(["export", "nobody"], (4, "peer_not_found"), id="the file of nobody"),
     pytest.param(["rename-peer", "--name", "mari", "--new-name", "ryo"], (3, "name_taken"), id="a name taken"),

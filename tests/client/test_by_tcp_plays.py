@@ -88,7 +88,7 @@ def test_the_device_takes_this_host_for_the_coordinator_and_the_stream_begins_an
         f"reach by {LOCAL}",
         "resolve",
         "read",
-        f"apply +coordinator at {LOCAL} +mari at {LOCAL} -coordinator -mari",
+        f"apply +coordinator at {LOCAL}",
         "connect after 0 s",
     ]
     assert at(stage, "coordinator") == LOCAL
@@ -115,7 +115,7 @@ def test_who_is_reached_directly_stays_where_it_is(stage: Stage) -> None:
 
 def test_an_answer_by_udp_leads_back_and_is_used_at_once(stage: Stage) -> None:
     goes_by_tcp(stage)
-    met = {k: replace(entry, last_handshake=stage.now) for k, entry in stage.device.peers.items()}
+    met = {k: replace(entry, endpoint=LOCAL, last_handshake=stage.now) for k, entry in stage.device.peers.items()}
     stage.device = replace(stage.device, peers=met)
     stage.happens(e.Ticked())
     said = stage.happens(OPEN)
@@ -163,3 +163,35 @@ def test_a_move_asks_by_udp_at_once(stage: Stage) -> None:
     assert "ask by udp" not in stage.happens(e.Moved("another network"))
     goes_by_tcp(stage)
     assert "ask by udp" in stage.happens(e.Moved("another network"))
+
+
+def test_what_was_opened_though_udp_was_heard_meanwhile_is_closed(stage: Stage) -> None:
+    silent(stage, SILENCE)
+    stage.happens(e.Told([]))
+    assert stage.happens(OPENED) == ["close tcp"]
+    assert stage.agent.transport.state is State.UDP
+
+
+def test_who_goes_back_too_soon_asks_later_the_next_time(stage: Stage) -> None:
+    returns = []
+    for _ in range(3):
+        goes_by_tcp(stage)
+        returns.append(stage.agent.transport._returns)
+        stage.now += 5.0
+        stage.happens(OPEN)
+    assert returns == [0, 1, 2]
+    stage.now += 600.0
+    goes_by_tcp(stage)
+    assert stage.agent.transport._returns == 0
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting(stage: Stage) -> None:
+    stage.now -= 3600.0
+    silent(stage, 0.0)
+    assert stage.agent.transport.due == stage.now + SILENCE
+
+
+@pytest.mark.parametrize("port", [0, -1, 70_000])
+def test_a_port_that_is_none_is_not_taken(stage: Stage, port: int) -> None:
+    stage.agent.transport.told(port)
+    assert stage.agent.transport.port is None

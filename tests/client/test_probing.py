@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from innclient.agent.raw_udp import Heard
 from innclient.agent.session import Session
 from innclient.core import events as e
 from innclient.core.netmap import KnownPeer, Whereabouts
@@ -18,7 +19,6 @@ from innerd.wire.probe import PING, PONG, Probe, decode, encode, probe_key
 from innerd.wire.stream import Connect
 from innerd.wireguard.keys import shared_secret
 from innerd.wireguard.plan import SetPort
-from innerd.wireguard.prober import Heard
 from tests.client.support import eventually, session_at
 from tests.world import INTERFACE, key, private_key
 

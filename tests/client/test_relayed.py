@@ -21,7 +21,7 @@ def turns(times: list[float], presence: dict[int, Whereabouts] = TWO, how: Turns
     trials: dict[int, Trial] = {}
     seen: list[str | None] = []
     for now in times:
-        trials = next_trials(trials, HIGH, [MARI], presence, NOTHING, NOW + now, how, RELAY)
+        trials = next_trials(trials, HIGH, [MARI], presence, NOTHING, NOW + now, how, (RELAY,))
         seen.append(trials[4].endpoint if 4 in trials else None)
     return seen
 
@@ -45,23 +45,23 @@ def test_who_is_away_is_tried_at_one_place_and_never_by_the_relay() -> None:
 
 
 def test_the_one_with_the_lower_key_follows_by_the_relay_too() -> None:
-    trials = next_trials({}, LOW, [MARI], TWO, NOTHING, NOW, HELD, RELAY)
+    trials = next_trials({}, LOW, [MARI], TWO, NOTHING, NOW, HELD, (RELAY,))
     assert trials[4].endpoint is None
-    assert next_trials(trials, LOW, [MARI], TWO, NOTHING, NOW + HEAD_START, HELD, RELAY)[4].endpoint == RELAY
+    assert next_trials(trials, LOW, [MARI], TWO, NOTHING, NOW + HEAD_START, HELD, (RELAY,))[4].endpoint == RELAY
 
 
 def test_the_relays_turn_does_not_wait_for_the_next_look() -> None:
-    begun = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, Turns(), RELAY)
+    begun = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, Turns(), (RELAY,))
     assert begun[4].due == NOW + 1
-    after = next_trials(begun, HIGH, [MARI], TWO, NOTHING, NOW + 1, Turns(), RELAY)
+    after = next_trials(begun, HIGH, [MARI], TWO, NOTHING, NOW + 1, Turns(), (RELAY,))
     assert after[4].due is None
 
 
 def test_who_went_away_in_the_first_second_is_not_waited_for_without_end() -> None:
-    begun = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, Turns(), RELAY)
+    begun = next_trials({}, HIGH, [MARI], TWO, NOTHING, NOW, Turns(), (RELAY,))
     away = {4: Whereabouts((ONE, OTHER), online=False)}
     for now in (0.5, 2, 100):
-        begun = next_trials(begun, HIGH, [MARI], away, NOTHING, NOW + now, Turns(), RELAY)
+        begun = next_trials(begun, HIGH, [MARI], away, NOTHING, NOW + now, Turns(), (RELAY,))
         assert begun[4].due is None
 
 

@@ -32,6 +32,10 @@ def test_the_coordinator_may_relay_or_not(humans: Given):
     assert not allowed.when(c.DisallowRelay(COORDINATOR)).then(DISALLOWED).network.coordinator.is_relay
 
 
+def test_a_device_without_an_agent_may_not(land: Land, humans: Given):
+    added(land, humans).when(c.AllowRelay(2)).refused("peer_cannot_relay")
+
+
 def test_what_is_so_already_is_no_event(humans: Given):
     humans.when(c.DisallowRelay(COORDINATOR)).then()
     humans.when(c.AllowRelay(COORDINATOR)).then(ALLOWED).when(c.AllowRelay(COORDINATOR)).then()

@@ -14,13 +14,15 @@ import pytest
 from innclient.agent.by_tcp import ByTcp
 from innclient.agent.errands import Errands
 from innclient.core import events as e
+from innclient.core.netmap import Netmap
 from innerd.domain.values import COORDINATOR, Endpoint, PublicKey, is_by_tcp
 from innerd.relay import tcp
 from innerd.relay.limits import Limits
+from innerd.relay.table import Place
 from innerd.relay.tcp import TcpListener, TcpSetup
 from innerd.wire.probe import PING, PONG, Probe, decode, encode, probe_key
 from innerd.wire.tcp import GREETING, framed
-from innerd.wireguard.device import DeviceError
+from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.keys import shared_secret
 from tests.client.support import eventually
 from tests.world import key, private_key
@@ -50,12 +52,12 @@ class WireGuard:
 class Probes:
     """What would come to the raw sockets, and what was sent by them."""
 
-    def __init__(self, port: int, heard: Callable[[bytes, Endpoint], None]) -> None:
-        self.heard, self.sent = heard, list[tuple[Endpoint, bytes]]()
+    def __init__(self, port: int, heard: Callable[[bytes, Endpoint, str], None], what: object) -> None:
+        self.heard, self.sent = heard, list[tuple[Place, bytes]]()
         made.append(self)
 
-    def send(self, endpoint: Endpoint, data: bytes, ttl: int | None) -> None:
-        self.sent.append((endpoint, data))
+    def send(self, to: Place, data: bytes) -> None:
+        self.sent.append((to, data))
 
     def close(self) -> None: ...
 
@@ -66,13 +68,13 @@ made: list[Probes] = []
 class Agent:
     """What a session is to the way by TCP."""
 
-    me = RYO
+    netmap = Netmap(me=RYO)
 
     def __init__(self, wireguard: WireGuard) -> None:
         self._wireguard, self.events = wireguard, list[e.Event]()
 
-    async def listen_port(self) -> int:
-        return self._wireguard.port
+    async def device(self) -> Device:
+        return Device(listen_port=self._wireguard.port)
 
     async def happens(self, event: e.Event) -> None:
         self.events.append(event)
@@ -94,7 +96,7 @@ def wireguards() -> Iterator[tuple[WireGuard, WireGuard]]:
 async def listener(
     wireguards: tuple[WireGuard, WireGuard], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TcpListener]:
-    monkeypatch.setattr(tcp, "Prober", Probes)
+    monkeypatch.setattr(tcp, "RawSockets", Probes)
     monkeypatch.setattr(tcp, "_tls", _tls)
     setup = TcpSetup(
         host="127.0.0.1",
@@ -161,7 +163,7 @@ async def test_packets_go_both_ways_as_they_are(listener: TcpListener, wireguard
     async with coming(listener, peers) as agent:
         local = await reached(agent)
         assert is_by_tcp(local)
-        for packet in (b"\x01" * 148, b"\x04" * 1500, b""):
+        for packet in (b"\x01" * 148, b"\x04" * 1500, b"\x04" * 32):
             peers.says(packet, local)
             heard, source = await coordinators.hears()
             assert (heard, is_by_tcp(source)) == (packet, True)
@@ -199,8 +201,8 @@ async def test_who_comes_again_takes_its_own_place(
         async with coming(listener, wireguards[1]) as second:
             local = await reached(second)
             await eventually(lambda: listener.carried.get(RYO) is not before)
-            wireguards[1].says(b"hello", local)
-            assert (await wireguards[0].hears())[0] == b"hello"
+            wireguards[1].says(b"\x04" * 32, local)
+            assert (await wireguards[0].hears())[0] == b"\x04" * 32
 
 
 async def test_a_connection_that_is_lost_is_opened_again_behind_the_same_socket(
@@ -211,8 +213,8 @@ async def test_a_connection_that_is_lost_is_opened_again_behind_the_same_socket(
         before = listener.carried[RYO]
         before.pipe.drop()
         await eventually(lambda: listener.carried.get(RYO) not in (None, before))
-        wireguards[1].says(b"hello", local)
-        assert (await wireguards[0].hears())[0] == b"hello"
+        wireguards[1].says(b"\x04" * 32, local)
+        assert (await wireguards[0].hears())[0] == b"\x04" * 32
         assert not agent.happened(e.TcpFailed)
 
 
@@ -283,14 +285,58 @@ async def test_whoever_is_here_is_answered_by_udp_and_nobody_else(
     probe_of = probe_key(shared_secret(private_key("ryo"), key("coordinator")))
     asked = encode(Probe(PING, 0, RYO, 7), probe_of)
     probes, at = made[-1], Endpoint("198.51.100.1:9")
-    probes.heard(asked, at)
+    probes.heard(asked, at, "192.0.2.1")
     assert probes.sent == []
     async with coming(listener, wireguards[1]) as agent:
         await reached(agent)
-        probes.heard(encode(Probe(PING, 0, RYO, 7), b"x" * 32), at)
+        probes.heard(encode(Probe(PING, 0, RYO, 7), b"x" * 32), at, "192.0.2.1")
         assert probes.sent == []
-        probes.heard(asked, at)
-        assert decode(probes.sent[0][1], probe_of) == Probe(PONG, 0, COORDINATOR, 7)
+        probes.heard(asked, at, "192.0.2.1")
+        to, said = probes.sent[0]
+        assert to == Place(at, "192.0.2.1")
+        assert decode(said, probe_of) == Probe(PONG, 0, COORDINATOR, 7)
+
+
+async def test_who_asks_without_end_is_answered_a_few_times(
+    listener: TcpListener, wireguards: tuple[WireGuard, WireGuard]
+) -> None:
+    probe_of = probe_key(shared_secret(private_key("ryo"), key("coordinator")))
+    async with coming(listener, wireguards[1]) as agent:
+        await reached(agent)
+        for number in range(100):
+            made[-1].heard(encode(Probe(PING, 0, RYO, number), probe_of), Endpoint("198.51.100.1:9"), "")
+    assert len(made[-1].sent) <= 12
+
+
+async def test_packets_that_wireguard_never_sends_end_it(
+    listener: TcpListener, wireguards: tuple[WireGuard, WireGuard]
+) -> None:
+    async with coming(listener, wireguards[1]) as agent:
+        await reached(agent)
+        before = listener.carried[RYO]
+        wireguards[1].says(b"", next(one.local for one in agent.events if isinstance(one, e.TcpOpened)))
+        await eventually(lambda: listener.carried.get(RYO) is not before)
+
+
+async def test_many_small_packets_leave_others_their_turn_and_all_come(
+    listener: TcpListener, wireguards: tuple[WireGuard, WireGuard]
+) -> None:
+    """In one read there may be thousands."""
+    async with coming(listener, wireguards[1]) as agent:
+        await reached(agent)
+        pipe, taken = listener.carried[RYO].pipe, list[int]()
+        pipe.carry = lambda packet: taken.append(len(packet))
+        turns = 0
+        pipe.data_received(framed(bytes(32)) * 1000)
+        while len(taken) < 1000:
+            assert len(taken) <= 64 * (turns + 1)
+            await asyncio.sleep(0)
+            turns += 1
+
+
+def test_addresses_of_ipv6_count_by_site() -> None:
+    assert tcp._site("192.0.2.1") == "192.0.2.1"
+    assert tcp._site("2001:db8:1:2:3::4") == tcp._site("2001:db8:1:2::9") != tcp._site("2001:db8:1:3::9")
 
 
 async def test_a_port_that_is_taken_is_said(listener: TcpListener, monkeypatch: pytest.MonkeyPatch) -> None:

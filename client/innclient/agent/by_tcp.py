@@ -6,26 +6,29 @@ import contextlib
 import secrets
 import ssl
 import time
+from collections.abc import Coroutine
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from nacl.public import PublicKey as SealingKey
 from nacl.public import SealedBox
 
 from innclient.agent.errands import Errands
 from innclient.core import events as e
+from innclient.core.netmap import Netmap
 from innclient.core.transport import ASKS
 from innerd.domain.errors import plainly
 from innerd.domain.values import Endpoint, PublicKey, endpoint_of, key_bytes, split_endpoint
 from innerd.wire import tcp as wire
 from innerd.wire.probe import PING, PONG, Probe, decode, encode, probe_key
-from innerd.wireguard.device import DeviceError
+from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.keys import public_key, shared_secret
 from innerd.wireguard.tcp import Local, Pipe
 
 _CONNECT = 5.0  # seconds for TCP and TLS, and again for the answer
 _GIVES_UP = 10.0  # seconds for which a connection that was lost is tried again
 _FIRST_PAUSE, _PAUSE = 0.5, 2.0  # seconds before the first such attempt, and between the others
+_LATER, _MOST_RETURNS = 4, 4  # times as long before UDP is asked for, after each return that was too soon
 _ASK, _TIMES = 0.5, 3  # seconds for an answer by UDP, and how often it is asked
 
 
@@ -33,11 +36,9 @@ class Host(Protocol):
     """What it needs of the session that it is part of. May raise DeviceError."""
 
     @property
-    def me(self) -> int:
-        """This peer's id."""
-        ...
+    def netmap(self) -> Netmap: ...
 
-    async def listen_port(self) -> int: ...
+    async def device(self) -> Device: ...
 
     async def happens(self, event: e.Event) -> None: ...
 
@@ -45,39 +46,55 @@ class Host(Protocol):
 class ByTcp:
     def __init__(self, host: Host, private_key: str, server_key: PublicKey, errands: Errands) -> None:
         self._host, self._private_key, self._server_key, self._errands = host, private_key, server_key, errands
-        self._task: asyncio.Task[None] | None = None
+        self._run: asyncio.Task[None] | None = None
+        self._way: Way | None = None
         self._ask_now = asyncio.Event()
 
-    def open(self, addresses: list[Endpoint], port: int) -> None:
-        """Reach the coordinator at this port of one of its addresses."""
+    def open(self, addresses: list[Endpoint], port: int, returns: int = 0) -> None:
+        """Reach the coordinator at this port of one of its addresses. `returns`: how often it was gone back to UDP too
+        soon before."""
         self.close()
-        self._task = asyncio.create_task(self._run(addresses, port))
+        self._run = asyncio.create_task(self._running(addresses, port, returns))
 
     def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        if self._run is not None:
+            self._run.cancel()
+            self._run = None
+
+    async def end(self) -> None:
+        """Close it, and wait until it is."""
+        run = self._run
+        self.close()
+        if run is not None:
+            await asyncio.gather(run, return_exceptions=True)
 
     def ask(self) -> None:
         """See at once whether it answers by UDP."""
         self._ask_now.set()
 
-    async def _run(self, addresses: list[Endpoint], port: int) -> None:
-        by_udp = {endpoint_of(split_endpoint(at)[0], port): at for at in addresses}
-        try:
-            way = Way(self._private_key, self._server_key, await self._host.listen_port())
-            try:
-                remote = await way.connect(list(by_udp))
-                self._tell(e.TcpOpened(way.endpoint, remote))
-                await self._carry(way, list(by_udp), by_udp[remote])
-            finally:
-                way.close()
-        except (OSError, DeviceError) as error:
-            self._tell(e.TcpFailed(plainly(error)))
+    def see(self, device: Device) -> None:
+        """The device may have another port than when this began."""
+        if self._way is not None and device.listen_port:
+            self._way.towards(device.listen_port)
 
-    async def _carry(self, way: "Way", remotes: list[Endpoint], by_udp: Endpoint) -> None:
+    async def _running(self, addresses: list[Endpoint], port: int, returns: int) -> None:
+        by_tcp = [endpoint_of(split_endpoint(at)[0], port) for at in addresses]
+        run = asyncio.current_task()
+        try:
+            self._way = way = Way(self._private_key, self._server_key, (await self._host.device()).listen_port)
+            try:
+                remote = await way.connect(by_tcp)
+                self._tell(run, e.TcpOpened(way.endpoint, remote))
+                await self._carry(way, by_tcp, self._watch_udp(run, addresses, returns))
+            finally:
+                self._way = None
+                way.close()
+        except Exception as error:  # a bug of ours too: else it would be waited for, for ever
+            self._tell(run, e.TcpFailed(plainly(error)))
+
+    async def _carry(self, way: "Way", remotes: list[Endpoint], watching: Coroutine[Any, Any, None]) -> None:
         """One connection after the other. Raises OSError where none can be had any more."""
-        asking = asyncio.create_task(self._watch_udp(by_udp))
+        asking = asyncio.create_task(watching)
         try:
             while True:
                 await way.lost.wait()
@@ -93,25 +110,29 @@ class ByTcp:
         finally:
             asking.cancel()
 
-    async def _watch_udp(self, at: Endpoint) -> None:
+    async def _watch_udp(self, run: "asyncio.Task[None] | None", addresses: list[Endpoint], returns: int) -> None:
         """Ask now and then, until there is an answer."""
         key, asked = probe_key(shared_secret(self._private_key, self._server_key)), 0
+        least = ASKS[0] * _LATER ** min(returns, _MOST_RETURNS)
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ASKS[min(asked, len(ASKS) - 1)]):
+                async with asyncio.timeout(max(least, ASKS[min(asked, len(ASKS) - 1)])):
                     await self._ask_now.wait()
             self._ask_now.clear()
             asked += 1
-            if await answers_by_udp(at, self._host.me, key):
-                self._tell(e.UdpOpen(at))
+            for at in addresses:
+                if await answers_by_udp(at, self._host.netmap.me, key):
+                    self._tell(run, e.UdpOpen(at))
+                    break
 
-    def _tell(self, event: e.Event) -> None:
-        """Aside: what comes of it may end this."""
-        self._errands.send(self._told(event))
+    def _tell(self, run: "asyncio.Task[None] | None", event: e.Event) -> None:
+        """Aside: what comes of it may end this. What an earlier run says concerns nobody."""
+        self._errands.send(self._told(run, event))
 
-    async def _told(self, event: e.Event) -> None:
-        with contextlib.suppress(DeviceError):
-            await self._host.happens(event)
+    async def _told(self, run: "asyncio.Task[None] | None", event: e.Event) -> None:
+        if run is self._run:
+            with contextlib.suppress(DeviceError):
+                await self._host.happens(event)
 
 
 class Way:
@@ -123,11 +144,18 @@ class Way:
         self._key = wire.tcp_key(shared_secret(private_key, server_key))
         self.lost = asyncio.Event()
         self._pipe: Pipe | None = None
+        self._wireguard = wireguard
         self._local = Local(wireguard, self._send)
 
     @property
     def endpoint(self) -> Endpoint:
         return self._local.endpoint
+
+    def towards(self, wireguard: int) -> None:
+        """The device has this port now."""
+        if wireguard != self._wireguard:
+            self._wireguard = wireguard
+            self._local.towards(wireguard)
 
     def _send(self, packet: bytes) -> None:
         if self._pipe is not None:

@@ -46,8 +46,10 @@ class Finder:
     def note(self, device: Device, believed: Iterable[KnownPeer], tcp: int | None) -> bool:
         """Note our port, where peers are, and the coordinator's port for TCP; whether that is news."""
         entries = ((peer, device.peers.get(peer.public_key)) for peer in believed)
-        found = ((peer.ip, entry.endpoint) for peer, entry in entries if entry is not None)
-        reached = {str(ip): str(at) for ip, at in found if at is not None and not is_by_tcp(at)}
+        found = ((str(peer.ip), entry.endpoint) for peer, entry in entries if entry is not None)
+        known = self.last.endpoints
+        seen = ((ip, known.get(ip) if is_by_tcp(at) else str(at)) for ip, at in found if at is not None)
+        reached = {ip: at for ip, at in seen if at is not None}
         before, self.last = self.last, Last(listen_port=device.listen_port, endpoints=reached, tcp=tcp)
         return before != self.last
 

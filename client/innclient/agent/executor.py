@@ -119,7 +119,7 @@ class Executor:
         return e.SessionDropped()
 
     async def _open_tcp(self, command: c.OpenTcp) -> None:
-        self.means.by_tcp.open(self.means.finder.addresses(), command.port)
+        self.means.by_tcp.open(self.means.finder.addresses(), command.port, command.returns)
 
     async def _close_tcp(self, command: c.CloseTcp) -> None:
         self.means.by_tcp.close()

@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from innclient.agent.errands import Errands
+from innclient.agent.raw_udp import Prober
 from innclient.core import events as e
 from innclient.core.netmap import KnownPeer
 from innclient.core.paths import ALONE, PeerPaths
@@ -17,9 +18,8 @@ from innclient.core.peer_path import Instant
 from innclient.core.traversal import Action, Found, GaveUp, Send
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.wire.probe import decode, encode, probe_key, sender_of
-from innerd.wireguard.device import DeviceError
+from innerd.wireguard.device import Device, DeviceError
 from innerd.wireguard.keys import shared_secret
-from innerd.wireguard.prober import Prober
 
 _log = structlog.get_logger("agent")
 
@@ -34,7 +34,7 @@ class Host(Protocol):
         """A peer, if it is believed."""
         ...
 
-    async def listen_port(self) -> int: ...
+    async def device(self) -> Device: ...
 
     async def ask_for_moment(self, number: int) -> None:
         """Have the coordinator name a moment to us and a peer."""
@@ -119,7 +119,7 @@ class PathFinder:
     async def _open(self) -> None:
         """The raw sockets, for the port that the device has now."""
         self._opened_at = time.monotonic()
-        port = await self._host.listen_port()
+        port = (await self._host.device()).listen_port
         if not port or self._is_between_ports:
             return
         if self._prober is not None and self._prober.port == port:

@@ -23,6 +23,7 @@ from innclient.agent.executor import Executor, Means
 from innclient.agent.journal import Journal
 from innclient.agent.knocks import Knocks
 from innclient.agent.paths import PathFinder, now
+from innclient.agent.relaying import PeerRelay
 from innclient.agent.shelf import Shelf
 from innclient.agent.tunnel import Making, Tunnel
 from innclient.config import Loaded
@@ -46,7 +47,7 @@ from innerd.failure import SYSTEM, Failure
 from innerd.wire.caller import NO_RELAY, RELAY
 from innerd.wire.ours import ConnectTo
 from innerd.wireguard import links, watch
-from innerd.wireguard.device import DeviceError
+from innerd.wireguard.device import Device, DeviceError
 
 _AGAIN = 1.0  # seconds until what went wrong is tried again
 _REST, _LONGEST_TICK = 100.0, 10.0  # how many times as long as a look took the next one waits; and seconds at most
@@ -72,14 +73,11 @@ class Session:
         self.shelf, self.journal, self.errands = Shelf(paths), Journal(paths.journal), Errands()
         values = loaded.values
         self.membership, saved = store.load_membership(paths, values)
-        tries = choices.making.try_endpoints
         self.membership.takes_relay = choices.making.take_relay
-        self.peer_paths = PeerPaths(self.membership, secrets.randbits(63), tries=tries)
+        self.peer_paths = PeerPaths(self.membership, secrets.randbits(63), tries=choices.making.try_endpoints)
         self._finder = Finder(loaded, store.load_last(paths))
-        tells = choices.report_candidates
-        self.agent = Agent(
-            self.membership, self.peer_paths, saved, tells_candidates=tells, tcp=self._finder.last.tcp or values.tcp
-        )
+        tells, tcp = choices.report_candidates, self._finder.last.tcp or values.tcp
+        self.agent = Agent(self.membership, self.peer_paths, saved, tells_candidates=tells, tcp=tcp)
         self.names = Publisher(choices.names, paths, values.address.ip)
         proof = Proof(values.private_key, values.server_key, self.netmap.network_id)
         self.http = stream.client(values, tunnel.link, proof)
@@ -101,6 +99,7 @@ class Session:
             )
         )
         self._path_finder = PathFinder(self.peer_paths, values.private_key, self, self.errands)
+        self.relaying = PeerRelay(paths.interface, self.membership, lambda: self.loaded, self.device)
         self._turn = asyncio.Lock()  # one event at a time
         self.aside = Aside(self.agent, self._executor.do)
         self._waiting = asyncio.Event()  # a peer has its first turn before the next tick
@@ -122,10 +121,6 @@ class Session:
     @property
     def netmap(self) -> Netmap:
         return self.membership.netmap
-
-    @property
-    def me(self) -> int:
-        return self.netmap.me
 
     @property
     def pins(self) -> Pins:
@@ -187,8 +182,8 @@ class Session:
     def known(self, number: int) -> KnownPeer | None:
         return next(iter(self.membership.believed({number})), None)
 
-    async def listen_port(self) -> int:
-        return (await asyncio.to_thread(self.tunnel.get)).listen_port
+    async def device(self) -> Device:
+        return await asyncio.to_thread(self.tunnel.get)
 
     async def ask_for_moment(self, number: int) -> None:
         await stream.post(self.http, "/v1/user/connect", ConnectTo(peer=number))
@@ -208,6 +203,7 @@ class Session:
         """Let the agent have an event, and carry out all that comes of it. Raises DeviceError."""
         async with self._turn:
             await self._carry_out(self.agent.handle(event, now()))
+            self.relaying.follow()
         if self.agent.due is not None:
             self._waiting.set()
 
@@ -224,6 +220,9 @@ class Session:
 
     async def _handled(self, answer: e.Event) -> list[Command]:
         """A large device is compared aside: of 10,000 peers that takes a while, and names are answered meanwhile."""
+        if isinstance(answer, e.WasRead):
+            self.relaying.see(answer.device)
+            self._executor.means.by_tcp.see(answer.device)
         if isinstance(answer, e.WasRead) and len(answer.device.peers) > MANY:
             return await asyncio.to_thread(self.agent.handle, answer, now())
         return self.agent.handle(answer, now())
@@ -286,7 +285,7 @@ class Session:
         self._finder.wakes(self._waiting, self._hurry)
         self.peer_paths.networks = await asyncio.to_thread(links.host_networks)
         await self._feed(e.Stays())
-        works = (self._tick, self.aside.keep, self._watch, self._path_finder.run)
+        works = (self._tick, self.aside.keep, self._watch, self._path_finder.run, self.relaying.run)
         beside = [asyncio.create_task(self._for_ever(work)) for work in works]
         try:
             while True:
@@ -299,11 +298,13 @@ class Session:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await self.relaying.stop()
             await self.names.close(self.netmap, self.membership.believed)
             await self.close()
 
     async def close(self) -> None:
         """Nobody speaks with the coordinator any more."""
+        await self._executor.means.by_tcp.end()
         await self.errands.end()
         await self.http.aclose()
         await asyncio.to_thread(self.shelf.close)

@@ -93,6 +93,7 @@ async def status(session: "Session") -> StatusView:
         release=__version__,
         forked=connection.forked,
         twins=list(connection.twins),
+        relaying=await session.relaying.status(),
         tcp=session.agent.transport.remote,
         tcp_since=session.agent.transport.since,
         device_error=session.agent.change.error,
@@ -130,7 +131,8 @@ def _what_is_known(
     values, netmap = loaded.values, known.netmap
     peers, reached = counted(netmap, known.pins, device, time.time())
     me = netmap.peers.get(netmap.me)
-    by_relay, carried = relayed(device, known.me.server_key, time.time())
+    relays = {known.me.server_key, *(peer.public_key for peer in netmap.peers.values() if peer.is_relay)}
+    by_relay, carried = relayed(device, relays, time.time())
     return {
         "interface": paths.interface,
         "network": netmap.network,

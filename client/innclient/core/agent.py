@@ -121,7 +121,7 @@ class Agent:
             if taken.hello is not None:
                 greeted = [*self.connection.greeted(before, taken.hello, now.wall), *self._candidates()]
                 self.paths.greeted(taken.hello, now.wall)
-                self.transport.port = taken.hello.tcp
+                self.transport.told(taken.hello.tcp)
         except (LogForked, Refused) as error:
             return [*heard, c.HangUp(error)]
         noted: list[Command] = [c.Note(taken.entries)] if taken.entries else []
@@ -135,11 +135,12 @@ class Agent:
 
     def _parted(self, event: e.Parted, now: Instant) -> list[Command]:
         commands = self.connection.parted(event.error, event.lasted, now.wall)
+        commands += self.transport.parted(event.error, now.wall)  # first: what follows may fail with the device
         if isinstance(event.error, Lost) and event.error.silent:
             # It may have forgotten a session that we believe in (our key was off its device for a while), and WireGuard
             # alone takes 15 s to find out.
             commands.append(c.DropSession())
-        return commands + self.transport.parted(event.error, now.wall)
+        return commands
 
     def _hurried(self, event: e.Hurried, now: Instant) -> list[Command]:
         self.connection.hurried()
@@ -266,6 +267,8 @@ class Agent:
         return self.change.begin(None, now.wall)
 
     def _tcp_opened(self, event: e.TcpOpened, now: Instant) -> list[Command]:
+        if self.transport.state is not State.OPENING:  # something was heard by UDP meanwhile
+            return [c.CloseTcp()]
         text = f"nothing is heard by UDP: reached by TCP, at {event.remote}"
         noted = c.note(self.membership.netmap, now.wall, "coordinator.by_tcp", "coordinator", text)
         said = self.transport.opened(event.remote, now.wall)
@@ -274,6 +277,8 @@ class Agent:
 
     def _tcp_failed(self, event: e.TcpFailed, now: Instant) -> list[Command]:
         was = self.transport.state
+        if was is State.UDP:
+            return []
         said = self.transport.failed(event.why, now.wall)
         return [*said, c.ReachBy(None, anew=True)] if was is State.TCP else said
 

@@ -122,9 +122,11 @@ class DropSession(Struct, frozen=True):
 
 
 class OpenTcp(Struct, frozen=True):
-    """Reach the coordinator by TCP, at this port of it. -> TcpOpened, TcpFailed, later"""
+    """Reach the coordinator by TCP, at this port of it. `returns`: how often it was gone back to UDP too soon before.
+    -> TcpOpened, TcpFailed, later"""
 
     port: int
+    returns: int = 0
 
 
 class CloseTcp(Struct, frozen=True):

@@ -37,9 +37,9 @@ from innclient.core.trials import (
 )
 from innclient.core.witness import Witnessed, agrees, meet, take_note, with_proof
 from innerd.domain.errors import Refused
-from innerd.domain.values import COORDINATOR, Address, Endpoint, PublicKey
+from innerd.domain.values import COORDINATOR, Address, Endpoint, PublicKey, is_by_tcp
 from innerd.wire.ours import Applied, RefusedPeer
-from innerd.wire.stream import SHUT_OUT, Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Snapshot
+from innerd.wire.stream import SHUT_OUT, Bye, CheckpointJson, Connect, DeltaJson, Hello, PresenceJson, Relays, Snapshot
 from innerd.wireguard.device import Device, Wanted
 from innerd.wireguard.plan import Change, RemovePeer, applied, greeting, plan, plan_some
 
@@ -93,6 +93,10 @@ class Membership:
         self.applied: int | None = None  # the revision of it that the coordinator knows of
         self.takes_relay = True  # whether this machine is relayed where there is no other way
         self.coordinator_at: Endpoint | None = None  # as this machine reaches it; so is who is relayed
+        self.relay_at: dict[Endpoint, int] = {}  # where relays are, or were, by way of whom others are reached
+        self.relays: tuple[Endpoint, ...] = ()  # where those are that may be used now
+        self._relay_peers = {number for number, peer in netmap.peers.items() if peer.is_relay}
+        self.sights: Relays | None = None  # who sees whom, where this machine may relay
         self._entries = Entries()
         self._everybody: tuple[object, Pins, list[KnownPeer]] | None = None  # who is believed, and what that is made of
 
@@ -114,7 +118,7 @@ class Membership:
 
     def _take(self, frames: list[Struct], now: float) -> Taken:
         before, netmap, presence, taken = self.netmap, self.netmap, self.presence, Taken()
-        is_greeted, witnessed = self._is_greeted, self.witnessed
+        is_greeted, witnessed, sights = self._is_greeted, self.witnessed, self.sights
         for frame in frames:
             if isinstance(frame, Hello) is is_greeted:
                 raise Refused("protocol_unknown", "a stream has one hello, and begins with it", "is that innerd?")
@@ -134,6 +138,8 @@ class Membership:
                     told = presence.keys() | after.keys() if frame.whole else {peer.peer for peer in frame.peers}
                     _touch(taken, [number for number in told if presence.get(number) != after.get(number)])
                     presence, taken.is_caught_up = after, taken.is_caught_up or frame.whole
+                case Relays():
+                    sights = frame
                 case Connect():
                     taken.meetings = [*taken.meetings, frame]
                 case Bye():
@@ -143,6 +149,7 @@ class Membership:
             if netmap.revision:
                 agrees(witnessed, netmap.generation, netmap.revision, netmap.head_hash)
         self.netmap, self.presence, self._is_greeted, self.witnessed = netmap, presence, is_greeted, witnessed
+        self.sights = sights
         if taken.is_caught_up:
             self._forget_memories()
         if taken.hello is not None:
@@ -174,6 +181,7 @@ class Membership:
             old, new = before.peers.get(number), after.peers.get(number)
             taken.keys |= {peer.public_key for peer in (old, new) if peer is not None}
             taken.names_changed |= _named(old) != _named(new)
+            (self._relay_peers.add if new is not None and new.is_relay else self._relay_peers.discard)(number)
         if taken.peers is None or before is not after:
             taken.entries += differences(before, after, numbers, now)
 
@@ -269,37 +277,57 @@ class Membership:
         known = [peer for peer in peers if peer.id in presence and peer.id not in unsure]
         silent = [peer for peer in known if is_silent(device.peers.get(peer.public_key), now)]
         entry = device.peers.get(self.me.server_key)
-        before, self.coordinator_at = self.coordinator_at, None if entry is None else entry.endpoint
+        self.coordinator_at = None if entry is None else entry.endpoint
         if server.moved and server.endpoint is not None:
             self.coordinator_at = server.endpoint
-        relay = self.relay
-        free = silent if relay is not None else [peer for peer in silent if not turns.holds(peer.id)]
-        trials = next_trials(tried, me, free, presence, device, now, turns, relay)
+        relays = self._find_relays(device, now)
+        free = silent if relays else [peer for peer in silent if not turns.holds(peer.id)]
+        trials = next_trials(tried, me, free, presence, device, now, turns, relays)
         kept = {} if numbers is None else {n: trial for n, trial in tried.items() if n not in numbers or n in unsure}
         self.trials = kept | trials
         due = {number: trial for number, trial in trials.items() if trial.is_turn_after(tried.get(number))}
-        if relay is not None and server.moved and before not in (None, relay):
-            due |= self._led_along(known, device, before, relay, now)
+        due |= self._led_along(known, device, now)
         misled, self._misled = self._misled, set()
         for peer in known if misled else ():  # even if it answers where it was
             if peer.id in misled and presence[peer.id].endpoints and not turns.holds(peer.id):
                 due[peer.id] = Trial(now, 0, presence[peer.id].endpoints[0])
         return due
 
-    def _led_along(
-        self, known: list[KnownPeer], device: Device, before: Endpoint | None, relay: Endpoint, now: float
-    ) -> dict[int, Trial]:
+    def _led_along(self, known: list[KnownPeer], device: Device, now: float) -> dict[int, Trial]:
         """Who was relayed by way of where the coordinator was is relayed by way of where it is."""
+        at = self.coordinator_at
+        if at is None or at not in self.relays:
+            return {}
         entries = ((peer, device.peers.get(peer.public_key)) for peer in known)
-        led = [peer for peer, entry in entries if entry is not None and entry.endpoint == before]
-        return {peer.id: Trial(now, 0, relay, online=True) for peer in led}
+        led = [peer for peer, entry in entries if entry is not None and self._was_by_way(entry.endpoint)]
+        return {peer.id: Trial(now, 0, at, online=True) for peer in led}
 
-    @property
-    def relay(self) -> Endpoint | None:
-        """Where this machine may send what is for peers to whom there is no other way: to the coordinator's port."""
-        coordinator = self.netmap.peers.get(COORDINATOR)
-        is_relay = coordinator is not None and coordinator.is_relay
-        return self.coordinator_at if is_relay and self.takes_relay else None
+    def _was_by_way(self, endpoint: Endpoint | None) -> bool:
+        if endpoint is None or endpoint == self.coordinator_at:
+            return False
+        return is_by_tcp(endpoint) or self.relay_at.get(endpoint) == COORDINATOR
+
+    def _find_relays(self, device: Device, now: float) -> tuple[Endpoint, ...]:
+        """See where those are now by way of whom others may be reached: the coordinator, then peers that may relay and
+        are themselves reached."""
+        at, peers, found = self.coordinator_at, self.netmap.peers, dict[Endpoint, int]()
+        if at is not None:
+            self.relay_at[at] = COORDINATOR
+            if COORDINATOR in peers and peers[COORDINATOR].is_relay:
+                found[at] = COORDINATOR
+        for peer in self.believed(self._relay_peers - {COORDINATOR, self.netmap.me}):
+            entry = device.peers.get(peer.public_key)
+            if entry is None or entry.endpoint is None or is_silent(entry, now):
+                continue
+            if self.relay_at.setdefault(entry.endpoint, peer.id) == peer.id:
+                found[entry.endpoint] = peer.id
+        self.relays = tuple(found) if self.takes_relay else ()
+        return self.relays
+
+    def via(self, number: int, endpoint: Endpoint | None) -> int | None:
+        """Who relays what is sent to an endpoint of a peer, or did while it might."""
+        relay = None if endpoint is None else self.relay_at.get(endpoint)
+        return None if relay == number else relay
 
     def _came(self, due: dict[int, Trial]) -> list[KnownPeer]:
         """Those whose first turn begins, and who were tried before they were there."""

@@ -120,7 +120,7 @@ class PeerPaths:
             entry, path = device.peers.get(peer.public_key), self.known.get(peer.id)
             is_silent_ = is_silent(entry, now) or (path is not None and path.is_gone(now))
             is_sent_to = entry is not None and entry.endpoint is not None and is_silent_
-            if entry is not None and self.is_relay(entry.endpoint):
+            if entry is not None and self._via(peer.id, entry.endpoint) is not None:
                 continue
             if is_sent_to and self.holds(peer.id, stays=True) and peer.ip not in self._membership.overrides:
                 found.append(peer)
@@ -131,13 +131,12 @@ class PeerPaths:
         head_start, moment = (HEAD_START, MOMENT) if stays else (0.0, 0.0)
         return Turns(head_start, moment, lambda number: self.holds(number, stays=stays), self.begins)
 
-    def is_relay(self, endpoint: Endpoint | None) -> bool:
-        """Whether what is sent to an endpoint of a peer is relayed, or was while that was allowed."""
-        return endpoint is not None and endpoint == self._membership.coordinator_at
+    def _via(self, number: int, endpoint: Endpoint | None) -> int | None:
+        return None if number == COORDINATOR else self._membership.via(number, endpoint)
 
     def kind(self, number: int, endpoint: Endpoint | None) -> str:
-        if number != COORDINATOR and self.is_relay(endpoint):
-            return "none" if self._membership.relay is None else "relayed"
+        if self._via(number, endpoint) is not None:
+            return "relayed" if endpoint in self._membership.relays else "none"
         if endpoint is not None and is_by_tcp(endpoint):
             return "tcp" if number == COORDINATOR else "none"
         known = self._presence(number)
@@ -155,7 +154,7 @@ class PeerPaths:
         kind = "none" if endpoint is None else self.kind(number, endpoint)
         is_missing = kind in ("none", "relayed")
         missing = self._missing(number, path, now, connected=connected) if is_missing else None
-        relay = self._membership.netmap.peers.get(COORDINATOR) if kind == "relayed" else None
+        relay = self._membership.netmap.peers.get(self._via(number, endpoint) or 0) if kind == "relayed" else None
         via = None if relay is None else str(relay.name)
         at = self.remote if endpoint is not None and is_by_tcp(endpoint) else None
         return Path(kind, since or None, [str(tried) for tried in path.tried], missing, via, at)
@@ -229,8 +228,8 @@ class PeerPaths:
             if entry is not None:
                 path.note(entry, now.wall)
             self._compare(peer.id, path, device, moved=moved)
-            is_relayed = entry is not None and self.is_relay(entry.endpoint)
-            if is_relayed and self._membership.relay is None:
+            is_relayed = entry is not None and self._via(peer.id, entry.endpoint) is not None
+            if is_relayed and entry is not None and entry.endpoint not in self._membership.relays:
                 path.doubted = True  # it is relayed no more
             self._doubt(peer, path, entry, now)
             if is_silent(entry, now.wall) or path.is_stuck(now.wall) or is_relayed:
@@ -254,7 +253,7 @@ class PeerPaths:
         """Note when a session that leads nowhere any more is given up, so that a relay carries the next."""
         if not path.is_stuck(now.wall) or is_silent(entry, now.wall) or not self.holds(peer.id, stays=True):
             self.doubts.dispel(peer.id)
-        elif self._membership.relay is not None:
+        elif self._membership.relays:
             begins = self._membership.me.public_key > peer.public_key
             self.doubts.note(peer.id, path, now.wall, begins=begins)
 
@@ -294,7 +293,7 @@ class PeerPaths:
         known = self._presence(number)
         if known != path.said:  # a better way than a relay may be at hand now
             path.said = known
-            if self.is_relay(path.endpoint):
+            if self._via(number, path.endpoint) is not None:
                 path.failures = 0
         before, path.seen = path.seen, known.seen if known is not None else None
         was_seen = before is not None and path.seen is not None
@@ -332,10 +331,11 @@ class PeerPaths:
         """Where a peer in the coordinator's LAN may be: one router is in front of both, and most keep ports."""
         known = self._presence(number)
         entry = device.peers.get(self._membership.me.server_key) if device is not None else None
-        if entry is None or entry.endpoint is None or is_private(entry.endpoint) or known is None or not known.seen:
+        at = None if entry is None else entry.endpoint
+        if at is None or is_private(at) or is_by_tcp(at) or known is None or not known.seen:
             return
         if self._is_beside_coordinator(number, self._me):
-            yield endpoint_of(split_endpoint(entry.endpoint)[0], split_endpoint(known.seen)[1])
+            yield endpoint_of(split_endpoint(at)[0], split_endpoint(known.seen)[1])
 
 
 def _is_global6(endpoint: Endpoint) -> bool:

@@ -1,7 +1,7 @@
 """What `inn show`, `inn status` and `inn verify` say, as data: from netmap, device and keeper. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ from innclient.core.pins import Pins
 from innclient.core.trials import is_silent
 from innclient.core.views import CidrView, NetworkView, PeerView
 from innclient.core.witness import Seen, Witnessed
-from innerd.domain.values import Endpoint, PublicKey
+from innerd.domain.values import Endpoint, PublicKey, is_by_tcp
 from innerd.failure import REFUSED, Failure
 from innerd.wire.ours import NetworkCidr, NetworkJson
 from innerd.wireguard.device import Device, DevicePeer
@@ -34,7 +34,7 @@ Paths = Callable[[int, Endpoint | None], Path]  # of a peer that answers at an e
 
 def without_agent(number: int, endpoint: Endpoint | None) -> Path:
     """Without an agent nobody knows more than whether there is a way."""
-    return Path("none" if endpoint is None else "direct")
+    return Path("none" if endpoint is None or is_by_tcp(endpoint) else "direct")
 
 
 def shut_out(reason: str, who: str) -> Failure:
@@ -112,15 +112,15 @@ def counted(netmap: Netmap, pins: Pins, device: Device | None, now: float) -> tu
     return len(others), sum(entry is not None and _answers_at(entry, now) is not None for entry in known)
 
 
-def relayed(device: Device | None, coordinator: PublicKey, now: float) -> tuple[int, int]:
-    """How many peers are reached by way of the coordinator, and the bytes from and to them."""
-    at = None if device is None else device.peers.get(coordinator)
-    if device is None or at is None or at.endpoint is None:
+def relayed(device: Device | None, relays: Collection[PublicKey], now: float) -> tuple[int, int]:
+    """How many peers are reached by way of the coordinator or another relay, and the bytes from and to them."""
+    if device is None:
         return 0, 0
+    at = {device.peers[key].endpoint for key in relays if key in device.peers} - {None}
     found = [
         entry
         for key, entry in device.peers.items()
-        if key != coordinator and entry.endpoint == at.endpoint and not is_silent(entry, now)
+        if key not in relays and entry.endpoint in at and not is_silent(entry, now)
     ]
     return len(found), sum(entry.rx_bytes + entry.tx_bytes for entry in found)
 
@@ -161,6 +161,11 @@ def _answers_at(entry: DevicePeer, now: float) -> Endpoint | None:
     return None if is_silent(entry, now) else entry.endpoint
 
 
+def _shown(endpoint: Endpoint | None) -> Endpoint | None:
+    """What stands for a connection by TCP means nothing to people."""
+    return None if endpoint is None or is_by_tcp(endpoint) else endpoint
+
+
 def _peer(peer: KnownPeer, ip: str, netmap: Netmap, device: Device, now: float, paths: Paths) -> PeerView:
     entry = device.peers.get(peer.public_key)
     is_me = peer.id == netmap.me
@@ -175,7 +180,7 @@ def _peer(peer: KnownPeer, ip: str, netmap: Netmap, device: Device, now: float, 
         is_redeemed=True,
         is_me=is_me,
         public_key=peer.public_key,
-        endpoint=path.at or (entry.endpoint if entry else None),
+        endpoint=path.at or _shown(None if entry is None else entry.endpoint),
         path=path.kind,
         path_since=path.since,
         tried=path.tried,

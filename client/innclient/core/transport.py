@@ -12,6 +12,7 @@ from innclient.core.commands import Command
 from innclient.core.connection import Lost
 from innerd.domain.values import Endpoint
 
+_SOON = 120.0  # seconds: whoever is silent by UDP again so soon is not trusted so soon the next time
 SILENCE = 10.0  # seconds without a word by UDP
 ASKS = (5.0, 10.0, 30.0, 60.0)  # seconds between two questions whether UDP is open again; the last one for ever
 _PAUSES = (10.0, 30.0, 60.0)  # seconds between attempts that fail
@@ -36,8 +37,8 @@ class Transport:
         self.since: float | None = None
         self._heard: float | None = None  # None: nobody stays to listen
         self._is_silent = False
-        self._failures = 0
-        self._not_before = 0.0
+        self._failures = self._returns = 0
+        self._not_before = self._returned = 0.0
 
     @property
     def due(self) -> float | None:
@@ -45,6 +46,10 @@ class Transport:
         if self.port is None or self._heard is None or not self._is_silent or self.state is not State.UDP:
             return None
         return max(self._heard + SILENCE, self._not_before)
+
+    def told(self, port: int | None) -> None:
+        """The coordinator says at which port."""
+        self.port = port if port is not None and 0 < port < 65536 else None
 
     def stays(self, now: float) -> None:
         self._heard = now
@@ -63,10 +68,13 @@ class Transport:
         return self.look(now)
 
     def look(self, now: float) -> list[Command]:
+        if self._heard is not None and now < self._heard:  # the clock was set back
+            self._heard, self._not_before = now, 0.0
         if self.due is None or self.port is None or now < self.due:
             return []
         self.state = State.OPENING
-        return [c.OpenTcp(self.port)]
+        self._returns = self._returns + 1 if 0 <= now - self._returned < _SOON else 0
+        return [c.OpenTcp(self.port, self._returns)]
 
     def opened(self, remote: Endpoint, now: float) -> list[Command]:
         self.state, self.remote, self.since, self._failures = State.TCP, remote, now, 0
@@ -84,7 +92,7 @@ class Transport:
     def open_again(self, now: float) -> list[Command]:
         """It answers by UDP."""
         self._by_udp()
-        self._heard, self._is_silent = now, False
+        self._heard, self._is_silent, self._returned = now, False, now
         return [c.Log("info", "the coordinator answers by UDP again")]
 
     def _by_udp(self) -> None:

@@ -95,7 +95,7 @@ def next_trials(
     device: Device,
     now: float,
     turns: Turns = Turns(),  # noqa: B008 - frozen
-    relay: Endpoint | None = None,
+    relays: Sequence[Endpoint] = (),
 ) -> dict[int, Trial]:
     """The trials at this moment: each silent peer at the endpoint whose turn it is, around and around.
 
@@ -108,8 +108,8 @@ def next_trials(
     WireGuard has learned the better one from its packet. Who is not online has no turns, but one endpoint, for what
     this host may want to send.
 
-    Where there is a `relay` (its endpoint), it is the way to a peer whom the device must not try by itself, and else
-    the next after the first that did not answer: what carries is found by whoever looks for it meanwhile.
+    Where there are `relays` (their endpoints), they are the way to a peer whom the device must not try by itself, and
+    else the next after the first that did not answer: what carries is found by whoever looks for it meanwhile.
     """
     after = {}
     for peer in peers:
@@ -124,7 +124,7 @@ def next_trials(
             kept = before if before is not None and idle else Trial(now, 0, known.endpoints[0])
             after[peer.id] = replace(kept, has_next=False) if kept.has_next else kept
             continue
-        ways = _Ways(known.endpoints, relay, is_held=turns.holds(peer.id))
+        ways = _Ways(known.endpoints, relays, is_held=turns.holds(peer.id))
         if not ways.is_any:
             continue
         if before is not None and now < before.since - turns.head_start:
@@ -148,17 +148,17 @@ def next_trials(
 class _Ways:
     """What a peer is tried at, turn by turn."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], relay: Endpoint | None, *, is_held: bool) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], relays: Sequence[Endpoint], *, is_held: bool) -> None:
         self._direct = () if is_held else endpoints
-        self._relay = relay
+        self._relays = relays
 
     @property
     def is_any(self) -> bool:
-        return bool(self._direct) or self._relay is not None
+        return bool(self._direct or self._relays)
 
     @property
     def alternates(self) -> bool:
-        return bool(self._direct) and self._relay is not None
+        return bool(self._direct and self._relays)
 
     def turn(self, seconds: float) -> int:
         """Whose turn it is so long after the first began; -1 before it."""
@@ -167,9 +167,11 @@ class _Ways:
         return 0 if self.alternates and seconds >= 0 else max(-1, int(seconds // TRY))
 
     def at(self, turn: int) -> Endpoint:
-        if self._relay is not None and (not self._direct or turn % 2):
-            return self._relay
-        return self._direct[(turn // 2 if self._relay is not None else turn) % len(self._direct)]
+        if not (self._direct and self._relays):
+            ways = self._direct or self._relays
+            return ways[turn % len(ways)]
+        ways = self._relays if turn % 2 else self._direct
+        return ways[turn // 2 % len(ways)]
 
 
 class Entries:

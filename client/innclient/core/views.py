@@ -67,6 +67,20 @@ class NameState(Struct, kw_only=True):
     trouble: str | None
 
 
+class RelayingView(Struct, kw_only=True):
+    """What this machine relays for others: `mode` is kernel, userspace or off, `why` says why not in the kernel, or not
+    at all; `held` are packets that were above a limit."""
+
+    mode: str
+    why: str | None = None
+    pairs: int = 0
+    packets: int = 0
+    bytes: int = 0
+    handshakes: int = 0
+    held: int = 0
+    refused: int = 0
+
+
 class StatusView(Struct, kw_only=True):
     """How the agent of an interface is; without one, what its files say."""
 
@@ -103,10 +117,11 @@ class StatusView(Struct, kw_only=True):
     twins: list[str] = []  # where the coordinator sees this peer in turns: another machine has its key
     shut_out: str | None = None  # disabled or retired, as the coordinator said last
     release: str = ""  # of the agent that runs
-    relayed: int = 0  # of those that are reached: by way of the coordinator
+    relayed: int = 0  # of those that are reached: by way of the coordinator or another relay
     relayed_bytes: int = 0  # from and to them, in the sessions that are
     tcp: str | None = None  # where the coordinator is reached by TCP, as nothing is heard of it by UDP
     tcp_since: float | None = None
+    relaying: RelayingView | None = None  # what it relays for others; null where the network does not let it
 
 
 def refused_domain(status: StatusView) -> str | None:

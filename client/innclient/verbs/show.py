@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from innclient.core.views import CidrView, NetworkView, PeerView, StatusView, refused_domain
+from innclient.core.views import CidrView, NetworkView, PeerView, RelayingView, StatusView, refused_domain
 from innerd.command.output import Part, Styled, ago, document, item, line, moment, size, table
 from innerd.failure import Failure
 
@@ -71,6 +71,14 @@ def as_table(view: NetworkView, columns: Sequence[str], on_request: Sequence[str
         for peer in view.peers
     ]
     table((*columns, *on_request), rows, empty="No peer is in sight.", on_request=on_request)
+
+
+def _relaying(found: RelayingView) -> str:
+    if found.mode == "off":
+        return f"NO: {found.why}"
+    how = "in the kernel" if found.mode == "kernel" else f"in user space: {found.why}"
+    held = f", {found.held} packets held back" if found.held else ""
+    return f"{how}; {found.pairs} pairs, {size(found.bytes)}{held}"
 
 
 def _note(view: NetworkView) -> str:
@@ -168,6 +176,8 @@ def status(view: StatusView, names_work: bool | None = None, overlaps: Iterable[
     online = f", {view.online} online" if view.is_connected else ""
     by_relay = f", {view.relayed} of them relayed ({size(view.relayed_bytes)})" if view.relayed else ""
     line(f"  peers: {view.peers} visible{online}, {view.reached} reached{by_relay}")
+    if view.relaying is not None:
+        line(f"  relays for others: {_relaying(view.relaying)}")
     if view.disk_error:
         line(f"  DISK: {view.disk_error}; what was learned is kept in memory, and lost with the agent")
     if view.device_error:

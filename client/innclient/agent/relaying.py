@@ -1,0 +1,219 @@
+"""This machine as a relay for peers that it sees, where the network lets it and its own config agrees (`[relay]
+serve`). The relay is the coordinator's; who sees whom is told by the stream, where they are by the device."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from innclient.config import Loaded, relay_limits
+from innclient.core.membership import Membership
+from innclient.core.netmap import KnownPeer
+from innclient.core.trials import is_silent
+from innclient.core.views import RelayingView
+from innerd.domain.values import COORDINATOR, PublicKey
+from innerd.relay.relay import Relay, Setup
+from innerd.wireguard.device import Device, DeviceError
+
+_log = structlog.get_logger("relay")
+
+_AGAIN = 30.0  # seconds until what failed is tried again
+
+
+class PeersSight:
+    """Who sees whom, of those that this machine sees. Who a CIDR sees is kept until it was told of others."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+        self._made_of: tuple[object, ...] = ()
+        self._pairs: set[tuple[int, int]] = set()
+        self._unrelayed: set[int] = set()
+        self._listed: dict[int, list[tuple[int, PublicKey]]] = {}
+
+    def _peer(self, number: int) -> KnownPeer | None:
+        membership = self._membership
+        if number in (COORDINATOR, membership.netmap.me):
+            return None
+        self._turn_to(membership)
+        return next(iter(membership.believed({number})), None)
+
+    def _turn_to(self, membership: Membership) -> None:
+        made_of = (membership.netmap.peers, membership.pins, membership.sights)
+        if len(self._made_of) != len(made_of) or any(a is not b for a, b in zip(self._made_of, made_of, strict=True)):
+            told = membership.sights
+            self._made_of, self._listed = made_of, {}
+            self._pairs = set() if told is None else {*told.pairs, *((b, a) for a, b in told.pairs)}
+            self._unrelayed = set() if told is None else set(told.unrelayed)
+
+    def _see(self, one: int, other: int) -> bool:
+        """Whether peers of two CIDRs see each other. Of who told nothing of sights nobody is known to see anybody."""
+        return self._membership.sights is not None and (one == other or (one, other) in self._pairs)
+
+    def seen_by(self, peer: int) -> Sequence[tuple[int, PublicKey]]:
+        known = self._peer(peer)
+        if known is None:
+            return ()
+        found = self._listed.get(known.cidr_id)
+        if found is None:
+            own = (COORDINATOR, self._membership.netmap.me)
+            others = [p for p in self._membership.believed() if p.id not in own and self._see(known.cidr_id, p.cidr_id)]
+            found = self._listed[known.cidr_id] = sorted((p.id, p.public_key) for p in others)
+        return found
+
+    def sees(self, one: int, other: int) -> bool:
+        a, b = self._peer(one), self._peer(other)
+        if a is None or b is None or {one, other} & self._unrelayed:
+            return False
+        return self._see(a.cidr_id, b.cidr_id)
+
+    def key_of(self, peer: int) -> PublicKey | None:
+        known = self._peer(peer)
+        return None if known is None else known.public_key
+
+
+class PeerRelay:
+    """`look` reads the device. `trouble`: why this machine does not relay, though it should."""
+
+    def __init__(
+        self,
+        interface: str,
+        membership: Membership,
+        loaded: Callable[[], Loaded],
+        look: Callable[[], Awaitable[Device]],
+    ) -> None:
+        self._interface, self._membership, self._loaded, self._look = interface, membership, loaded, look
+        self._sight = PeersSight(membership)
+        self._relay: Relay | None = None
+        self._known: tuple[object, ...] = ()  # what was revoked by last
+        self._stirred = asyncio.Event()
+        self._is_strange = False
+        self.trouble: DeviceError | None = None
+
+    @property
+    def may(self) -> bool:
+        """Whether the network lets this machine relay."""
+        me = self._membership.netmap.peers.get(self._membership.netmap.me)
+        return me is not None and me.is_relay
+
+    @property
+    def _agrees(self) -> bool:
+        return self.may and self._loaded().config.relay.serve
+
+    @property
+    def is_wanted(self) -> bool:
+        """Before it was told who sees whom it can't decide anything: what the kernel carries since the last run it goes
+        on carrying until then."""
+        return self._agrees and self._membership.sights is not None
+
+    def follow(self) -> None:
+        """Something may have been told: who sees the other no more is relayed no more, at once."""
+        if self.is_wanted != (self._relay is not None):
+            self._stirred.set()
+        told = (self._membership.netmap.peers, self._membership.pins, self._membership.sights)
+        if self._relay is None or (self._known and all(a is b for a, b in zip(self._known, told, strict=True))):
+            return
+        self._known = told
+        self._relay.forget([peer for peer in self._relay.table.places if self._sight.key_of(peer) is None])
+        self._relay.revoke()
+
+    def see(self, device: Device) -> None:
+        """Where the device sees them."""
+        relay = self._relay
+        if relay is None or not relay.is_on:
+            return
+        if device.listen_port != relay.setup.port:
+            self._stirred.set()
+            return
+        self._place(relay, device)
+
+    def _place(self, relay: Relay, device: Device) -> None:
+        now, keys = time.time(), {peer.public_key: peer.id for peer in self._membership.believed()}
+        for entry in device.peers.values():
+            number = keys.get(entry.public_key)
+            if number is None or entry.endpoint is None or is_silent(entry, now):
+                continue
+            # Who is relayed to us by another relay is where that one is.
+            if self._sight.key_of(number) is not None and self._membership.via(number, entry.endpoint) is None:
+                relay.place(number, entry.endpoint)
+
+    def _strange(self) -> None:
+        self._is_strange = True
+        self._stirred.set()
+
+    async def run(self) -> None:
+        """On and off, until cancelled."""
+        if not self._agrees:
+            await self._made(0).clear()
+        while True:
+            self._stirred.clear()
+            device = await self._look() if self.is_wanted or self._is_strange else None
+            self._is_strange = False
+            await self._switch(device)
+            if device is not None:
+                self.see(device)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN if self.trouble is not None else None):
+                    await self._stirred.wait()
+
+    def _made(self, port: int) -> Relay:
+        config = self._loaded()
+        setup = Setup(
+            network=self._interface,
+            interface=self._interface,
+            port=port,
+            own_key=self._membership.me.public_key,
+            limits=relay_limits(config.config.relay),
+            mode=config.config.relay.mode,
+        )
+        return Relay(setup, self._sight, self._strange)
+
+    async def _switch(self, device: Device | None) -> None:
+        relay = self._relay
+        if relay is not None and (device is None or not self.is_wanted or relay.setup.port != device.listen_port):
+            self._relay = None
+            await relay.stop(for_good=True)
+            _log.info("this machine relays no more for others")
+        if self._relay is not None or device is None or not self.is_wanted or not device.listen_port:
+            return
+        made = self._made(device.listen_port)
+        self._place(made, device)  # whose what the kernel has is, is told by where they are
+        try:
+            await made.start()
+            self._relay, self.trouble = made, None
+        except DeviceError as error:
+            if self.trouble is None:
+                _log.error("this machine can't relay for others", why=error.message)
+            self.trouble = error
+            await made.stop(for_good=True)
+
+    async def stop(self) -> None:
+        """What the kernel carries it goes on carrying: the tunnel stays."""
+        if self._relay is not None:
+            await self._relay.stop(for_good=False)
+            self._relay = None
+
+    async def status(self) -> RelayingView | None:
+        """None where the network does not let this machine relay."""
+        if not self.may:
+            return None
+        relay = self._relay
+        if relay is None:
+            why = (
+                "it was not told yet who sees whom"
+                if self._agrees
+                else "its config does not agree ([relay] serve = true)"
+            )
+            return RelayingView(mode="off", why=self.trouble.message if self.trouble is not None else why)
+        total = await relay.total()
+        return RelayingView(
+            mode=relay.edges.mode,
+            why=relay.edges.why,
+            pairs=len(relay.table.pairs),
+            packets=total.packets,
+            bytes=total.bytes,
+            handshakes=relay.handshakes,
+            held=total.held,
+            refused=relay.refused.total(),
+        )
