@@ -59,6 +59,8 @@ CHANGES = [
     ("ahead > 0", "ahead > 1"),
     ("doubted > 0", "doubted > 1"),
     ("shared > 0", "shared > 1"),
+    ("relay_failing > 0", "relay_failing > 1"),
+    ("total[15m]) > 10", "total[15m]) > 12"),
     ("behind > 0", "behind > 1"),
     ("busy_total[15m]", "busy_total[10m]"),
     ("> 512 *", "> 513 *"),
