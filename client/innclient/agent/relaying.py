@@ -88,7 +88,7 @@ class PeerRelay:
         self._relay: Relay | None = None
         self._known: tuple[object, ...] = ()  # what was revoked by last
         self._stirred = asyncio.Event()
-        self._is_strange = False
+        self._is_strange = self._is_clear = False
         self.trouble: DeviceError | None = None
 
     @property
@@ -109,7 +109,7 @@ class PeerRelay:
 
     def follow(self) -> None:
         """Something may have been told: who sees the other no more is relayed no more, at once."""
-        if self.is_wanted != (self._relay is not None):
+        if self.is_wanted != (self._relay is not None) or self._agrees == self._is_clear:
             self._stirred.set()
         told = (self._membership.netmap.peers, self._membership.pins, self._membership.sights)
         if self._relay is None or (self._known and all(a is b for a, b in zip(self._known, told, strict=True))):
@@ -144,10 +144,9 @@ class PeerRelay:
 
     async def run(self) -> None:
         """On and off, until cancelled."""
-        if not self._agrees:
-            await self._made(0).clear()
         while True:
             self._stirred.clear()
+            await self._clear()
             device = await self._look() if self.is_wanted or self._is_strange else None
             self._is_strange = False
             await self._switch(device)
@@ -156,6 +155,12 @@ class PeerRelay:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_AGAIN if self.trouble is not None else None):
                     await self._stirred.wait()
+
+    async def _clear(self) -> None:
+        """What a run before left in the kernel goes where this machine may not relay, or not any more."""
+        if not self._agrees and self._relay is None and not self._is_clear:
+            await self._made(0).clear()
+        self._is_clear = not self._agrees
 
     def _made(self, port: int) -> Relay:
         config = self._loaded()

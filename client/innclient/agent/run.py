@@ -30,6 +30,7 @@ from innerd.host import files, hostsfile
 from innerd.host.firewall import to_serve
 from innerd.host.reachability import pings
 from innerd.host.systemd import keep_told, keep_watched
+from innerd.relay.kernel import clear
 from innerd.wire.stream import SHUT_OUT
 from innerd.wireguard.device import DeviceError, NoSuchDevice
 
@@ -239,6 +240,8 @@ def take_down(paths: Paths, tunnel: Tunnel, hosts: Path, private_keys: Iterable[
             hostsfile.update(hosts, paths.interface, [])
         raise
     hostsfile.update(hosts, paths.interface, [])
+    with contextlib.suppress(DeviceError):  # what it relayed for others, if it did
+        clear(paths.interface)
 
 
 def _take_down(session: Session) -> None:
