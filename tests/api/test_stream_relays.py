@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from innerd.domain import commands as c
 from innerd.streaming.registry import Stream
 from tests.api.streaming import drained, frames_of
@@ -76,4 +78,15 @@ async def test_who_does_not_see_it_is_not_named(w: World) -> None:
     drained(stream)
     w.presence.takes_relay(w.peer("tama").id, wanted=False)
     await w.open("tama")
-    assert [told["unrelayed"] for told in relays(stream)] == [[]]
+    assert relays(stream) == [], "nothing is other than it was"
+
+
+async def test_who_is_disabled_is_not_named(w: World) -> None:
+    w.presence.takes_relay(w.peer("mari").id, wanted=False)
+    await w.do(c.DisablePeer(w.peer("mari").id))
+    assert relays(await in_the_middle(w))[-1]["unrelayed"] == []
+
+
+async def test_of_too_many_pairs_none_is_told(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("innerd.streaming.relays.MOST_PAIRS", 1)
+    assert relays(await in_the_middle(w)) == [{"pairs": [], "unrelayed": []}]

@@ -34,7 +34,7 @@ RYO = Identity(
     server_key=key("coordinator"),
     server_ip=parse_address("10.42.0.1"),
 )
-_NAMES = {key(name): name for name in ("coordinator", "ryo", "mari", "oven", "eve")}
+_NAMES = {key(name): name for name in ("coordinator", "ryo", "mari", "oven", "tama", "eve")}
 
 
 def agent_of(netmap: Netmap | None = None, pins: Pins | None = None) -> Agent:

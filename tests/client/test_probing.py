@@ -143,7 +143,8 @@ async def test_from_a_moment_on_the_device_sends_nothing_to_who_does_not_answer(
     us for a stranger as long."""
     async with probing(session, probers):
         for number in NAMES:
-            await session.found(session.netmap.peers[number], Endpoint(ROUTERS[number]))
+            peer = session.netmap.peers[number]
+            await session.happens(e.PathFound(number, peer.public_key, Endpoint(ROUTERS[number])))
         session.tunnel.backend.hear(INTERFACE, key("mari"), time.time(), ROUTERS[MARI])  # type: ignore[attr-defined]
         await tell(session, OVEN, 1)
         await tell(session, MARI, 2)

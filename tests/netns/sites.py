@@ -53,18 +53,15 @@ class Sites:
     def join(self, names: Iterable[str]) -> None:
         """Put machines where they belong (KIND-LETTER), and make them peers whose agents are connected."""
         made = [self.place(name) for name in names]
-        first = len(self.keys) + 1
+        for number, host in enumerate(made, len(self.keys) + 1):  # one by one: two at once are refused
+            self.innerd("add-cidr", "--name", host.name, "--cidr", f"10.42.{number}.0/24", "--parent", NETWORK)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(self._join, made, range(first, first + len(made))))
+            list(pool.map(self.enrol, made, [host.name for host in made]))
         self._learn()
 
     def _learn(self) -> None:
         for peer in steps.asked(self.coordinator, "innerd", "list-peers", NETWORK)["peers"]:
             self.keys[peer["name"]], self.addresses[peer["name"]] = peer["public_key"], peer["ip"]
-
-    def _join(self, host: Host, number: int) -> None:
-        self.innerd("add-cidr", "--name", host.name, "--cidr", f"10.42.{number}.0/24", "--parent", NETWORK)
-        self.enrol(host, host.name)
 
     def enrol(self, host: Host, cidr: str) -> None:
         """Make a machine that was placed a peer, whose agent is connected."""

@@ -113,10 +113,11 @@ class ByTcp:
     async def _watch_udp(self, run: "asyncio.Task[None] | None", addresses: list[Endpoint], returns: int) -> None:
         """Ask now and then, until there is an answer."""
         key, asked = probe_key(shared_secret(self._private_key, self._server_key)), 0
-        least = ASKS[0] * _LATER ** min(returns, _MOST_RETURNS)
+        first = ASKS[0] * _LATER ** min(returns, _MOST_RETURNS)
         while True:
+            pause = ASKS[min(asked, len(ASKS) - 1)] if asked else first
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(least, ASKS[min(asked, len(ASKS) - 1)])):
+                async with asyncio.timeout(pause):
                     await self._ask_now.wait()
             self._ask_now.clear()
             asked += 1

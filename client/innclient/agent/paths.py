@@ -40,14 +40,10 @@ class Host(Protocol):
         """Have the coordinator name a moment to us and a peer."""
         ...
 
-    async def found(self, peer: KnownPeer, endpoint: Endpoint) -> None:
-        """There is a way to a peer."""
-        ...
-
     async def happens(self, event: e.Event) -> None: ...
 
-    async def gave_up(self) -> None:
-        """There is none to some peer at this time: the device may try it by itself."""
+    async def apply(self) -> None:
+        """There is no way to some peer at this time: the device may try it by itself."""
         ...
 
 
@@ -164,7 +160,7 @@ class PathFinder:
                     path = self._paths.gave_up(action.peer, time.time())
                     _log.info("no way found", peer=action.peer, tried=path.tried)
                     if not self._paths.holds(action.peer, stays=True):
-                        self._errands.send(self._host.gave_up())
+                        self._errands.send(self._host.apply())
 
     async def _found(self, found: Found) -> None:
         whose = self._paths.found(found, time.time())
@@ -172,4 +168,4 @@ class PathFinder:
             peer, pause = whose
             await asyncio.sleep(pause)
             with contextlib.suppress(DeviceError):
-                await self._host.found(peer, found.endpoint)
+                await self._host.happens(e.PathFound(peer.id, peer.public_key, found.endpoint))

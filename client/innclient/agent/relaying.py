@@ -4,7 +4,7 @@ serve`). The relay is the coordinator's; who sees whom is told by the stream, wh
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -15,6 +15,7 @@ from innclient.core.trials import is_silent
 from innclient.core.views import RelayingView
 from innerd.domain.values import COORDINATOR, PublicKey
 from innerd.relay.relay import Relay, Setup
+from innerd.wire.stream import Relays
 from innerd.wireguard.device import Device, DeviceError
 
 _log = structlog.get_logger("relay")
@@ -27,7 +28,8 @@ class PeersSight:
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
-        self._made_of: tuple[object, ...] = ()
+        self._made_of: tuple[object, ...] = (None, None)
+        self._told: Relays | None = None
         self._pairs: set[tuple[int, int]] = set()
         self._unrelayed: set[int] = set()
         self._listed: dict[int, list[tuple[int, PublicKey]]] = {}
@@ -40,12 +42,13 @@ class PeersSight:
         return next(iter(membership.believed({number})), None)
 
     def _turn_to(self, membership: Membership) -> None:
-        made_of = (membership.netmap.peers, membership.pins, membership.sights)
-        if len(self._made_of) != len(made_of) or any(a is not b for a, b in zip(self._made_of, made_of, strict=True)):
-            told = membership.sights
-            self._made_of, self._listed = made_of, {}
+        told, made_of = membership.sights, (membership.netmap.peers, membership.pins)
+        if told is not self._told:
+            self._told, self._made_of = told, (None, None)
             self._pairs = set() if told is None else {*told.pairs, *((b, a) for a, b in told.pairs)}
             self._unrelayed = set() if told is None else set(told.unrelayed)
+        if any(a is not b for a, b in zip(self._made_of, made_of, strict=True)):
+            self._made_of, self._listed = made_of, {}
 
     def _see(self, one: int, other: int) -> bool:
         """Whether peers of two CIDRs see each other. Of who told nothing of sights nobody is known to see anybody."""
@@ -86,9 +89,11 @@ class PeerRelay:
         self._interface, self._membership, self._loaded, self._look = interface, membership, loaded, look
         self._sight = PeersSight(membership)
         self._relay: Relay | None = None
-        self._known: tuple[object, ...] = ()  # what was revoked by last
+        self._peers: Mapping[int, KnownPeer] = {}  # what was revoked by last
+        self._beside: tuple[object, ...] = (None, None)
+        self._asked = (False, False)  # what it was stirred for last
         self._stirred = asyncio.Event()
-        self._is_strange = self._is_clear = False
+        self._is_clear = False
         self.trouble: DeviceError | None = None
 
     @property
@@ -109,14 +114,25 @@ class PeerRelay:
 
     def follow(self) -> None:
         """Something may have been told: who sees the other no more is relayed no more, at once."""
-        if self.is_wanted != (self._relay is not None) or self._agrees == self._is_clear:
+        asked = self.is_wanted, self._agrees
+        if asked != self._asked:
+            self._asked = asked
             self._stirred.set()
-        told = (self._membership.netmap.peers, self._membership.pins, self._membership.sights)
-        if self._relay is None or (self._known and all(a is b for a, b in zip(self._known, told, strict=True))):
-            return
-        self._known = told
-        self._relay.forget([peer for peer in self._relay.table.places if self._sight.key_of(peer) is None])
-        self._relay.revoke()
+        if self._relay is not None:
+            self._revoke(self._relay)
+
+    def _revoke(self, relay: Relay) -> None:
+        """Of one delta those alone who are others now; of another pin, or other sights, all."""
+        peers, beside = self._membership.netmap.peers, (self._membership.pins, self._membership.sights)
+        before, self._peers = self._peers, peers
+        was, self._beside = self._beside, beside
+        if any(a is not b for a, b in zip(was, beside, strict=True)):
+            relay.forget([number for number in relay.table.places if self._sight.key_of(number) is None])
+            relay.revoke()
+        elif peers is not before:
+            others = [number for number in relay.table.places if peers.get(number) is not before.get(number)]
+            relay.forget([number for number in others if self._sight.key_of(number) is None])
+            relay.revoke(others)
 
     def see(self, device: Device) -> None:
         """Where the device sees them."""
@@ -134,12 +150,12 @@ class PeerRelay:
             number = keys.get(entry.public_key)
             if number is None or entry.endpoint is None or is_silent(entry, now):
                 continue
-            # Who is relayed to us by another relay is where that one is.
-            if self._sight.key_of(number) is not None and self._membership.via(number, entry.endpoint) is None:
+            if self._membership.via(number, entry.endpoint) is not None:
+                relay.forget([number])  # it is relayed to us by another one, and is where that is
+            elif self._sight.key_of(number) is not None:
                 relay.place(number, entry.endpoint)
 
     def _strange(self) -> None:
-        self._is_strange = True
         self._stirred.set()
 
     async def run(self) -> None:
@@ -147,8 +163,7 @@ class PeerRelay:
         while True:
             self._stirred.clear()
             await self._clear()
-            device = await self._look() if self.is_wanted or self._is_strange else None
-            self._is_strange = False
+            device = await self._look() if self.is_wanted else None
             await self._switch(device)
             if device is not None:
                 self.see(device)
@@ -180,6 +195,8 @@ class PeerRelay:
             self._relay = None
             await relay.stop(for_good=True)
             _log.info("this machine relays no more for others")
+        if not self.is_wanted:
+            self.trouble = None
         if self._relay is not None or device is None or not self.is_wanted or not device.listen_port:
             return
         made = self._made(device.listen_port)
@@ -192,6 +209,7 @@ class PeerRelay:
                 _log.error("this machine can't relay for others", why=error.message)
             self.trouble = error
             await made.stop(for_good=True)
+            await made.clear()
 
     async def stop(self) -> None:
         """What the kernel carries it goes on carrying: the tunnel stays."""

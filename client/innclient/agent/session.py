@@ -42,7 +42,6 @@ from innclient.names.publisher import NameSettings, Publisher
 from innclient.paths import Paths
 from innerd.admin.client import Proof
 from innerd.domain.errors import plainly
-from innerd.domain.values import Endpoint
 from innerd.failure import SYSTEM, Failure
 from innerd.wire.caller import NO_RELAY, RELAY
 from innerd.wire.ours import ConnectTo
@@ -188,22 +187,20 @@ class Session:
     async def ask_for_moment(self, number: int) -> None:
         await stream.post(self.http, "/v1/user/connect", ConnectTo(peer=number))
 
-    async def found(self, peer: KnownPeer, endpoint: Endpoint) -> None:
-        await self._feed(e.PathFound(peer.id, peer.public_key, endpoint))
-
     async def happens(self, event: e.Event) -> None:
         await self._feed(event)
-
-    async def gave_up(self) -> None:
-        await self.apply()
 
     # -- events in, commands out --------------------------------------------------------------------------------
 
     async def _feed(self, event: e.Event) -> None:
         """Let the agent have an event, and carry out all that comes of it. Raises DeviceError."""
         async with self._turn:
-            await self._carry_out(self.agent.handle(event, now()))
-            self.relaying.follow()
+            commands = self.agent.handle(event, now())
+            self.relaying.follow()  # first: whatever becomes of the device
+            try:
+                await self._carry_out(commands)
+            finally:
+                self.relaying.follow()
         if self.agent.due is not None:
             self._waiting.set()
 
@@ -220,12 +217,15 @@ class Session:
 
     async def _handled(self, answer: e.Event) -> list[Command]:
         """A large device is compared aside: of 10,000 peers that takes a while, and names are answered meanwhile."""
-        if isinstance(answer, e.WasRead):
-            self.relaying.see(answer.device)
-            self._executor.means.by_tcp.see(answer.device)
-        if isinstance(answer, e.WasRead) and len(answer.device.peers) > MANY:
-            return await asyncio.to_thread(self.agent.handle, answer, now())
-        return self.agent.handle(answer, now())
+        if not isinstance(answer, e.WasRead):
+            return self.agent.handle(answer, now())
+        if len(answer.device.peers) > MANY:
+            commands = await asyncio.to_thread(self.agent.handle, answer, now())
+        else:
+            commands = self.agent.handle(answer, now())
+        self.relaying.see(answer.device)
+        self._executor.means.by_tcp.see(answer.device)
+        return commands
 
     async def _do(self, command: Command) -> e.Event | None:
         if isinstance(command, ASIDE):

@@ -24,6 +24,7 @@ from innclient.core.netmap import (
     take_snapshot,
 )
 from innclient.core.pins import Pins, check, seeded
+from innclient.core.relays import RelayPlaces
 from innclient.core.trials import (
     BY_KEYS,
     Entries,
@@ -43,6 +44,7 @@ from innerd.wire.stream import SHUT_OUT, Bye, CheckpointJson, Connect, DeltaJson
 from innerd.wireguard.device import Device, Wanted
 from innerd.wireguard.plan import Change, RemovePeer, applied, greeting, plan, plan_some
 
+_MOST_PAIRS = 100_000  # of CIDRs: a coordinator tells 20,000 at most
 _MOST_REFUSED = 1000  # wire.ours.Applied
 _NOTHING_SIGNED = Witnessed()
 
@@ -93,8 +95,7 @@ class Membership:
         self.applied: int | None = None  # the revision of it that the coordinator knows of
         self.takes_relay = True  # whether this machine is relayed where there is no other way
         self.coordinator_at: Endpoint | None = None  # as this machine reaches it; so is who is relayed
-        self.relay_at: dict[Endpoint, int] = {}  # where relays are, or were, by way of whom others are reached
-        self.relays: tuple[Endpoint, ...] = ()  # where those are that may be used now
+        self._places = RelayPlaces()
         self._relay_peers = {number for number, peer in netmap.peers.items() if peer.is_relay}
         self.sights: Relays | None = None  # who sees whom, where this machine may relay
         self._entries = Entries()
@@ -139,7 +140,7 @@ class Membership:
                     _touch(taken, [number for number in told if presence.get(number) != after.get(number)])
                     presence, taken.is_caught_up = after, taken.is_caught_up or frame.whole
                 case Relays():
-                    sights = frame
+                    sights = frame if len(frame.pairs) <= _MOST_PAIRS else Relays(pairs=[])
                 case Connect():
                     taken.meetings = [*taken.meetings, frame]
                 case Bye():
@@ -299,35 +300,38 @@ class Membership:
         if at is None or at not in self.relays:
             return {}
         entries = ((peer, device.peers.get(peer.public_key)) for peer in known)
-        led = [peer for peer, entry in entries if entry is not None and self._was_by_way(entry.endpoint)]
+        led = [peer for peer, entry in entries if entry is not None and self._was_by_way(peer.id, entry.endpoint)]
         return {peer.id: Trial(now, 0, at, online=True) for peer in led}
 
-    def _was_by_way(self, endpoint: Endpoint | None) -> bool:
+    def _was_by_way(self, number: int, endpoint: Endpoint | None) -> bool:
         if endpoint is None or endpoint == self.coordinator_at:
             return False
-        return is_by_tcp(endpoint) or self.relay_at.get(endpoint) == COORDINATOR
+        return is_by_tcp(endpoint) or self.via(number, endpoint) == COORDINATOR
 
     def _find_relays(self, device: Device, now: float) -> tuple[Endpoint, ...]:
-        """See where those are now by way of whom others may be reached: the coordinator, then peers that may relay and
-        are themselves reached."""
-        at, peers, found = self.coordinator_at, self.netmap.peers, dict[Endpoint, int]()
-        if at is not None:
-            self.relay_at[at] = COORDINATOR
-            if COORDINATOR in peers and peers[COORDINATOR].is_relay:
-                found[at] = COORDINATOR
+        """See where those are now by way of whom others may be reached."""
+        coordinator, reached = self.netmap.peers.get(COORDINATOR), list[tuple[int, Endpoint]]()
         for peer in self.believed(self._relay_peers - {COORDINATOR, self.netmap.me}):
             entry = device.peers.get(peer.public_key)
-            if entry is None or entry.endpoint is None or is_silent(entry, now):
-                continue
-            if self.relay_at.setdefault(entry.endpoint, peer.id) == peer.id:
-                found[entry.endpoint] = peer.id
-        self.relays = tuple(found) if self.takes_relay else ()
+            if entry is not None and entry.endpoint is not None and not is_silent(entry, now):
+                reached.append((peer.id, entry.endpoint))
+        may = coordinator is not None and coordinator.is_relay
+        self._places.see(self.coordinator_at, reached, self._endpoints_of, now, may_coordinator=may)
         return self.relays
 
+    def _endpoints_of(self, number: int) -> tuple[Endpoint, ...]:
+        known, peer = self.presence.get(number), self.netmap.peers.get(number)
+        override = () if peer is None or peer.endpoint is None else (peer.endpoint,)
+        return override if known is None else (*known.endpoints, *override)
+
+    @property
+    def relays(self) -> tuple[Endpoint, ...]:
+        """Where those are that may be used now."""
+        return self._places.open if self.takes_relay else ()
+
     def via(self, number: int, endpoint: Endpoint | None) -> int | None:
-        """Who relays what is sent to an endpoint of a peer, or did while it might."""
-        relay = None if endpoint is None else self.relay_at.get(endpoint)
-        return None if relay == number else relay
+        """Who relays what is sent to an endpoint of a peer, or did lately."""
+        return self._places.via(number, endpoint, self._endpoints_of(number))
 
     def _came(self, due: dict[int, Trial]) -> list[KnownPeer]:
         """Those whose first turn begins, and who were tried before they were there."""

@@ -39,6 +39,7 @@ class Transport:
         self._is_silent = False
         self._failures = self._returns = 0
         self._not_before = self._returned = 0.0
+        self._has_returned = False
 
     @property
     def due(self) -> float | None:
@@ -73,7 +74,9 @@ class Transport:
         if self.due is None or self.port is None or now < self.due:
             return []
         self.state = State.OPENING
-        self._returns = self._returns + 1 if 0 <= now - self._returned < _SOON else 0
+        if self._has_returned:
+            self._has_returned = False
+            self._returns = self._returns + 1 if 0 <= now - self._returned < _SOON else 0
         return [c.OpenTcp(self.port, self._returns)]
 
     def opened(self, remote: Endpoint, now: float) -> list[Command]:
@@ -92,7 +95,7 @@ class Transport:
     def open_again(self, now: float) -> list[Command]:
         """It answers by UDP."""
         self._by_udp()
-        self._heard, self._is_silent, self._returned = now, False, now
+        self._heard, self._is_silent, self._returned, self._has_returned = now, False, now, True
         return [c.Log("info", "the coordinator answers by UDP again")]
 
     def _by_udp(self) -> None:
