@@ -32,7 +32,8 @@ async def test_a_stream_begins_with_hello_snapshot_and_presence(w: World) -> Non
             "peer": w.peer("mari").id,
             "time": w.now,
             "keepalive": 20,
-            "twins": None,
+            "tcp": None,
+        "twins": None,
             "checkpoint_key": w.hub.checkpoints.key,
             "checkpoint": w.hub.checkpoints.newest(),
         }
