@@ -33,7 +33,7 @@ async def test_a_stream_begins_with_hello_snapshot_and_presence(w: World) -> Non
             "time": w.now,
             "keepalive": 20,
             "tcp": None,
-        "twins": None,
+            "twins": None,
             "checkpoint_key": w.hub.checkpoints.key,
             "checkpoint": w.hub.checkpoints.newest(),
         }
