@@ -6,7 +6,6 @@ Who is carried asks by UDP now and then whether that way is open again: it is an
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import subprocess
@@ -44,6 +43,7 @@ _BEGINNINGS, _BURST = 50.0, 100.0  # TLS handshakes a second, of a millisecond e
 _ECHOES, _ECHOES_BURST = 1.0, 10.0  # probes a second of one that are answered
 _SEALED = wire.GREETING + 48  # bytes: an ephemeral key, and a MAC
 _BACKLOG = 1024
+_NO_FILE = 0.5  # seconds until it is tried again to accept
 
 
 class TcpSetup(Struct, frozen=True, kw_only=True):
@@ -102,8 +102,12 @@ class TcpListener:
         except BaseException:
             await self.stop()
             raise
-        asyncio.get_running_loop().add_reader(self._listening, self._accept)
+        self._listen()
         _log.info("peers may come by TCP", at=endpoint_of(self.setup.host, self.setup.port))
+
+    def _listen(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().add_reader(self._listening, self._accept)
 
     async def stop(self) -> None:
         if self._listening is not None:
@@ -129,18 +133,25 @@ class TcpListener:
 
     def _accept(self) -> None:
         assert self._listening is not None  # noqa: S101 - it is read while it is there
-        with contextlib.suppress(OSError):
+        try:
             connection, address = self._listening.accept()
-            host = str(plain(ip_address(address[0].partition("%")[0])))
-            why = self._why_not(_site(host))
-            if why is not None:
-                self.refused[why] += 1
-                connection.close()
-                return
-            connection.setblocking(False)
-            task = asyncio.create_task(self._begin(connection, endpoint_of(host, address[1])))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        except BlockingIOError:
+            return
+        except OSError as error:  # one that broke meanwhile, or no file is left: which does not change by asking
+            _log.warning("a connection could not be accepted", error=error.strerror)
+            asyncio.get_running_loop().remove_reader(self._listening)
+            asyncio.get_running_loop().call_later(_NO_FILE, self._listen)
+            return
+        host = str(plain(ip_address(address[0].partition("%")[0])))
+        why = self._why_not(_site(host))
+        if why is not None:
+            self.refused[why] += 1
+            connection.close()
+            return
+        connection.setblocking(False)
+        task = asyncio.create_task(self._begin(connection, endpoint_of(host, address[1])))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _why_not(self, host: str) -> str | None:
         """Why nobody is listened to now who comes from an address."""

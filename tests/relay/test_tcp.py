@@ -339,6 +339,36 @@ def test_addresses_of_ipv6_count_by_site() -> None:
     assert tcp._site("2001:db8:1:2:3::4") == tcp._site("2001:db8:1:2::9") != tcp._site("2001:db8:1:3::9")
 
 
+async def test_without_a_file_to_accept_with_it_waits_and_goes_on(
+    listener: TcpListener, wireguards: tuple[WireGuard, WireGuard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        """A socket that can't accept for want of files; how often it was asked."""
+
+        asked = 0
+
+        def __init__(self, real: socket.socket) -> None:
+            self.real = real
+
+        def accept(self) -> Any:
+            self.asked += 1
+            raise OSError(24, "Too many open files")
+
+        def fileno(self) -> int:
+            return self.real.fileno()
+
+    real = listener._listening
+    assert real is not None
+    full = Full(real)
+    monkeypatch.setattr(tcp, "_NO_FILE", 0.05)
+    listener._listening = full  # type: ignore[assignment]
+    async with coming(listener, wireguards[1]) as agent:
+        await eventually(lambda: full.asked == 2)
+        listener._listening = real
+        await reached(agent)
+    assert full.asked <= 4, "it does not spin"
+
+
 async def test_a_port_that_is_taken_is_said(listener: TcpListener, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError) as raised:
         await TcpListener(listener.setup, {}.get).start()

@@ -87,7 +87,8 @@ class ByTcp:
                 self._tell(run, e.TcpOpened(way.endpoint, remote))
                 await self._carry(way, by_tcp, self._watch_udp(run, addresses, returns))
             finally:
-                self._way = None
+                if self._way is way:
+                    self._way = None
                 way.close()
         except Exception as error:  # a bug of ours too: else it would be waited for, for ever
             self._tell(run, e.TcpFailed(plainly(error)))
