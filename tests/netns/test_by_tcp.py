@@ -72,6 +72,7 @@ def test_all_of_it_goes_by_tcp_and_back_by_itself(sites: Sites) -> None:
         assert shown[OTHER]["path"] == "relayed"
         assert BY_TCP not in walled.run("inn", "show", NETWORK)
         assert "BY TCP" in walled.run("inn", "status", NETWORK)
+        assert "it is reached by TCP, at" in walled.ask("inn", "doctor", NETWORK).stdout
         assert f"{WALLED}: from" in sites.innerd("status")
         assert BY_TCP not in sites.innerd("list-peers", "--json") + other.run("inn", "show", NETWORK, "--json")
         assert "comes by TCP" in sites.coordinator.ask("innerd", "doctor", NETWORK).stdout

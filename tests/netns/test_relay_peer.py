@@ -59,6 +59,7 @@ def test_with_leave_and_consent_it_carries_what_they_say(sites: Sites) -> None:
     assert path(sites) == ("relayed", RELAY)
     assert mode(sites) == "kernel"
     assert "relays for others: in the kernel; 1 pairs" in sites.hosts[RELAY].run("inn", "status", NETWORK)
+    assert "relays for others in the kernel" in sites.hosts[RELAY].ask("inn", "doctor", NETWORK).stdout
     assert f"relayed via {RELAY}" in sites.hosts[ONE].run("inn", "show", NETWORK)
 
 
@@ -86,6 +87,7 @@ def test_without_consent_it_ends(sites: Sites) -> None:
     serve(sites, agrees=False)
     assert mode(sites) == "off"
     assert "its config does not agree" in sites.hosts[RELAY].run("inn", "status", NETWORK)
+    assert "may relay for others, and does not" in sites.hosts[RELAY].ask("inn", "doctor", NETWORK).stdout
     wait_for(lambda: not steps.pings(sites.hosts[ONE], sites.addresses[OTHER]), "nothing to go through any more", 20)
     serve(sites, agrees=True)
     sites.reaches(ONE, OTHER, 60)

@@ -165,12 +165,31 @@ def _agent(paths: Paths) -> Iterator[Finding]:
         yield warning("agent", f"is not connected: {status.trouble or 'connecting'}")
     else:
         yield ok("agent", f"follows the network, at revision {status.applied}")
+    yield from _reach(paths, status)
     if (refused := refused_domain(status)) is not None:
         yield warning("names", refused, f"[interface] suffix in {paths.config} says what they end in")
     if status.name:
         address, dns = parse_address(status.ip), status.dns
         yield from checks.names(f"{status.name}.{status.domain}", address, dns.mode, dns.address, dns.trouble)
     yield from _ways(paths)
+
+
+def _reach(paths: Paths, status: StatusView) -> Iterator[Finding]:
+    """By what the coordinator is reached, and what this machine relays for others."""
+    if status.tcp:
+        text = f"nothing is heard of the coordinator by UDP: it is reached by TCP, at {status.tcp}, which is slower"
+        yield warning("tcp", text, "let UDP out to it; it goes back by itself")
+    found = status.relaying
+    if found is None:
+        return
+    if found.mode == "off":
+        fix = f"[relay] serve in {paths.config}, or an administrator: disallow-relay --peer {status.name}"
+        yield warning("relay", f"may relay for others, and does not: {found.why}", fix)
+    elif found.mode == "userspace":
+        fix = "nftables (apt install nftables), and a kernel that has nf_tables' netdev family"
+        yield warning("relay", f"relays for others in user space, which is slower: {found.why}", fix)
+    else:
+        yield ok("relay", f"relays for others in the kernel: {found.pairs} pairs")
 
 
 def _ways(paths: Paths) -> Iterator[Finding]:
