@@ -19,7 +19,7 @@ from innerd.relay.limits import Limits, Total
 from innerd.relay.messages import COOKIE, DATA, parse
 from innerd.relay.nftables import watching
 from innerd.relay.sockets import CARRIED, HANDSHAKES, RawSockets
-from innerd.relay.table import STRANGER, Drop, Edit, Place, Placed, Sight, Table
+from innerd.relay.table import CROSSES, STRANGER, Drop, Edit, Place, Placed, Sight, Table
 from innerd.relay.userspace import UserEdge
 from innerd.wireguard.backend import CAP_NET_RAW, has_capability
 from innerd.wireguard.device import DeviceError
@@ -195,11 +195,24 @@ class Relay:
             return
         if self.table.places[peer].own != own and self._may_move.take(1.0, now):
             self._apply(self.table.place(peer, Place(source, own)))
-        place = self.table.places[handled.to]
-        self.handshakes += 1
         self._apply(handled.edits)  # first: an answer must find its way back
-        if self._sockets is not None:
+        if handled.waits:
+            asyncio.get_running_loop().call_later(CROSSES, self._send_late, peer, handled.to, datagram, now)
+        else:
+            self._send(handled.to, datagram)
+
+    def _send(self, to: int, datagram: bytes) -> None:
+        place = self.table.places.get(to)
+        if self._sockets is not None and place is not None:
+            self.handshakes += 1
             self._sockets.send(place, datagram)
+
+    def _send_late(self, sender: int, to: int, datagram: bytes, since: float) -> None:
+        """An initiation that crosses another, if nobody answered meanwhile."""
+        if self.table.was_answered(sender, to, since):
+            self.refused["crossed another"] += 1
+        else:
+            self._send(to, datagram)
 
     def _note_stranger(self, stranger: "_Stranger", source: Endpoint) -> None:
         """Somebody whom WireGuard may just have met: what it sent is kept until the device was looked at."""

@@ -20,6 +20,7 @@ from innerd.relay.messages import RESPONSE, Message, is_meant_for, mac1_key
 LIVES = 250.0  # seconds: WireGuard lets go of a session after 180, and what passed by it is counted once a minute
 _KEPT = 3  # sessions of one towards the other: the one that is used, those before and after it
 _OPEN = 3  # initiations that wait for their answer, so that one that is forged takes no other's place at once
+CROSSES = 0.2  # seconds for which an initiation waits for the answer to one that went the other way just before
 _MOST_PAIRS = 30_000
 _INITIATIONS, _BURST = 0.5, 5.0  # a second, from one to another: WireGuard sends one in five seconds
 _TRIES, _TRIES_BURST = 5_000.0, 30_000.0  # keys a second that one's initiations are compared with
@@ -76,6 +77,7 @@ class Pair(Struct):
     """Two peers; `since` is when one of them first greeted the other by way of us, by the table's clock."""
 
     since: float
+    answered: float = float("-inf")  # when an answer was sent on last
     passed: int = 0
     lanes: dict[int, deque[Element]] = {}  # by who sends: those of sessions
     open: dict[int, deque[Element]] = {}  # by who is asked: where an answer would come, of the newest initiations
@@ -87,11 +89,14 @@ class Pair(Struct):
 
 class Handled(Struct, frozen=True):
     """What became of a handshake: to whom it goes on (None: to nobody, and `why`; without a reason it is for the host
-    that relays itself), and what an edge is to do first."""
+    that relays itself), and what an edge is to do first. `waits`: it goes on only if the other's own initiation, which
+    it crosses, is not answered meanwhile: of two that cross each other WireGuard loses both, and tries again after
+    five seconds."""
 
     to: int | None = None
     edits: tuple[Edit, ...] = ()
     why: str = ""
+    waits: bool = False
 
 
 class Sight(Protocol):
@@ -191,9 +196,15 @@ class Table:
         allowance = pair.allowances.setdefault(sender, Bucket(_INITIATIONS, _BURST))
         if not allowance.take(1.0, now):
             return Handled(why="too many initiations")
+        crosses = any(self.lanes[one].until - LIVES > now - CROSSES for one in pair.open.get(sender, ()))
         asked = Element(self.places[receiver].endpoint, message.sender)
         edits = [*self._joined(name), *self._await(pair, receiver, sender, asked, now)]
-        return Handled(receiver, tuple(edits))
+        return Handled(receiver, tuple(edits), waits=crosses)
+
+    def was_answered(self, one: int, other: int, since: float) -> bool:
+        """Whether an answer of one of two to the other was sent on since then; they may be no pair any more."""
+        pair = self.pairs.get(_pair(one, other))
+        return pair is None or pair.answered >= since
 
     def _response(self, message: Message, datagram: bytes, source: Endpoint, sender: int, now: float) -> Handled:
         asked = Element(source, message.receiver)
@@ -212,6 +223,7 @@ class Table:
         for peer in name:  # who shook hands last is the last to do so again
             self._of[peer][name] = self._of[peer].pop(name)
         pair.open[sender].remove(asked)
+        pair.answered = now
         edits = self._keep(pair, sender, asked)
         answer = Element(place.endpoint, message.sender)
         if answer not in self.lanes:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from innerd.domain.values import Endpoint, PublicKey
 from innerd.relay.messages import parse
-from innerd.relay.table import LIVES, STRANGER, Drop, Edit, Element, Handled, Place, Placed, Put, Table
+from innerd.relay.table import CROSSES, LIVES, STRANGER, Drop, Edit, Element, Handled, Place, Placed, Put, Table
 from tests.relay.test_messages import initiation, key, response
 
 A, B, C = 2, 3, 4
@@ -262,3 +262,27 @@ def test_an_edge_carries_only_between_those_who_see_each_other_and_are_where_the
             assert play.placed[to] == play.table.places[to]
         assert play.placed.keys() == play.table.paired()
         assert play.edge == {element: lane.receiver for element, lane in play.table.lanes.items()}
+
+
+def test_of_two_initiations_that_cross_the_second_waits_for_the_first_ones_answer(play: Play) -> None:
+    assert not play.comes(AT[A], initiation(key(NAMES[B]), b"aaaa")).waits
+    play.now += 0.1
+    crossing = play.comes(AT[B], initiation(key(NAMES[A]), b"bbbb"))
+    assert (crossing.to, crossing.waits) == (A, True)
+    began = play.now
+    assert not play.table.was_answered(A, B, began)
+    play.now += 0.05
+    assert play.comes(AT[B], response(key(NAMES[A]), b"cccc", b"aaaa")).to == A
+    assert play.table.was_answered(A, B, began)
+    assert play.table.was_answered(B, A, began)
+
+
+def test_who_was_not_answered_for_a_while_crosses_nobody(play: Play) -> None:
+    play.comes(AT[A], initiation(key(NAMES[B]), b"aaaa"))
+    play.now += CROSSES
+    assert not play.comes(AT[B], initiation(key(NAMES[A]), b"bbbb")).waits
+    assert not play.comes(AT[B], initiation(key(NAMES[A]), b"dddd")).waits, "its own are no others"
+
+
+def test_a_pair_that_is_none_any_more_waits_for_nothing(play: Play) -> None:
+    assert play.table.was_answered(A, B, play.now)
