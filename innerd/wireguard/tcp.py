@@ -18,14 +18,16 @@ _LEAST = 32  # bytes in a message of WireGuard's
 _LEAST_COST = 700  # bytes that a packet counts as at least: what it costs is mostly that it is one
 _LEAST_REST = 0.05  # seconds: shorter ones are saved up
 
-_OPTIONS = (
+# Who is there no more, as a host or link went away, never says so: ask after 10 s of silence, and whoever is there now
+# refuses the old connection at once; who does not answer for 15 s is gone.
+LIVELY = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000),  # milliseconds
 )
+_AT_ONCE_SENT = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Pace:
@@ -52,6 +54,7 @@ class Local:
             self._socket.setblocking(False)
             self._socket.bind((BY_TCP, 0))
             self.endpoint: Endpoint = endpoint_of(*self._socket.getsockname())
+            self._port = 0
             self.towards(port)
             asyncio.get_running_loop().add_reader(self._socket, self._read)
         except OSError:
@@ -60,7 +63,9 @@ class Local:
 
     def towards(self, port: int) -> None:
         """WireGuard has another port now: nobody else is heard."""
-        self._socket.connect(("127.0.0.1", port))
+        if port != self._port:
+            self._socket.connect(("127.0.0.1", port))
+            self._port = port
 
     def send(self, packet: bytes) -> None:
         with contextlib.suppress(OSError):  # what can't leave is lost, as a datagram is
@@ -108,7 +113,7 @@ class Pipe(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
         own = transport.get_extra_info("socket")
-        for option in _OPTIONS if own is not None else ():
+        for option in (*LIVELY, _AT_ONCE_SENT) if own is not None else ():
             with contextlib.suppress(OSError):
                 own.setsockopt(*option)
 

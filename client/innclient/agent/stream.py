@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import socket
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -17,23 +16,14 @@ from innerd.domain.errors import CODES
 from innerd.domain.unreadable import UNREADABLE
 from innerd.wire.caller import RUN
 from innerd.wire.stream import DECODERS, KEEPALIVE_INTERVAL, Cursor, FrameParser
+from innerd.wireguard.tcp import LIVELY
 
 _READ = KEEPALIVE_INTERVAL * 2.5  # seconds of silence after which the connection is dead
-
-# A coordinator whose host or interface went away never says so: ask after 10 s of silence, and whoever is there now
-# refuses the old connection at once; who doesn't answer for 15 s is gone.
-_SOCKET = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000),  # milliseconds
-]
 
 
 def client(values: Parsed, link: str, auth: Proof | None = None) -> TunnelClient:
     """Requests of the agent, which all tell this run of it from others; with `auth`, proved."""
-    made = client_of(values, link, auth, timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ), options=_SOCKET)
+    made = client_of(values, link, auth, timeout=httpx2.Timeout(10.0, connect=4.0, read=_READ), options=LIVELY)
     made.headers[RUN] = secrets.token_hex(8)
     return made
 
