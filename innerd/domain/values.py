@@ -226,11 +226,12 @@ def plain(address: Address) -> Address:
 
 
 BY_TCP = "127.73.78.78"  # where WireGuard sees who comes by TCP: this address of the loopback is used for nothing else
+_BY_TCP = f"{BY_TCP}:"
 
 
 def is_by_tcp(endpoint: Endpoint) -> bool:
     """Whether an endpoint stands for a TCP connection of this host: it means nothing to anybody else."""
-    return endpoint.startswith(f"{BY_TCP}:")
+    return endpoint.startswith(_BY_TCP)
 
 
 _UNSPECIFIED: frozenset[Address] = frozenset({IPv4Address(0), IPv6Address(0)})

@@ -24,7 +24,7 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 
 from innerd.domain.bucket import Bucket
-from innerd.domain.values import COORDINATOR, Endpoint, PublicKey, endpoint_of, plain, split_endpoint
+from innerd.domain.values import COORDINATOR, Endpoint, PublicKey, endpoint_of, plain
 from innerd.relay.limits import Limits
 from innerd.relay.sockets import PROBES, RawSockets
 from innerd.relay.table import Place
@@ -143,32 +143,32 @@ class TcpListener:
             asyncio.get_running_loop().call_later(_NO_FILE, self._listen)
             return
         host = str(plain(ip_address(address[0].partition("%")[0])))
-        why = self._why_not(_site(host))
+        site = _site(host)
+        why = self._why_not(site)
         if why is not None:
             self.refused[why] += 1
             connection.close()
             return
         connection.setblocking(False)
-        task = asyncio.create_task(self._begin(connection, endpoint_of(host, address[1])))
+        task = asyncio.create_task(self._begin(connection, site, endpoint_of(host, address[1])))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _why_not(self, host: str) -> str | None:
+    def _why_not(self, site: str) -> str | None:
         """Why nobody is listened to now who comes from an address."""
         if len(self._strangers) + self._beginning.total() >= _MOST_STRANGERS:
             return "too many strangers"
-        if [*self._strangers.values()].count(host) + self._beginning[host] >= _MOST_OF_ONE:
+        if [*self._strangers.values()].count(site) + self._beginning[site] >= _MOST_OF_ONE:
             return "too many of one address"
         if len(self.carried) >= _MOST:
             return "too many peers"
         return None if self._may_begin.take(1.0, monotonic()) else "too often"
 
-    async def _begin(self, connection: socket.socket, remote: Endpoint) -> None:
+    async def _begin(self, connection: socket.socket, site: str, remote: Endpoint) -> None:
         assert self._tls is not None  # noqa: S101 - made before it listens
-        host, pace = _site(split_endpoint(remote)[0]), Pace(self.setup.limits.per_peer)
-
-        pipe = Pipe(partial(self._greeted, remote), self._gone, _SEALED, (pace, self._total))
-        self._beginning[host] += 1
+        paces = Pace(self.setup.limits.per_peer), self._total
+        pipe = Pipe(partial(self._greeted, remote), self._gone, _SEALED, paces)
+        self._beginning[site] += 1
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: pipe, connection, ssl=self._tls[0], ssl_handshake_timeout=_IN_TIME
@@ -178,10 +178,10 @@ class TcpListener:
             connection.close()
             return
         finally:
-            self._beginning[host] -= 1
+            self._beginning[site] -= 1
             self._beginning += Counter()  # without those that have none
         if pipe.carry is None and not pipe.transport.is_closing():  # else it has greeted already
-            self._strangers[pipe] = host
+            self._strangers[pipe] = site
             asyncio.get_running_loop().call_later(_IN_TIME, self._too_late, pipe)
 
     def _too_late(self, pipe: Pipe) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -78,14 +78,13 @@ class ByTcp:
             self._way.towards(device.listen_port)
 
     async def _running(self, addresses: list[Endpoint], port: int, returns: int) -> None:
-        by_tcp = [endpoint_of(split_endpoint(at)[0], port) for at in addresses]
         run = asyncio.current_task()
         try:
             self._way = way = Way(self._private_key, self._server_key, (await self._host.device()).listen_port)
             try:
-                remote = await way.connect(by_tcp)
-                self._tell(run, e.TcpOpened(way.endpoint, remote))
-                await self._carry(way, by_tcp, self._watch_udp(run, addresses, returns))
+                connect = partial(way.connect, addresses, port)
+                self._tell(run, e.TcpOpened(way.endpoint, await connect()))
+                await self._carry(connect, way.lost, self._watch_udp(run, addresses, returns))
             finally:
                 if self._way is way:
                     self._way = None
@@ -93,18 +92,20 @@ class ByTcp:
         except Exception as error:  # a bug of ours too: else it would be waited for, for ever
             self._tell(run, e.TcpFailed(plainly(error)))
 
-    async def _carry(self, way: "Way", remotes: list[Endpoint], watching: Coroutine[Any, Any, None]) -> None:
+    async def _carry(
+        self, connect: Callable[[], Awaitable[Endpoint]], lost: asyncio.Event, watching: Coroutine[Any, Any, None]
+    ) -> None:
         """One connection after the other. Raises OSError where none can be had any more."""
         asking = asyncio.create_task(watching)
         try:
             while True:
-                await way.lost.wait()
+                await lost.wait()
                 lost_at, pause = time.monotonic(), _FIRST_PAUSE
-                while way.lost.is_set():
+                while lost.is_set():
                     await asyncio.sleep(pause)
                     pause = _PAUSE
                     try:
-                        await way.connect(remotes)
+                        await connect()
                     except OSError:
                         if time.monotonic() - lost_at > _GIVES_UP:
                             raise
@@ -146,7 +147,6 @@ class Way:
         self._key = wire.tcp_key(shared_secret(private_key, server_key))
         self.lost = asyncio.Event()
         self._pipe: Pipe | None = None
-        self._wireguard = wireguard
         self._local = Local(wireguard, self._send)
 
     @property
@@ -155,9 +155,7 @@ class Way:
 
     def towards(self, wireguard: int) -> None:
         """The device has this port now."""
-        if wireguard != self._wireguard:
-            self._wireguard = wireguard
-            self._local.towards(wireguard)
+        self._local.towards(wireguard)
 
     def _send(self, packet: bytes) -> None:
         if self._pipe is not None:
@@ -168,10 +166,11 @@ class Way:
             self._pipe.drop()
         self._local.close()
 
-    async def connect(self, remotes: list[Endpoint]) -> Endpoint:
-        """The first of some that is reached. Raises OSError."""
+    async def connect(self, addresses: Sequence[Endpoint], port: int) -> Endpoint:
+        """This port of the first of some addresses that is reached. Raises OSError."""
         failed: list[str] = []
-        for remote in remotes:
+        for address in addresses:
+            remote = endpoint_of(split_endpoint(address)[0], port)
             try:
                 await self._connect(remote)
             except TimeoutError:

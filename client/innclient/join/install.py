@@ -30,7 +30,7 @@ from innerd.admin.client import problem_of, unheard
 from innerd.admin.invitation import Invitation, Parsed
 from innerd.command import consent
 from innerd.domain.claims import USUAL_SUFFIX, parse_suffix
-from innerd.domain.values import Endpoint, endpoint_address, endpoint_of, split_endpoint
+from innerd.domain.values import Endpoint, endpoint_address
 from innerd.failure import INVITATION, REFUSED, SYSTEM, Failure, status_of_code, unreachable
 from innerd.host import files, overlap, toml
 from innerd.host.domains import resolved
@@ -260,10 +260,9 @@ class _Meeting:
         was_there = self._way is not None
         self.close()
         device = await asyncio.to_thread(self._tunnel.get)
-        remotes = [endpoint_of(split_endpoint(at)[0], port) for at in self._endpoints]
         try:
             self._way = Way(key, self._values.server_key, device.listen_port)
-            remote = await self._way.connect(remotes)
+            remote = await self._way.connect(self._endpoints, port)
         except OSError:
             self.close()
             return False
