@@ -56,7 +56,8 @@ async def show(session: "Session") -> NetworkView:
     """In slices: the loop is others' too."""
     device, now = await _device(session), time.time()
     as_of = None if session.is_connected else session.last_heard
-    seen = partial(session.peer_paths.seen, now=now, connected=session.is_connected)
+    by_tcp = session.agent.transport.remote
+    seen = partial(session.peer_paths.seen, now=now, connected=session.is_connected, by_tcp=by_tcp)
     netmap, peers = session.netmap, []
     for peer in peers_in_sight(netmap, session.pins, device, now, seen):
         peers.append(peer)

@@ -272,7 +272,6 @@ class Agent:
         text = f"nothing is heard by UDP: reached by TCP, at {event.remote}"
         noted = c.note(self.membership.netmap, now.wall, "coordinator.by_tcp", "coordinator", text)
         said = self.transport.opened(event.remote, now.wall)
-        self.paths.remote = event.remote
         return [*said, noted, c.ReachBy(event.local, anew=True), c.Connect(0)]
 
     def _tcp_failed(self, event: e.TcpFailed, now: Instant) -> list[Command]:

@@ -41,7 +41,6 @@ class PeerPaths:
         self.may_probe = True  # until the system refuses
         self.doubts = Doubts()
         self._seen: Endpoint | None = None  # where the coordinator sees us
-        self.remote: Endpoint | None = None  # where the coordinator is reached by TCP, while it is
         self._membership = membership
 
     def probing(self, may: bool | None) -> None:
@@ -147,8 +146,11 @@ class PeerPaths:
             mine, theirs = True, (endpoint,)  # it is where it says, or nobody would be here
         return path_kind(endpoint, self.networks, mine_is_open=mine, theirs=theirs)
 
-    def seen(self, number: int, endpoint: Endpoint | None, now: float, *, connected: bool) -> Path:
-        """What is said of the path to a peer that answers at an endpoint (None: it does not)."""
+    def seen(
+        self, number: int, endpoint: Endpoint | None, now: float, *, connected: bool, by_tcp: Endpoint | None = None
+    ) -> Path:
+        """What is said of the path to a peer that answers at an endpoint (None: it does not). `by_tcp`: where the
+        coordinator is reached by TCP, while it is."""
         path = self.known.get(number) or PeerPath()
         since = path.since if endpoint is not None and endpoint == path.endpoint else None
         kind = "none" if endpoint is None else self.kind(number, endpoint)
@@ -156,7 +158,7 @@ class PeerPaths:
         missing = self._missing(number, path, now, connected=connected) if is_missing else None
         relay = self._membership.netmap.peers.get(self._via(number, endpoint) or 0) if kind == "relayed" else None
         via = None if relay is None else str(relay.name)
-        at = self.remote if endpoint is not None and is_by_tcp(endpoint) else None
+        at = by_tcp if endpoint is not None and is_by_tcp(endpoint) else None
         return Path(kind, since or None, [str(tried) for tried in path.tried], missing, via, at)
 
     def _missing(self, number: int, path: PeerPath, now: float, *, connected: bool) -> str:
