@@ -22,7 +22,7 @@ class Device:
         self.places.see(coordinator, peers.items(), lambda n: SAID.get(n, ()), self.now, may_coordinator=may)
 
     def via(self, endpoint: Endpoint, number: int = MARI, *said: Endpoint) -> int | None:
-        return self.places.via(number, endpoint, said)
+        return self.places.via(number, endpoint, lambda _: said)
 
 
 @pytest.fixture

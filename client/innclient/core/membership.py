@@ -331,7 +331,7 @@ class Membership:
 
     def via(self, number: int, endpoint: Endpoint | None) -> int | None:
         """Who relays what is sent to an endpoint of a peer, or did lately."""
-        return self._places.via(number, endpoint, self._endpoints_of(number))
+        return self._places.via(number, endpoint, self._endpoints_of)
 
     def _came(self, due: dict[int, Trial]) -> list[KnownPeer]:
         """Those whose first turn begins, and who were tried before they were there."""

@@ -38,11 +38,12 @@ class RelayPlaces:
         self._here = here
         self.open = tuple(at for at, number in here.items() if number != COORDINATOR or may_coordinator)
 
-    def via(self, number: int, endpoint: Endpoint | None, said: Sequence[Endpoint] = ()) -> int | None:
-        """Who relays what is sent to an endpoint of a peer, or did lately; `said` is where that peer is said to be."""
+    def via(self, number: int, endpoint: Endpoint | None, said: Callable[[int], Sequence[Endpoint]]) -> int | None:
+        """Who relays what is sent to an endpoint of a peer, or did lately. `said` as above, asked only where one has
+        been: this is asked of thousands of peers at each look."""
         if endpoint is None:
             return None
         relay = self._here.get(endpoint)
-        if relay is None and endpoint not in said:
-            relay = self._former.get(endpoint, (None, 0.0))[0]
+        if relay is None and endpoint in self._former and endpoint not in said(number):
+            relay = self._former[endpoint][0]
         return None if relay == number else relay
