@@ -23,7 +23,7 @@ from innerd.domain.values import (
 from innerd.domain.visibility import View
 from innerd.failure import USAGE, Failure, not_found
 from innerd.host import files, toml
-from innerd.relay.limits import Limits, parse_rate
+from innerd.relay.limits import limits_of
 from innerd.wire import checkpoint
 from innerd.wire.note import Signer
 from innerd.wireguard.device import clamped
@@ -123,7 +123,7 @@ def load(paths: Paths) -> Config:
             listen_address(config.metrics.listen)
         metrics_rule(config.metrics)
         parse_suffix(config.dns.suffix, "dns suffix")
-        relay_limits(config.relay)
+        limits_of(config.relay)
         tcp_address(config.relay)
     except Refused as error:
         what = "private-key is not a WireGuard key" if error.code == "invalid_key" else error.message
@@ -179,11 +179,6 @@ def metrics_rule(section: MetricsSection) -> MetricsRule:
     words = {"admins", "infra"}
     ranges = tuple(parse_range(text) for text in section.allow if text not in words)
     return MetricsRule("admins" in section.allow, "infra" in section.allow, ranges)
-
-
-def relay_limits(section: RelaySection) -> Limits:
-    """Raises Refused."""
-    return Limits(parse_rate(section.per_peer), parse_rate(section.total))
 
 
 def signer_of(config: Config, network_id: str) -> Signer:

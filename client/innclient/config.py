@@ -16,7 +16,7 @@ from innerd.domain.limits import MAX_MTU, MIN_MTU
 from innerd.domain.values import Address, Endpoint, parse_address, parse_endpoint, parse_listen, parse_range
 from innerd.failure import USAGE, Failure, not_found
 from innerd.host import files, toml
-from innerd.relay.limits import Limits, parse_rate
+from innerd.relay.limits import limits_of
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -89,7 +89,7 @@ def load(paths: Paths) -> Loaded:
             parse_address(config.agent.dns_address)
         if config.agent.metrics_listen is not None:
             listen_address(config.agent.metrics_listen)
-        relay_limits(config.relay)
+        limits_of(config.relay)
         overrides = {parse_address(ip): parse_endpoint(to) for ip, to in config.peer_endpoint_overrides.items()}
         return Loaded(config=config, values=check(config.interface, config.server), overrides=overrides)
     except (Refused, ValueError) as error:
@@ -99,11 +99,6 @@ def load(paths: Paths) -> Loaded:
 def listen_address(text: str) -> tuple[str, int]:
     """`[agent] metrics-listen`. Raises Refused."""
     return parse_listen(text, "[agent] metrics-listen")
-
-
-def relay_limits(section: RelaySection) -> Limits:
-    """Raises Refused."""
-    return Limits(parse_rate(section.per_peer), parse_rate(section.total))
 
 
 def document(

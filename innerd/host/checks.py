@@ -18,6 +18,7 @@ from innerd.domain.values import Address, Range
 from innerd.failure import SYSTEM
 from innerd.host import firewall, lookup, overlap
 from innerd.wire import proof
+from innerd.wire.relaying import Relaying
 from innerd.wireguard import daemon, links, ownership
 from innerd.wireguard.backend import CAP_NET_ADMIN, CAP_NET_RAW, Backend, has_capability
 from innerd.wireguard.device import DeviceError
@@ -126,6 +127,14 @@ def _tun() -> str | None:
     except OSError as error:
         return f"can't be opened: {error.strerror}"
     return None
+
+
+def relaying(found: Relaying, what: str) -> Finding:
+    """How a relay that is on works, and what would make it the faster way; `what` says what it does."""
+    if found.mode == "userspace":
+        fix = "nftables (apt install nftables), and a kernel that has nf_tables' netdev family"
+        return warning("relay", f"{what} in user space, which is slower: {found.why}", fix)
+    return ok("relay", f"{what} in the kernel: {found.pairs} pairs")
 
 
 def broken(error: Exception) -> Finding:

@@ -121,13 +121,8 @@ def _relay(found: RelayStatus | None) -> Iterator[Finding]:
     """How it relays, and what would make it the faster way."""
     if found is not None and found.tcp is not None:
         yield ok("tcp", f"who is where UDP is blocked comes by TCP to {found.tcp.at}: {len(found.tcp.peers)} peers")
-    if found is None or found.mode == "off":  # why it can't, where it should, is a trouble
-        return
-    if found.mode == "userspace":
-        fix = "nftables (apt install nftables), and a kernel that has nf_tables' netdev family"
-        yield warning("relay", f"relays in user space, which is slower: {found.why}", fix)
-    else:
-        yield ok("relay", f"relays in the kernel: {found.pairs} pairs")
+    if found is not None and found.mode != "off":  # why it can't, where it should, is a trouble
+        yield checks.relaying(found, "relays")
 
 
 def _endpoint(endpoint: str, config: Config) -> Iterator[Finding]:

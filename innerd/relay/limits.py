@@ -1,6 +1,7 @@
 """How much may pass: rates as people write them, what they let through at once, and what has passed. Pure."""
 
 import re
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -45,6 +46,16 @@ def parse_rate(text: str) -> int | None:
     if match is None or not int(match[1]):
         raise Refused("invalid_rate", f'"{text}" is no rate', 'write "50 Mbit/s", "800 kbit/s", "1 Gbit/s" or "none"')
     return int(match[1]) * _UNITS[match[2]] // 8
+
+
+class _Section(Protocol):
+    per_peer: str
+    total: str
+
+
+def limits_of(section: _Section) -> Limits:
+    """Of the rates of a configuration's `[relay]`. Raises Refused."""
+    return Limits(parse_rate(section.per_peer), parse_rate(section.total))
 
 
 def burst_of(limit: int) -> int:

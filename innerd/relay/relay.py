@@ -21,6 +21,7 @@ from innerd.relay.nftables import watching
 from innerd.relay.sockets import CARRIED, HANDSHAKES, RawSockets
 from innerd.relay.table import CROSSES, STRANGER, Drop, Edit, Place, Placed, Sight, Table
 from innerd.relay.userspace import UserEdge
+from innerd.wire.relaying import Relaying
 from innerd.wireguard.backend import CAP_NET_RAW, has_capability
 from innerd.wireguard.device import DeviceError
 
@@ -316,6 +317,19 @@ class Relay:
             async with self._turn:
                 with contextlib.suppress(OSError, DeviceError):
                     self.table.counted(await asyncio.to_thread(kernel.counters))
+
+    async def status(self) -> Relaying:
+        total = await self.total()
+        return Relaying(
+            mode=self.edges.mode,
+            why=self.edges.why,
+            pairs=len(self.table.pairs),
+            packets=total.packets,
+            bytes=total.bytes,
+            handshakes=self.handshakes,
+            held=total.held,
+            refused=self.refused.total(),
+        )
 
     async def total(self) -> Total:
         """What was carried at all."""

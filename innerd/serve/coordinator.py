@@ -18,7 +18,7 @@ from innerd.api.app import create_app
 from innerd.api.metrics import Counted, Metrics
 from innerd.api.services import Services
 from innerd.api.sources import Sources
-from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, relay_limits, tcp_address
+from innerd.config import Config, Paths, address_of, listen_address, metrics_rule, tcp_address
 from innerd.coordinator import remembering
 from innerd.coordinator.device_sync import DeviceSync, OwnInterface
 from innerd.coordinator.names import NetworkNames
@@ -26,6 +26,7 @@ from innerd.domain.values import endpoint_of
 from innerd.failure import INTERNAL, Failure
 from innerd.host.systemd import keep_told, keep_watched, notify
 from innerd.log.store import StoreError
+from innerd.relay.limits import limits_of
 from innerd.relay.relay import Setup
 from innerd.relay.tcp import TcpSetup
 from innerd.serve import holding
@@ -287,7 +288,7 @@ def _relay_setup(network: str, config: Config) -> Setup:
         interface=network,
         port=config.listen_port,
         own_key=keys.public_key(config.private_key),
-        limits=relay_limits(config.relay),
+        limits=limits_of(config.relay),
         mode=config.relay.mode,
     )
 
@@ -301,7 +302,7 @@ def _tcp_setup(config: Config) -> TcpSetup | None:
         port=at[1],
         wireguard=config.listen_port,
         private_key=config.private_key,
-        limits=relay_limits(config.relay),
+        limits=limits_of(config.relay),
     )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence, Set
 
 import structlog
+from msgspec.structs import asdict
 
 from innerd.coordinator.feed import Committed
 from innerd.coordinator.looks import Looks
@@ -160,16 +161,8 @@ class Relaying:
         if not relay.is_on:
             why = self.trouble.message if self.trouble is not None else None
             return RelayStatus(mode="off", why=why)
-        total = await relay.total()
         return RelayStatus(
-            mode=relay.edges.mode,
-            why=relay.edges.why,
-            pairs=len(relay.table.pairs),
-            packets=total.packets,
-            bytes=total.bytes,
-            handshakes=relay.handshakes,
-            held=total.held,
-            refused=relay.refused.total(),
+            **asdict(await relay.status()),
             repairs=relay.repairs,
             busiest=(await self.pairs())[:_SHOWN] if with_pairs else [],
         )

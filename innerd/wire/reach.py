@@ -1,10 +1,11 @@
 """The shapes of how far peers reach: what is relayed, and the files of devices that have WireGuard alone."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from innerd.domain.network import Peer
 from innerd.domain.values import COORDINATOR, parse_endpoint, split_endpoint
 from innerd.domain.visibility import View
+from innerd.wire.relaying import Relaying
 
 
 class RelayedPair(Struct, kw_only=True):
@@ -32,21 +33,13 @@ class TcpStatus(Struct, kw_only=True):
     refused: int = 0
 
 
-class RelayStatus(Struct, kw_only=True):
+class RelayStatus(Relaying, kw_only=True):
     """The relay here. `mode` is kernel, userspace or off; `why` says why it is not in the kernel, or not on. `held` are
     packets that were above a limit, `refused` handshakes that were for nobody, `busiest` the pairs through which most
     passed; of many pairs only what passed in the last minutes is known."""
 
-    mode: str
-    why: str | None = None
-    pairs: int = 0
-    packets: int = 0
-    bytes: int = 0
-    handshakes: int = 0
-    held: int = 0
-    refused: int = 0
     repairs: int = 0
-    busiest: list[RelayedPair] = []
+    busiest: list[RelayedPair] = field(default_factory=list)
     tcp: TcpStatus | None = None  # None where nobody may come by TCP
 
 

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from innclient.config import Loaded, relay_limits
+from innclient.config import Loaded
 from innclient.core.membership import Membership
 from innclient.core.netmap import KnownPeer
 from innclient.core.trials import is_silent
-from innclient.core.views import RelayingView
 from innerd.domain.values import COORDINATOR, PublicKey
+from innerd.relay.kernel import clear
+from innerd.relay.limits import limits_of
 from innerd.relay.relay import Relay, Setup
+from innerd.wire.relaying import Relaying
 from innerd.wire.stream import Relays
 from innerd.wireguard.device import Device, DeviceError
 
@@ -174,7 +176,8 @@ class PeerRelay:
     async def _clear(self) -> None:
         """What a run before left in the kernel goes where this machine may not relay, or not any more."""
         if not self._agrees and self._relay is None and not self._is_clear:
-            await self._made(0).clear()
+            with contextlib.suppress(DeviceError):
+                await asyncio.to_thread(clear, self._interface)
         self._is_clear = not self._agrees
 
     def _made(self, port: int) -> Relay:
@@ -184,7 +187,7 @@ class PeerRelay:
             interface=self._interface,
             port=port,
             own_key=self._membership.me.public_key,
-            limits=relay_limits(config.config.relay),
+            limits=limits_of(config.config.relay),
             mode=config.config.relay.mode,
         )
         return Relay(setup, self._sight, self._strange)
@@ -217,7 +220,7 @@ class PeerRelay:
             await self._relay.stop(for_good=False)
             self._relay = None
 
-    async def status(self) -> RelayingView | None:
+    async def status(self) -> Relaying | None:
         """None where the network does not let this machine relay."""
         if not self.may:
             return None
@@ -228,15 +231,5 @@ class PeerRelay:
                 if self._agrees
                 else "its config does not agree ([relay] serve = true)"
             )
-            return RelayingView(mode="off", why=self.trouble.message if self.trouble is not None else why)
-        total = await relay.total()
-        return RelayingView(
-            mode=relay.edges.mode,
-            why=relay.edges.why,
-            pairs=len(relay.table.pairs),
-            packets=total.packets,
-            bytes=total.bytes,
-            handshakes=relay.handshakes,
-            held=total.held,
-            refused=relay.refused.total(),
-        )
+            return Relaying(mode="off", why=self.trouble.message if self.trouble is not None else why)
+        return await relay.status()

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from innerd.wire.relaying import Relaying
+
 
 class Broken(Struct, frozen=True, kw_only=True):
     """A key that was offered for a pinned address. `since` in seconds since 1970."""
@@ -67,20 +69,6 @@ class NameState(Struct, kw_only=True):
     trouble: str | None
 
 
-class RelayingView(Struct, kw_only=True):
-    """What this machine relays for others: `mode` is kernel, userspace or off, `why` says why not in the kernel, or not
-    at all; `held` are packets that were above a limit."""
-
-    mode: str
-    why: str | None = None
-    pairs: int = 0
-    packets: int = 0
-    bytes: int = 0
-    handshakes: int = 0
-    held: int = 0
-    refused: int = 0
-
-
 class StatusView(Struct, kw_only=True):
     """How the agent of an interface is; without one, what its files say."""
 
@@ -121,7 +109,7 @@ class StatusView(Struct, kw_only=True):
     relayed_bytes: int = 0  # from and to them, in the sessions that are
     tcp: str | None = None  # where the coordinator is reached by TCP, as nothing is heard of it by UDP
     tcp_since: float | None = None
-    relaying: RelayingView | None = None  # what it relays for others; null where the network does not let it
+    relaying: Relaying | None = None  # what it relays for others; null where the network does not let it
 
 
 def refused_domain(status: StatusView) -> str | None:

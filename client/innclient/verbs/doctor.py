@@ -185,11 +185,8 @@ def _reach(paths: Paths, status: StatusView) -> Iterator[Finding]:
     if found.mode == "off":
         fix = f"[relay] serve in {paths.config}, or an administrator: disallow-relay --peer {status.name}"
         yield warning("relay", f"may relay for others, and does not: {found.why}", fix)
-    elif found.mode == "userspace":
-        fix = "nftables (apt install nftables), and a kernel that has nf_tables' netdev family"
-        yield warning("relay", f"relays for others in user space, which is slower: {found.why}", fix)
     else:
-        yield ok("relay", f"relays for others in the kernel: {found.pairs} pairs")
+        yield checks.relaying(found, "relays for others")
 
 
 def _ways(paths: Paths) -> Iterator[Finding]:

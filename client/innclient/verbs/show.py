@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from innclient.core.views import CidrView, NetworkView, PeerView, RelayingView, StatusView, refused_domain
+from innclient.core.views import CidrView, NetworkView, PeerView, StatusView, refused_domain
 from innerd.command.output import Part, Styled, ago, document, item, line, moment, size, table
 from innerd.failure import Failure
+from innerd.wire.relaying import Relaying
 
 if TYPE_CHECKING:
     from innerd.wire.ours import Status
@@ -73,7 +74,7 @@ def as_table(view: NetworkView, columns: Sequence[str], on_request: Sequence[str
     table((*columns, *on_request), rows, empty="No peer is in sight.", on_request=on_request)
 
 
-def _relaying(found: RelayingView) -> str:
+def _relaying(found: Relaying) -> str:
     if found.mode == "off":
         return f"NO: {found.why}"
     how = "in the kernel" if found.mode == "kernel" else f"in user space: {found.why}"
